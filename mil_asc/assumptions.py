@@ -1,0 +1,34 @@
+"""MIL assumptions: how instances decide for the bag (paper, Eq. 1, 2 and 10). Nothing is trained here.
+
+Each takes ``Bags`` and returns (B, C) scores whose argmax is the decision; masked instances do not count.
+"""
+
+import torch
+
+TIE_BREAK = 1e-6
+
+
+def confidences(bags):
+    """Instance confidences p_ic = sigmoid(z_ic), (B, I, C), 0 for masked instances."""
+    return bags.logits_BIC.sigmoid() * bags.mask_BI.unsqueeze(2)
+
+
+def standard(bags):
+    """SMI (Eq. 2): bag confidence P_c = max_i p_ic, between 0 and 1."""
+    return confidences(bags).amax(dim=1)
+
+
+def count(bags):
+    """CMI (Eq. 10): the share of instances whose most confident class is c; shares sum to 1.
+
+    Ties are settled by the larger summed confidence, which the float64 scores carry as a part of at
+    most ``TIE_BREAK``, too small to overturn a count.
+    """
+    mask_BI1 = bags.mask_BI.unsqueeze(2)
+    winner_BI = bags.logits_BIC.argmax(dim=2)
+    votes_BIC = torch.nn.functional.one_hot(winner_BI, bags.logits_BIC.shape[2]) * mask_BI1
+    total_B1 = bags.mask_BI.sum(1, keepdim=True).double()
+    return (votes_BIC.sum(1) + TIE_BREAK * confidences(bags).double().mean(1)) / total_B1
+
+
+ASSUMPTIONS = {"smi": standard, "cmi": count}

@@ -1,0 +1,90 @@
+"""FUSE, the fully separated convolutional network (paper, section 3.2, Eq. 9, Table 1)."""
+
+from torch import nn
+
+
+def depthwise(channels, kernel_height, kernel_width):
+    """Depthwise convolution that keeps height and width; odd kernel sizes only."""
+    for size in (kernel_height, kernel_width):
+        if size % 2 == 0:
+            raise ValueError(f"kernel sizes must be odd, got {size}")
+    padding = (kernel_height // 2, kernel_width // 2)
+    return nn.Conv2d(channels, channels, (kernel_height, kernel_width), padding=padding, groups=channels)
+
+
+class FuseConvBlock(nn.Sequential):
+    """Frequency-wise depthwise conv (k x 1) - BN - ReLU - time-wise depthwise conv (1 x k) - BN - ReLU.
+
+    (B, channels, F, T) -> (B, channels, F, T).
+    """
+
+    def __init__(self, channels, frequency_kernel=3, time_kernel=3):
+        super().__init__(
+            depthwise(channels, frequency_kernel, 1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            depthwise(channels, 1, time_kernel),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class FuseConvMod(nn.Module):
+    """Pointwise conv - BN, then a chain of blocks whose outputs are all summed (Eq. 9).
+
+    (B, in_channels, F, T) -> (B, out_channels, F/2, T/2), or (B, out_channels, F, T) without pooling.
+    No ReLU follows the pointwise convolution, as Eq. 9 is written; with one, channels die and
+    training is less stable.
+    """
+
+    def __init__(self, in_channels, out_channels, num_blocks=3, frequency_kernel=3, time_kernel=3, pool=True):
+        super().__init__()
+        self.pointwise = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+        self.blocks = nn.ModuleList(
+            FuseConvBlock(out_channels, frequency_kernel, time_kernel) for _ in range(num_blocks)
+        )
+        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
+
+    def forward(self, x_BCFT):
+        """Sum of the pointwise output and every block's output, pooled."""
+        x_BCFT = self.pointwise(x_BCFT)
+        total_BCFT = x_BCFT
+        for block in self.blocks:
+            x_BCFT = block(x_BCFT)
+            total_BCFT = total_BCFT + x_BCFT
+        return self.pool(total_BCFT)
+
+
+class FUSE(nn.Sequential):
+    """Fully separated convolutional network: one FuseConvMod per entry of ``channels``; the last does not pool.
+
+    Arguments
+    ---------
+    channels : sequence of int
+        Output channels of every module (Table 1: 32, 64, 128, 256).
+    num_blocks : int
+        FUSE-ConvBlocks in a module, n of Eq. 9.
+    frequency_kernel, time_kernel : int
+        Odd sizes of the depthwise kernels along frequency and time.
+
+    Example
+    -------
+    >>> import torch
+    >>> FUSE()(torch.randn(2, 1, 256, 313)).shape
+    torch.Size([2, 256, 32, 39])
+    """
+
+    def __init__(self, channels=(32, 64, 128, 256), num_blocks=3, frequency_kernel=3, time_kernel=3):
+        pairs = zip([1, *channels[:-1]], channels)
+        super().__init__(
+            *(
+                FuseConvMod(ins, outs, num_blocks, frequency_kernel, time_kernel, pool=i < len(channels) - 1)
+                for i, (ins, outs) in enumerate(pairs)
+            )
+        )
+        self.out_channels = channels[-1]
+        self.time_reduction = 2 ** (len(channels) - 1)
+
+    def out_height(self, n_mels):
+        """Frequency rows F' of the feature map of ``n_mels`` mel bins (every pooling halves, rounding down)."""
+        return n_mels // self.time_reduction

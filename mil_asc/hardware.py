@@ -1,0 +1,59 @@
+"""What the machine can do, and the fastest settings that suit it."""
+
+import os
+import platform
+import resource
+
+import torch
+
+from mil_asc.launch import TUNABLES
+
+
+def cpu_has_bf16():
+    """True where the processor multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def best_precision(device_type):
+    """``bf16`` where the device computes it natively, else ``fp32`` (names of ``--precision``)."""
+    if device_type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device_type == "cpu" and cpu_has_bf16() else "fp32"
+
+
+def tune(device_type):
+    """Set what makes convolutions fast on ``device_type``; the log-mel's float32 product is left alone."""
+    if device_type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def describe(device):
+    """One line on the device: processor or GPU, cores or memory."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    return f"{processor_name()}, {torch.get_num_threads()} threads"
+
+
+def processor_name():
+    """The processor's name as the system gives it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "CPU")
+    except OSError:
+        return platform.processor() or platform.machine()
+
+
+def keeps_pages():
+    """True where the allocator was told to keep its pages (see ``mil_asc.launch``)."""
+    return all(name in os.environ.get("GLIBC_TUNABLES", "") for name in TUNABLES)
+
+
+def peak_memory(device):
+    """Greatest memory used so far (in bytes): of the process, or of the GPU's allocations."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,104 @@
+"""Figures of an evaluated run, from instance logits; NumPy in, plain numbers out."""
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score, confusion_matrix
+
+from mil_asc.assumptions import ASSUMPTIONS, confidences
+from mil_asc.model import Bags
+
+
+def as_bags(logits_IC):
+    """One clip's (I, C) instance logits as a batch of one."""
+    logits_BIC = torch.from_numpy(logits_IC).unsqueeze(0)
+    return Bags(logits_BIC, torch.ones(logits_BIC.shape[:2], dtype=torch.bool))
+
+
+def instance_confidences(logits_IC):
+    """(I, C) confidences of one clip's instances."""
+    return confidences(as_bags(logits_IC))[0].numpy()
+
+
+def bag_scores(logits, assumption):
+    """(clips, C) scores of clips with (I, C) logits under ``smi`` or ``cmi``."""
+    return np.stack([ASSUMPTIONS[assumption](as_bags(logits_IC))[0].numpy() for logits_IC in logits])
+
+
+def accuracy(labels, decisions):
+    """Share of right decisions, 0 to 1; None for no clips."""
+    return float(np.mean(labels == decisions)) if len(labels) else None
+
+
+def class_accuracies(labels, decisions, num_classes):
+    """Recall of each class; None where a class has no clip."""
+    return [accuracy(labels[labels == c], decisions[labels == c]) for c in range(num_classes)]
+
+
+def macro_accuracy(labels, decisions, num_classes):
+    """Class-wise accuracy averaged over the classes that have clips."""
+    return float(np.mean([value for value in class_accuracies(labels, decisions, num_classes) if value is not None]))
+
+
+def log_loss(labels, scores, eps=1e-12):
+    """Mean of -ln of the true class's share of the scores (natural log, >= 0); shares are floored at ``eps``."""
+    shares = scores / np.maximum(scores.sum(1, keepdims=True), eps)
+    return float(-np.log(np.maximum(shares[np.arange(len(labels)), labels], eps)).mean())
+
+
+def confusion(labels, decisions, num_classes):
+    """(C, C) counts, true class by row, decision by column."""
+    return confusion_matrix(labels, decisions, labels=np.arange(num_classes)).tolist()
+
+
+def underestimation(logits, labels):
+    """The paper's measures of underestimation (section 5.1.1, Fig. 6), averaged over all instances.
+
+    ``positive_share``: instances whose most confident class is the clip's; ``mean_confidence``: confidence
+    of the clip's class. Both 0 to 1.
+    """
+    positive = np.concatenate([z_IC.argmax(1) == label for z_IC, label in zip(logits, labels)])
+    confidence = np.concatenate([instance_confidences(z_IC)[:, label] for z_IC, label in zip(logits, labels)])
+    return {"positive_share": float(positive.mean()), "mean_confidence": float(confidence.mean())}
+
+
+def instance_times(count, num_samples, step, hop, sample_rate):
+    """(I, 2) start and end of each instance (in seconds).
+
+    Instance i covers the frames that the extractor's pooling merges into its column: frame t stands for
+    the samples from (t - 1/2) hop to (t + 1/2) hop. ``step`` and ``hop`` are in samples.
+    """
+    edges = np.arange(count + 1) * step - hop / 2
+    return np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples) / sample_rate
+
+
+def event_average_precision(confidence, times, events):
+    """How well instance confidence finds events: average precision over all instances of many clips.
+
+    Arguments
+    ---------
+    confidence : list of np.ndarray
+        (I,) confidence of the true class, a clip each.
+    times : list of np.ndarray
+        (I, 2) start and end of the instances (in seconds).
+    events : list of list of Event
+        The clips' distinct events.
+
+    Returns
+    -------
+    dict
+        ``average_precision``, and ``chance``, the share of instances within an event, which is what random
+        confidences reach. An instance is within an event when at least half of it is.
+    """
+    inside = [_within(t_I2, found) for t_I2, found in zip(times, events)]
+    target = np.concatenate(inside)
+    if not target.any():
+        return None
+    score = average_precision_score(target, np.concatenate(confidence))
+    return {"average_precision": float(score), "chance": float(target.mean())}
+
+
+def _within(times_I2, events):
+    covered = np.zeros(len(times_I2))
+    for event in events:
+        covered += np.clip(np.minimum(times_I2[:, 1], event.offset) - np.maximum(times_I2[:, 0], event.onset), 0, None)
+    return covered >= 0.5 * (times_I2[:, 1] - times_I2[:, 0])

@@ -1,0 +1,292 @@
+"""The Brain of every recipe: the training loop's parts that SpeechBrain leaves to the user, or leaves open."""
+
+import logging
+import math
+import sys
+import time
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.distributed import if_main_process
+from tqdm import tqdm
+
+from mil_asc.assumptions import standard
+from mil_asc.data.dataset import as_is
+from mil_asc.errors import UserError
+from mil_asc.training.batch_norm import estimate_batch_norm
+
+logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN_CHECKS = {"cpu": 1}
+"""Steps after which losses are fetched and checked, by device type; fetching makes a GPU wait."""
+STEPS_BETWEEN_CHECKS_ELSEWHERE = 20
+
+
+class MILBrain(sb.Brain):
+    """Trains and evaluates a model of ``Bags`` with the objective its YAML file names.
+
+    ``hparams`` needs ``objective`` (``(bags, label_B) -> {"loss": scalar, ...}``, mean over clips),
+    ``lr_schedule`` (epochs done -> factor), ``learning_rate``, ``number_of_epochs``, ``batch_size``,
+    ``precise_bn_clips``, ``evaluate_every`` (epochs) and ``state`` (a ``RunState``). ``modules`` needs
+    ``model``. What differs from ``speechbrain.Brain``:
+
+    * losses are averaged over clips, and the leftover batches of an accumulation make a step of their own;
+    * ``max_grad_norm`` <= 0 is refused or means off, never a flipped gradient; all parameters are clipped;
+    * a loss that is not finite stops the run and names the clips;
+    * batch-norm statistics are estimated afresh before evaluation and saving;
+    * checkpoints inside an epoch fall between optimizer steps.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if self.max_grad_norm == 0:
+            raise UserError("--max_grad_norm=0 would freeze the training; give a positive number, or -1 for no clipping")
+        if self.max_grad_norm < 0:
+            self.max_grad_norm = math.inf
+        self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, STEPS_BETWEEN_CHECKS_ELSEWHERE)
+        self.state = self.hparams.state
+        self.unchecked = []
+        self.predictions = []
+
+    # -- one batch
+
+    def compute_forward(self, batch, stage):
+        """``Bags`` of a ``ClipBatch`` that is on the device."""
+        return self.modules.model(batch.waveforms(), batch.length_B)
+
+    def compute_objectives(self, bags, batch, stage):
+        """The objective's terms (scalars, mean over the batch's clips) and the share of right decisions."""
+        right = standard(bags).argmax(1) == batch.label_B
+        return {**self.hparams.objective(bags, batch.label_B), "accuracy": right.float().mean()}
+
+    def fit_batch(self, batch):
+        """Gradient of one batch, and an optimizer step when its accumulation group is complete."""
+        should_step = self._group_complete()
+        batch = batch.to(self.device)
+        with self.no_sync(not should_step):
+            with self.training_ctx:
+                terms = self.compute_objectives(self.compute_forward(batch, sb.Stage.TRAIN), batch, sb.Stage.TRAIN)
+            share = len(batch.label_B) / self._group_clips()
+            self.scaler.scale(terms["loss"] * share).backward()
+        if should_step:
+            self.optimizers_step()
+        self._note(terms, batch)
+        self._advance_bar()
+        return terms["loss"].detach()
+
+    @torch.no_grad()
+    def evaluate_batch(self, batch, stage):
+        """Terms of one batch; in the test stage its instance logits are kept as predictions."""
+        batch = batch.to(self.device)
+        with self.evaluation_ctx:
+            bags = self.compute_forward(batch, stage)
+            terms = self.compute_objectives(bags, batch, stage)
+        if stage == sb.Stage.TEST:
+            counts = bags.mask_BI.sum(1).tolist()
+            logits = [logits_IC[:n].cpu().numpy() for logits_IC, n in zip(bags.logits_BIC.float(), counts)]
+            self.predictions.extend(zip(batch.index_B.tolist(), logits))
+        self._note(terms, batch)
+        return terms["loss"].detach()
+
+    def update_average(self, loss, avg_loss):
+        """The mean over clips so far, as of the last check (SpeechBrain's own averages over batches)."""
+        return self._means().get("loss", 0.0)
+
+    # -- optimizer
+
+    def _group_complete(self):
+        return self.step % self.grad_accumulation_factor == 0 or self.step == self.steps_per_epoch
+
+    def _group_clips(self):
+        """Clips of the accumulation group that the present step belongs to."""
+        size = self.hparams.batch_size * self.grad_accumulation_factor
+        start = (self.step - 1) // self.grad_accumulation_factor * size
+        return min(size, self.train_clips - start)
+
+    def optimizers_step(self):
+        """Set the scheduled learning rate, clip the gradient of all parameters, step."""
+        lr = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.scaler.unscale_(self.optimizer)
+        if math.isfinite(self.max_grad_norm):
+            torch.nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer_step += 1
+
+    def learning_rate(self):
+        """Learning rate of the coming optimizer step; the first is not zero, the last nearly is."""
+        steps = math.ceil(self.steps_per_epoch / self.grad_accumulation_factor)
+        return self.hparams.learning_rate * self.hparams.lr_schedule((self.optimizer_step + 0.5) / steps)
+
+    # -- sums over clips, checked for being finite
+
+    def _note(self, terms, batch):
+        names, values = zip(*terms.items())
+        self.unchecked.append((names, torch.stack([value.detach().float() for value in values]), batch.index_B))
+        if len(self.unchecked) >= self.check_every:
+            self._check()
+
+    def _check(self):
+        """Fetch the losses of the steps since the last check, stop if one is not finite, add them up."""
+        unchecked, self.unchecked = self.unchecked, []
+        for names, values, index_B in unchecked:
+            values, count = values.tolist(), len(index_B)
+            if not all(math.isfinite(value) for value in values):
+                paths = ", ".join(self.clips[i].path for i in index_B.tolist())
+                raise UserError(
+                    f"the loss of step {self.optimizer_step} is not finite ({dict(zip(names, values))}); "
+                    f"its batch holds: {paths}. Lower the learning rate, or look at these files"
+                )
+            self.state.sums["clips"] = self.state.sums.get("clips", 0) + count
+            for name, value in zip(names, values):
+                self.state.sums[name] = self.state.sums.get(name, 0.0) + value * count
+
+    def _means(self):
+        sums = self.state.sums
+        return {name: sums[name] / sums["clips"] for name in sums if name != "clips"}
+
+    # -- epochs
+
+    def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
+        """Train; ``train_set`` and ``valid_set`` are ``ClipDataset``."""
+        self.train_set = train_set
+        self.train_clips = len(train_set)
+        self.clips = train_set.clips
+        batches = math.ceil(self.train_clips / self.hparams.batch_size)
+        self.steps_per_epoch = min(batches, self.debug_batches) if self.debug else batches
+        loader = self.make_dataloader(train_set, sb.Stage.TRAIN, shuffle=True, **self._loader_options())
+        valid_loader = None if valid_set is None else self.evaluation_loader(valid_set)
+        super().fit(epoch_counter, loader, valid_loader, progressbar=False, **kwargs)
+
+    def on_stage_start(self, stage, epoch=None):
+        """Start the sums of the stage (an epoch that is resumed keeps its own) and the progress bar."""
+        if stage != sb.Stage.TRAIN or self.step == 0:
+            self.state.sums = {}
+        if stage == sb.Stage.TRAIN:
+            self.epoch_start = time.perf_counter()
+            self.first_step = self.step
+            self.bar = tqdm(
+                total=self.steps_per_epoch,
+                initial=self.step,
+                desc=f"epoch {epoch}/{self.hparams.number_of_epochs}",
+                unit="step",
+                leave=False,
+                mininterval=0.5 if sys.stderr.isatty() else 30,
+                disable=self.noprogressbar or not if_main_process(),
+            )
+
+    def _advance_bar(self):
+        loss = self._means().get("loss")
+        if loss is not None:
+            self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self.bar.update()
+
+    def _fit_train(self, train_set, epoch, enable):
+        super()._fit_train(train_set, epoch, enable)
+        self.bar.close()
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Close the stage's sums; after training the epoch's record begins."""
+        self._check()
+        if stage == sb.Stage.TRAIN:
+            seconds = time.perf_counter() - self.epoch_start
+            self.state.train_seconds += seconds
+            clips = min((self.step - self.first_step) * self.hparams.batch_size, self.train_clips)
+            self.record = {"epoch": epoch, "train": self._means(), "learning_rate": self.learning_rate()}
+            self.record |= {"seconds": seconds, "clips_per_second": clips / seconds}
+        elif stage == sb.Stage.VALID:
+            self.record["monitor"] = self._means()
+
+    def _fit_valid(self, valid_set, epoch, enable):
+        """End of an epoch: fresh batch-norm statistics, a look at the monitored list, a checkpoint."""
+        last = epoch == self.hparams.number_of_epochs or (self.debug and epoch == self.debug_epochs)
+        self.estimate_batch_norm()
+        if valid_set is not None and (last or epoch % self.hparams.evaluate_every == 0):
+            self.clips = valid_set.dataset.clips
+            super()._fit_valid(valid_set, epoch, enable)
+            self.clips = self.train_set.clips
+        self.state.sums = {}
+        self.state.history.append(self.record)
+        self._report_epoch()
+        if self.checkpointer is not None:
+            self._save_epoch(epoch)
+
+    def _save_epoch(self, epoch):
+        meta, keys = {"epoch": epoch}, []
+        if self.hparams.keep_best and "monitor" in self.record:
+            meta["accuracy"], keys = self.record["monitor"]["accuracy"], ["accuracy"]
+        self.checkpointer.save_and_keep_only(meta=meta, max_keys=keys, num_to_keep=1, verbosity=logging.DEBUG)
+
+    def _report_epoch(self):
+        record, total = self.record, self.hparams.number_of_epochs
+        left = (total - record["epoch"]) * record["seconds"]
+        parts = [f"loss {record['train']['loss']:.4f}", f"train accuracy {record['train']['accuracy']:.3f}"]
+        if "monitor" in record:
+            parts.append(f"{self.hparams.monitor_name} accuracy {record['monitor']['accuracy']:.3f}")
+        parts += [f"{record['clips_per_second']:.1f} clips/s", f"about {left / 60:.1f} min left"]
+        logger.info("epoch %d/%d  %s", record["epoch"], total, "  ".join(parts))
+        for group in ("train", "monitor"):
+            for name, value in record.get(group, {}).items():
+                self._scalar(f"{group}/{name}", value)
+        self._scalar("learning_rate", record["learning_rate"])
+        self._scalar("clips_per_second", record["clips_per_second"])
+
+    def _scalar(self, name, value):
+        if self.hparams.tensorboard is not None:
+            self.hparams.tensorboard.add_scalar(name, value, self.record["epoch"])
+
+    def estimate_batch_norm(self):
+        """Precise batch norm over up to ``precise_bn_clips`` training clips, spread evenly over the list."""
+        count = min(self.hparams.precise_bn_clips, self.train_clips)
+        if count == 0:
+            return
+        chosen = torch.linspace(0, self.train_clips - 1, count).round().long()
+        batches = chosen.tensor_split(math.ceil(count / self.hparams.batch_size))
+        wavs = (self.train_set.__getitems__(part.tolist()).to(self.device).waveforms() for part in batches)
+        with self.evaluation_ctx:
+            estimate_batch_norm(self.modules.model, wavs)
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        """Only between optimizer steps: gradients under accumulation are not saved."""
+        return self._group_complete() and super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
+
+    def _save_intra_epoch_ckpt(self):
+        self._check()
+        super()._save_intra_epoch_ckpt()
+
+    # -- evaluation
+
+    def evaluate_clips(self, dataset, max_key=None):
+        """Instance logits of every clip of a ``ClipDataset``: a list of (I, C) float32 arrays, None if not reached.
+
+        The weights are those of the latest checkpoint, or of the one with the greatest ``max_key``. A
+        ``UserError`` is raised where there is no checkpoint: random weights are never evaluated.
+        """
+        self.clips = dataset.clips
+        self.predictions = []
+        self.evaluate(self.evaluation_loader(dataset), max_key=max_key)
+        logits = [None] * len(dataset)
+        for index, logits_IC in self.predictions:
+            logits[index] = logits_IC
+        self.clips = None
+        return logits
+
+    def on_evaluate_start(self, max_key=None, min_key=None):
+        """Recall the checkpoint; refuse to go on without one."""
+        if self.checkpointer is None or self.checkpointer.find_checkpoint(max_key=max_key) is None:
+            where = self.checkpointer.checkpoints_dir if self.checkpointer else "this run"
+            raise UserError(f"no checkpoint in {where}: train first, without --test_only, or name the trained run's output_folder")
+        super().on_evaluate_start(max_key, min_key)
+
+    def evaluation_loader(self, dataset):
+        """Batches of clips in the order of their lengths, so that none is computed with padding."""
+        order = dataset.order_by_length()
+        return torch.utils.data.DataLoader(dataset, sampler=order, **self._loader_options())
+
+    def _loader_options(self):
+        """Reading a batch is cheaper than handing it over from a worker; the generator guards the global one."""
+        generator = torch.Generator().manual_seed(0)
+        return {"batch_size": self.hparams.batch_size, "collate_fn": as_is, "num_workers": 0, "generator": generator}

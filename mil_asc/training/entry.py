@@ -1,0 +1,304 @@
+"""One training run, from command line to report. Every recipe's ``train.py`` ends up here."""
+
+import dataclasses
+import importlib.metadata
+import logging
+import platform
+import sys
+import time
+from datetime import datetime, timezone
+
+import numpy as np
+import torch
+from speechbrain.utils.distributed import infer_device
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch.utils.tensorboard import SummaryWriter
+
+import mil_asc
+from mil_asc import hardware
+from mil_asc.data.cache import prepare_waveforms
+from mil_asc.data.dataset import ClipDataset, ResidentWaveforms, place_waveforms
+from mil_asc.errors import AudioError, UserError
+from mil_asc.evaluation import decisions, evaluate_events, evaluate_predictions
+from mil_asc.metrics import instance_times
+from mil_asc.report import choose_examples, write_report
+from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
+from mil_asc.training.options import HELP, load_hparams, parse_command_line
+from mil_asc.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("torch", "torchaudio", "speechbrain", "HyperPyYAML", "numpy", "soundfile", "soxr")
+
+
+def main(arguments):
+    """Train, evaluate and report as the command line says; returns the exit status.
+
+    A ``UserError`` becomes one line on standard error and status 1, Ctrl-C one line and status 130.
+    """
+    if any(word in ("-h", "--help") for word in arguments):
+        print(HELP)
+        return 0
+    try:
+        run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(arguments):
+    """As ``main``, but errors are raised and the content of ``report.json`` is returned."""
+    path, options, overrides = parse_command_line(arguments)
+    hparams, settings = load_hparams(path, overrides)
+    folder = RunFolder(hparams["output_folder"], debug=options.debug)
+    try:
+        folder.open(settings, training=not options.test_only)
+        return TrainingRun(hparams, settings, _with_device(options), folder).execute()
+    except OSError as error:
+        raise UserError(f"{error.filename or folder.path}: {error.strerror}") from error
+    finally:
+        folder.close()
+
+
+def _with_device(options):
+    """The run options with device and precision settled."""
+    device = options.device or infer_device()
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device={device}: no CUDA device is to be had here; use --device=cpu")
+    chosen = {"device": device}
+    if "precision" not in options.overridden_args:
+        chosen["precision"] = hardware.best_precision(torch.device(device).type)
+    return dataclasses.replace(options, **chosen, overridden_args=options.overridden_args | set(chosen))
+
+
+class TrainingRun:
+    """The steps of a run and what they share.
+
+    Arguments
+    ---------
+    hparams : dict
+        Built hyperparameters of a recipe's YAML file.
+    settings : str
+        The resolved YAML text they were built from.
+    options : RunOptions
+        Run options, device and precision among them.
+    folder : RunFolder
+        The open folder to write to.
+    """
+
+    def __init__(self, hparams, settings, options, folder):
+        self.hparams = hparams
+        self.settings = settings
+        self.options = options
+        self.folder = folder
+        self.device = torch.device(options.device)
+        self.network = hparams["model"]["network"]
+        self.start = time.perf_counter()
+        hardware.tune(self.device.type)
+
+    def execute(self):
+        """Prepare, train, evaluate, report; returns the content of ``report.json``."""
+        self.announce_machine()
+        self.prepare()
+        brain = self.build_brain()
+        self.train(brain)
+        results, logits = self.evaluate(brain)
+        self.folder.save_model(self.network, self.settings, self.corpus.labels)
+        page = write_report(self.folder.path, results, self.examples(logits))
+        self.announce_results(results, page)
+        return results
+
+    # -- data
+
+    def prepare(self):
+        """Read the lists, decode every clip once, and deal with what cannot be used."""
+        data = self.hparams["data"]
+        corpus = data["corpus"]()
+        if len(corpus.labels) != self.network.num_classes:
+            raise UserError(
+                f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: set --model.num_classes"
+            )
+        corpus = corpus.hold_out(data["validation_fraction"], seed=self.hparams["seed"])
+        if self.options.debug:
+            corpus = corpus.head(self.options.debug_batches * self.hparams["batch_size"])
+        for note in corpus.notes:
+            logger.info("note: %s", note)
+        for warning in corpus.warnings:
+            logger.warning("WARNING: %s", warning)
+        self.cache = self.decode(corpus, data)
+        self.bad_audio = self.cache.bad
+        self.corpus = corpus.without(self.bad_audio)
+        self.waveforms = place_waveforms(self.cache, self.device)
+
+    def decode(self, corpus, data):
+        """The waveform store of the corpus; stops at bad audio unless told to skip it."""
+        if data["on_bad_audio"] not in ("stop", "skip"):
+            raise UserError(f"on_bad_audio must be stop or skip, got {data['on_bad_audio']}")
+        front_end = self.network.front_end
+        cache = prepare_waveforms(
+            corpus.folder,
+            [clip.path for clip in corpus.clips],
+            data["cache_folder"],
+            sample_rate=front_end.sample_rate,
+            min_seconds=self.network.min_samples / front_end.sample_rate,
+            progress=not self.options.noprogressbar,
+        )
+        if cache.bad:
+            reasons = list(cache.bad.values())
+            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            if data["on_bad_audio"] == "stop":
+                raise AudioError(f"{reasons[0]}{more}; mend the file(s), or leave them out with --data.on_bad_audio=skip")
+            logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
+        return cache
+
+    def dataset(self, name):
+        """``ClipDataset`` of one of the corpus's lists."""
+        clips = getattr(self.corpus, name)
+        rows = [self.cache.row(clip.path) for clip in clips]
+        return ClipDataset(self.waveforms, rows, clips, self.corpus.labels)
+
+    # -- training
+
+    def build_brain(self):
+        """The Brain that the YAML file names, with optimizer, schedule and checkpoints."""
+        training = self.hparams["training"]
+        self.state = RunState()
+        writer = None if self.options.test_only else SummaryWriter(self.folder.path / "tensorboard")
+        self.monitor = "validation" if self.corpus.validation else "evaluation"
+        brain = training["brain"](
+            modules={"model": self.network},
+            opt_class=training["optimizer"],
+            hparams={
+                **{key: value for key, value in training.items() if key not in ("brain", "optimizer")},
+                "objective": self.hparams["objective"]["loss"],
+                "state": self.state,
+                "tensorboard": writer,
+                "monitor_name": self.monitor,
+                "keep_best": bool(self.corpus.validation),
+            },
+            run_opts=self.options,
+            checkpointer=AtomicCheckpointer(self.folder.checkpoints),
+        )
+        brain.checkpointer.add_recoverable("model", brain.modules.model)
+        brain.checkpointer.add_recoverable("run_state", self.state)
+        return brain
+
+    def train(self, brain):
+        """Train until the last epoch, from the latest checkpoint if there is one."""
+        counter = EpochCounter(self.hparams["number_of_epochs"])
+        brain.checkpointer.add_recoverable("epoch_counter", counter)
+        monitored = self.dataset("validation" if self.corpus.validation else "evaluate")
+        brain.fit(counter, self.dataset("train"), monitored)
+
+    # -- evaluation
+
+    def evaluate(self, brain):
+        """Evaluate the last epoch (and the best on the validation split, where there is one)."""
+        dataset = self.dataset("evaluate")
+        best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
+        logits = brain.evaluate_clips(dataset)
+        reached = [i for i, z in enumerate(logits) if z is not None]
+        clips, logits = [dataset.clips[i] for i in reached], [logits[i] for i in reached]
+        self.evaluated = clips
+        return self.summarise(clips, logits, best), logits
+
+    def evaluate_best(self, brain, dataset):
+        """Figures of the epoch with the greatest validation accuracy."""
+        logits = brain.evaluate_clips(dataset, max_key="accuracy")
+        pairs = [(clip, z) for clip, z in zip(dataset.clips, logits) if z is not None]
+        epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
+        return {"epoch": epoch, **evaluate_predictions([z for _, z in pairs], [c for c, _ in pairs], self.corpus.labels)}
+
+    def times(self, clip, count):
+        """(I, 2) start and end of a clip's instances (in seconds)."""
+        front_end, samples = self.network.front_end, int(self.cache.lengths[self.cache.row(clip.path)])
+        return instance_times(count, samples, self.network.instance_samples, front_end.hop_length, front_end.sample_rate)
+
+    def summarise(self, clips, logits, best):
+        """The content of ``report.json``."""
+        labels = self.corpus.labels
+        times = [self.times(clip, len(z)) for clip, z in zip(clips, logits)]
+        return {
+            "experiment": self.hparams["experiment"],
+            "dataset": self.hparams["data"]["name"],
+            "labels": labels,
+            "evaluation": evaluate_predictions(logits, clips, labels),
+            "evaluation_of_best_on_validation": best,
+            "events": evaluate_events(logits, clips, labels, times, self.corpus.events),
+            "history": self.state.history,
+            "monitored_list": self.monitor,
+            "notes": self.corpus.notes,
+            "warnings": self.corpus.warnings,
+            "bad_audio": self.bad_audio,
+            "run": self.describe(),
+            "decisions": decisions(logits, clips, labels),
+        }
+
+    def describe(self):
+        """What made the figures: seed, versions, machine, speed and memory."""
+        trained = sum(record["seconds"] for record in self.state.history)
+        clips = sum(record["seconds"] * record["clips_per_second"] for record in self.state.history)
+        return {
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "seed": self.hparams["seed"],
+            "epochs": len(self.state.history),
+            "debug": self.options.debug,
+            "train_clips": len(self.corpus.train),
+            "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
+            "device": hardware.describe(self.device),
+            "precision": self.options.precision,
+            "allocator_keeps_pages": hardware.keeps_pages(),
+            "wall_seconds": time.perf_counter() - self.start,
+            "train_seconds": trained,
+            "train_clips_per_second": clips / trained if trained else None,
+            "peak_memory_bytes": hardware.peak_memory(self.device),
+            "versions": {
+                "mil_asc": mil_asc.__version__,
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in PACKAGES},
+            },
+        }
+
+    def examples(self, logits):
+        """A few evaluated clips, right and wrong ones, with all that a picture of them needs."""
+        return choose_examples(self.evaluated, logits, self.corpus.labels, self.picture)
+
+    @torch.no_grad()
+    def picture(self, clip, count):
+        """Log-mel, instance times and events of a clip."""
+        wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
+        logmel_FT = self.network.front_end(wav_1N.to(self.device))[0].cpu().numpy()
+        return logmel_FT, self.times(clip, count), self.corpus.events.get(clip.path, [])
+
+    # -- messages
+
+    def announce_machine(self):
+        """Say which device and settings were chosen."""
+        pages = "kept" if hardware.keeps_pages() else "given back to the system"
+        logger.info(
+            "%s; precision %s, channels_last, allocator pages %s; results in %s",
+            hardware.describe(self.device),
+            self.options.precision,
+            pages,
+            self.folder.path,
+        )
+
+    def announce_results(self, results, page):
+        """Print the scores and where the report is."""
+        found = results["evaluation"]
+        print(f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}: {found['clips']} evaluated clips")
+        for name in ("smi", "cmi"):
+            scores = found[name]
+            print(f"  {name.upper()}  accuracy {scores['accuracy']:.3f}  class-wise {scores['macro_accuracy']:.3f}")
+        print(f"  log loss {found['log_loss']:.3f}")
+        print(
+            f"  positive instances {found['underestimation']['positive_share']:.3f}"
+            f"  mean confidence of the true class {found['underestimation']['mean_confidence']:.3f}"
+        )
+        if results["events"]:
+            print("  events found: average precision {average_precision:.3f} (chance {chance:.3f})".format(**results["events"]))
+        print(f"  report: {page}")

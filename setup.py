@@ -1,0 +1,40 @@
+"""Installs the package ``mil_asc``; the recipes run from a checkout: ``pip install -e .``."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1] for line in (ROOT / "mil_asc/__init__.py").read_text().splitlines() if "__version__" in line
+)
+
+setup(
+    name="mil_asc",
+    version=VERSION,
+    description="Acoustic scene classification with multiple-instance learning, as SpeechBrain recipes",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["mil_asc", "mil_asc.*"]),
+    package_data={"mil_asc": ["*.html"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.11,<2.16",
+        "torchaudio>=2.11,<2.12",
+        "speechbrain>=1.1,<1.2",
+        "hyperpyyaml>=1.2.3,<1.3",
+        "sentencepiece>=0.2",
+        "numpy>=1.26",
+        "soundfile>=0.12",
+        "soxr>=0.5",
+        "scikit-learn>=1.4",
+        "matplotlib>=3.8",
+        "jinja2>=3.1",
+        "tensorboard>=2.16",
+        "tqdm>=4.66",
+        "filelock>=3.13",
+        "ruamel.yaml>=0.18",
+    ],
+    extras_require={"test": ["pytest>=8", "hypothesis>=6.100", "librosa>=0.11", "ruff>=0.6"]},
+)
