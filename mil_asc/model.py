@@ -12,6 +12,11 @@ from torch import nn
 from mil_asc.instances import InstanceDetector, InstanceVectorGenerator
 
 
+MODEL_SETTINGS = "model.yaml"
+MODEL_WEIGHTS = "model.ckpt"
+"""Files of a trained model in a run's folder: how to build it, and its weights."""
+
+
 class Bags(NamedTuple):
     """A batch of bags as the model scores them.
 

@@ -148,7 +148,7 @@ class TrainingRun:
             progress=not self.options.noprogressbar,
         )
         if cache.bad:
-            reasons = list(cache.bad.values())
+            reasons = [f"{corpus.folder / path}: {reason}" for path, reason in cache.bad.items()]
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             if data["on_bad_audio"] == "stop":
                 raise AudioError(f"{reasons[0]}{more}; mend the file(s), or leave them out with --data.on_bad_audio=skip")

@@ -9,12 +9,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from mil_asc.errors import UserError
+from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
 from mil_asc.training.checkpoints import write_atomically
 from mil_asc.training.options import flatten
 
 SETTINGS = "hyperparams.yaml"
-MODEL_SETTINGS = "model.yaml"
-MODEL_WEIGHTS = "model.ckpt"
 WHERE_NOT_WHAT = ("data_folder", "output_folder", "cache_folder", "folder", "on_bad_audio")
 """Keys that say where things are: a run may be resumed with others."""
 
