@@ -9,8 +9,11 @@ TIE_BREAK = 1e-6
 
 
 def confidences(bags):
-    """Instance confidences p_ic = sigmoid(z_ic), (B, I, C), 0 for masked instances."""
-    return bags.logits_BIC.sigmoid() * bags.mask_BI.unsqueeze(2)
+    """Instance confidences p_ic = sigmoid(z_ic), (B, I, C) float64, 0 for masked instances.
+
+    In float32 every logit above 17 would round to the same confidence, and the decision to a tie.
+    """
+    return bags.logits_BIC.double().sigmoid() * bags.mask_BI.unsqueeze(2)
 
 
 def standard(bags):
@@ -28,7 +31,7 @@ def count(bags):
     winner_BI = bags.logits_BIC.argmax(dim=2)
     votes_BIC = torch.nn.functional.one_hot(winner_BI, bags.logits_BIC.shape[2]) * mask_BI1
     total_B1 = bags.mask_BI.sum(1, keepdim=True).double()
-    return (votes_BIC.sum(1) + TIE_BREAK * confidences(bags).double().mean(1)) / total_B1
+    return (votes_BIC.sum(1) + TIE_BREAK * confidences(bags).mean(1)) / total_B1
 
 
 ASSUMPTIONS = {"smi": standard, "cmi": count}

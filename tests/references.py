@@ -1,0 +1,50 @@
+"""Slow, obvious versions of the paper's formulas, one clip and one class at a time."""
+
+import math
+
+
+def sigmoid(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def weighted_bce(probabilities, target, alpha):
+    """Eq. 3 for one vector of class confidences."""
+    terms = [alpha * y * math.log(p) + (1 - y) * math.log(1 - p) for p, y in zip(probabilities, target)]
+    return -sum(terms) / len(terms)
+
+
+def bag_confidence(logits_IC):
+    """Eq. 2: every class's greatest instance confidence."""
+    return [max(sigmoid(z_C[c]) for z_C in logits_IC) for c in range(len(logits_IC[0]))]
+
+
+def one_hot(label, num_classes):
+    return [float(c == label) for c in range(num_classes)]
+
+
+def bag_loss(logits_IC, label, alpha):
+    return weighted_bce(bag_confidence(logits_IC), one_hot(label, len(logits_IC[0])), alpha)
+
+
+def argmax(values):
+    return max(range(len(values)), key=lambda i: values[i])
+
+
+def instance_label(z_C, label, kind):
+    """Eq. 4 (pnl) and section 5.1.3 (gt)."""
+    if kind == "gt" or argmax(z_C) == label:
+        return one_hot(label, len(z_C))
+    return [0.0] * len(z_C)
+
+
+def instance_loss(logits_IC, label, alpha, kind):
+    losses = [weighted_bce([sigmoid(z) for z in z_C], instance_label(z_C, label, kind), alpha) for z_C in logits_IC]
+    return sum(losses) / len(losses)
+
+
+def count_decision(logits_IC):
+    """Eq. 10 with ties to the larger summed confidence."""
+    classes = range(len(logits_IC[0]))
+    votes = [sum(argmax(z_C) == c for z_C in logits_IC) for c in classes]
+    sums = [sum(sigmoid(z_C[c]) for z_C in logits_IC) for c in classes]
+    return max(classes, key=lambda c: (votes[c], sums[c]))
