@@ -36,6 +36,8 @@ class LogMel(torch.nn.Module):
         self.n_mels = n_mels
         self.n_fft = round(sample_rate * window_ms / 1000)
         self.hop_length = round(sample_rate * hop_ms / 1000)
+        if self.n_fft < 2 or self.hop_length < 1:
+            raise ValueError(f"window_ms {window_ms} or hop_ms {hop_ms} is shorter than a sample at {sample_rate} Hz")
         self.log_floor = log_floor
         self.mel = torchaudio.transforms.MelSpectrogram(
             sample_rate=sample_rate,
@@ -47,6 +49,11 @@ class LogMel(torch.nn.Module):
             power=2.0,
         )
 
+    @property
+    def min_samples(self):
+        """Shortest waveform (in samples) whose edges can be reflected."""
+        return self.n_fft // 2 + 1
+
     def num_frames(self, num_samples):
         """Frames T of a waveform of ``num_samples`` samples (int or integer tensor)."""
         return num_samples // self.hop_length + 1
@@ -57,7 +64,7 @@ class LogMel(torch.nn.Module):
         Arguments
         ---------
         wav_BN : torch.Tensor
-            (B, N) waveforms, linear amplitude; N must exceed half the window (for the reflected edge).
+            (B, N) waveforms, linear amplitude; N must be at least ``min_samples``.
 
         Returns
         -------

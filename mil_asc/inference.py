@@ -93,7 +93,9 @@ class SceneClassifier(Pretrained):
         source = Path(source)
         missing = [name for name in (MODEL_SETTINGS, MODEL_WEIGHTS) if not (source / name).is_file()]
         if missing:
-            raise UserError(f"{source} holds no finished run ({missing[0]} is missing): give a training run's output folder")
+            raise UserError(
+                f"{source} holds no finished run ({missing[0]} is missing): give a training run's output folder"
+            )
         with open(source / MODEL_SETTINGS, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file)
         network = hparams["model"]["network"]
@@ -138,7 +140,7 @@ class SceneClassifier(Pretrained):
         return self._scene(bags, len(wav_N), assumption)
 
     def classify_batch(self, wav_BN, length_B=None):
-        """``Bags`` of a (B, N) batch of waveforms; lengths are in samples. A clip's scores do not depend on the others."""
+        """``Bags`` of (B, N) waveforms; lengths are in samples. A clip's scores do not depend on the others."""
         with torch.no_grad(), self.inference_ctx:
             return self.mods.model(wav_BN.to(self.device), None if length_B is None else length_B.to(self.device))
 
@@ -176,11 +178,14 @@ class SceneClassifier(Pretrained):
             assumption=assumption,
             scores={name: dict(zip(labels, values)) for name, values in scores.items()},
             instances=[
-                self._instance(p_C.tolist(), start, end, decided) for p_C, (start, end) in zip(confidence_IC, times.tolist())
+                self._instance(p_C.tolist(), start, end, decided)
+                for p_C, (start, end) in zip(confidence_IC, times.tolist())
             ],
         )
 
     def _instance(self, confidence_C, start, end, decided):
         labels = self.hparams.labels
         winner = max(range(len(labels)), key=confidence_C.__getitem__)
-        return Instance(start, end, labels[winner], confidence_C[winner], winner == decided, dict(zip(labels, confidence_C)))
+        return Instance(
+            start, end, labels[winner], confidence_C[winner], winner == decided, dict(zip(labels, confidence_C))
+        )

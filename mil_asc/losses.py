@@ -28,14 +28,15 @@ def max_logits(bags):
 class BagBCE:
     """Bag loss of Eq. 3 on the greatest instance logit of every class.
 
-    ``(bags, label_B) -> (B,)``, natural-log units, not negative. The gradient of a class reaches only the
-    instances that hold its maximum. ``alpha`` (> 0) weighs the positive class, C - 1 when left out.
+    The gradient of a class reaches only the instances that hold its maximum. ``alpha`` (> 0) weighs the
+    positive class, C - 1 when left out.
     """
 
     def __init__(self, alpha=None):
         self.alpha = alpha
 
     def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         bag_logits_BC = max_logits(bags)
         return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).float(), self.alpha)
 
@@ -43,7 +44,6 @@ class BagBCE:
 class InstanceBCE:
     """Instance loss of Eq. 4 on labels an assigner makes at every step.
 
-    ``(bags, label_B) -> (B,)``: the mean over a clip's own instances (padding left out) and classes.
     ``assigner`` is a function of ``mil_asc.assigners``; ``alpha`` as in ``BagBCE``.
     """
 
@@ -52,6 +52,7 @@ class InstanceBCE:
         self.alpha = alpha
 
     def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses: means over the clip's own instances and classes, in nats."""
         target_BIC = self.assigner(bags.logits_BIC, label_B)
         loss_BI = weighted_bce(bags.logits_BIC, target_BIC, self.alpha)
         return (loss_BI * bags.mask_BI).sum(1) / bags.mask_BI.sum(1)
@@ -64,8 +65,6 @@ class MILLoss:
     ---------
     **terms : callable
         ``(bags, label_B) -> (B,)`` each; the keyword is the name it is logged under.
-
-    Returns (when called) a dictionary of scalar tensors: ``loss``, the sum, and every term by its name.
 
     Example
     -------
@@ -81,5 +80,6 @@ class MILLoss:
         self.terms = terms
 
     def __call__(self, bags, label_B):
+        """A dictionary of scalar tensors: ``loss``, the sum, and every term by its name."""
         values = {name: term(bags, label_B).mean() for name, term in self.terms.items()}
         return {"loss": sum(values.values()), **values}

@@ -11,7 +11,6 @@ from torch import nn
 
 from mil_asc.instances import InstanceDetector, InstanceVectorGenerator
 
-
 MODEL_SETTINGS = "model.yaml"
 MODEL_WEIGHTS = "model.ckpt"
 """Files of a trained model in a run's folder: how to build it, and its weights."""
@@ -71,7 +70,7 @@ class MILClassifier(nn.Module):
     @property
     def min_samples(self):
         """Shortest clip (in samples) that makes one instance."""
-        return self.instance_samples - self.front_end.hop_length
+        return max(self.instance_samples - self.front_end.hop_length, self.front_end.min_samples)
 
     def num_instances(self, num_samples):
         """Instances of a clip of ``num_samples`` samples (int or integer tensor)."""

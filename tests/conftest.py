@@ -1,5 +1,7 @@
 import os
+import sys
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on a shared machine
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the figures asserted here are those of float32 on a CPU
 
 import hypothesis
@@ -7,13 +9,29 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from speechbrain.utils.importutils import LazyModule
 
 from mil_asc.extractors.fuse import FUSE
 from mil_asc.features import LogMel
 from mil_asc.model import MILClassifier
 
+torch.set_num_threads(1)  # tiny models: a second thread would only wait
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems():
+    """Hypothesis asks every module for its file, which makes SpeechBrain's redirects import what is not there."""
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, LazyModule):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def shuffle_order(monkeypatch):
+    """SpeechBrain keeps a run's seed in the environment, where the next test would find it."""
+    monkeypatch.setenv("SB_GLOBAL_SEED", "0")
 
 
 @pytest.fixture

@@ -31,7 +31,9 @@ def test_against_slow_reference(seed, instances):
     logits_BIC = torch.randn(4, instances, 3)
     for b in range(4):
         logits_IC = logits_BIC[b].tolist()
-        assert standard(bags_of(logits_BIC))[b].tolist() == pytest.approx(references.bag_confidence(logits_IC), rel=1e-6)
+        assert standard(bags_of(logits_BIC))[b].tolist() == pytest.approx(
+            references.bag_confidence(logits_IC), rel=1e-6
+        )
         assert count(bags_of(logits_BIC))[b].argmax().item() == references.count_decision(logits_IC)
 
 

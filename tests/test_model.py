@@ -52,7 +52,9 @@ def test_no_relu_follows_the_pointwise_convolution():
     assert (module(torch.randn(1, 1, 8, 8)) < 0).any()
 
 
-@pytest.mark.parametrize("channels, blocks, mels", [((8, 16), 1, 64), ((4, 8, 16), 2, 40), ((32, 64, 128, 256), 3, 128)])
+@pytest.mark.parametrize(
+    "channels, blocks, mels", [((8, 16), 1, 64), ((4, 8, 16), 2, 40), ((32, 64, 128, 256), 3, 128)]
+)
 def test_every_size_is_a_value(channels, blocks, mels):
     model = MILClassifier(LogMel(n_mels=mels), FUSE(channels, blocks), num_classes=5, instance_dim=24).eval()
     assert model(torch.randn(1, 16000)).logits_BIC.shape[2] == 5
@@ -94,7 +96,9 @@ def test_permuting_clips_permutes_scores(small_model_shared):
     wav_BN = torch.randn(4, 16000)
     with torch.no_grad():
         logits_BIC = small_model_shared(wav_BN).logits_BIC
-        torch.testing.assert_close(small_model_shared(wav_BN.flip(0)).logits_BIC.flip(0), logits_BIC, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            small_model_shared(wav_BN.flip(0)).logits_BIC.flip(0), logits_BIC, rtol=1e-4, atol=1e-5
+        )
 
 
 def test_training_masks_what_lies_beyond_the_clip(small_model):

@@ -222,9 +222,7 @@ class WaveformCache:
         total = int(self.lengths.sum())
         samples = np.empty(total, dtype=np.int16) if out is None else out
         if samples.shape != (total,) or samples.dtype != np.int16 or not samples.flags.c_contiguous:
-            raise ValueError(
-                f"out must be contiguous int16 of shape ({total},), not {samples.dtype} {samples.shape}"
-            )
+            raise ValueError(f"out must be contiguous int16 of shape ({total},), not {samples.dtype} {samples.shape}")
         ends = np.append(self._shard_starts[1:], total)
         for mapped, start, end in zip(self._samples, self._shard_starts, ends, strict=True):
             self._fill(mapped, samples[start:end], 0)

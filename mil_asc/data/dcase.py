@@ -66,6 +66,8 @@ def _read_list(path, meta, labels):
         check_label(label, labels, f"{path}, line {line}")
         if name not in meta:
             raise UserError(f"{path}, line {line}: {name} is not listed in meta.csv")
+        if name in clips and clips[name].label != label:
+            raise UserError(f"{path}, line {line}: {name} is {label} here and {clips[name].label} further up")
         identifier = meta[name]["identifier"]
         city = identifier.rpartition("-")[0] or identifier
         clips[name] = Clip(name, label, city, identifier, meta[name]["source_label"])
@@ -75,17 +77,26 @@ def _read_list(path, meta, labels):
 def _rows(path, *columns):
     """(line number, row) of every line of a tab-separated file that must have ``columns``."""
     if not path.is_file():
-        raise UserError(f"{path} is missing: the data folder must have the official layout (meta.csv, evaluation_setup/, audio/)")
+        raise UserError(
+            f"{path} is missing: the data folder must have the official layout (meta.csv, evaluation_setup/, audio/)"
+        )
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t")
+            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             missing = [column for column in columns if column not in (reader.fieldnames or [])]
             if missing:
-                raise UserError(f"{path}, line 1: no column {missing[0]!r}; a tab-separated header with {', '.join(columns)} is needed")
+                raise UserError(
+                    f"{path}, line 1: no column {missing[0]!r}; "
+                    f"a tab-separated header with {', '.join(columns)} is needed"
+                )
             rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except csv.Error as error:
+        raise UserError(f"{path} is no tab-separated text: {error}") from error
     for line, row in rows:
         if any(not row[column] for column in columns):
-            raise UserError(f"{path}, line {line}: {len(columns)} tab-separated values are needed ({', '.join(columns)})")
+            raise UserError(
+                f"{path}, line {line}: {len(columns)} tab-separated values are needed ({', '.join(columns)})"
+            )
     return rows

@@ -70,21 +70,25 @@ class Corpus:
     def hold_out(self, fraction, seed=0):
         """A copy whose training list gives up about ``fraction`` of each class's locations for validation.
 
-        No location is split. A class with a single location keeps it for training.
+        No location is split. Every class keeps a location for training, so one with a single location
+        gives none.
         """
         if not 0 <= fraction < 1:
             raise UserError(f"validation_fraction must be at least 0 and below 1, got {fraction}")
         if fraction == 0:
             return self
         rng = np.random.default_rng(seed)
+        places = {label: {clip.location for clip in self.train if clip.label == label} for label in self.labels}
         held = set()
-        for label in self.labels:
-            locations = sorted({clip.location for clip in self.train if clip.label == label})
-            wanted = min(max(1, round(fraction * len(locations))), len(locations) - 1)
-            held.update(rng.permutation(locations)[: max(wanted, 0)])
+        for own in filter(None, places.values()):
+            wanted = min(max(1, round(fraction * len(own))), len(own) - 1)
+            for location in rng.permutation(sorted(own)).tolist():
+                if len(held & own) < wanted and all(other - held - {location} for other in places.values() if other):
+                    held.add(location)
         train = [clip for clip in self.train if clip.location not in held]
         validation = [clip for clip in self.train if clip.location in held]
-        return replace(self, train=train, validation=validation)
+        none = ["no validation clips: every class has but one location to train on"] if not held else []
+        return replace(self, train=train, validation=validation, notes=self.notes + none)
 
     def _with_lists(self, choose):
         lists = {name: choose(getattr(self, name)) for name in ("train", "validation", "evaluate")}

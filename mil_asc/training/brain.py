@@ -40,7 +40,9 @@ class MILBrain(sb.Brain):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         if self.max_grad_norm == 0:
-            raise UserError("--max_grad_norm=0 would freeze the training; give a positive number, or -1 for no clipping")
+            raise UserError(
+                "--max_grad_norm=0 would freeze the training; give a positive number, or -1 for no clipping"
+            )
         if self.max_grad_norm < 0:
             self.max_grad_norm = math.inf
         self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, STEPS_BETWEEN_CHECKS_ELSEWHERE)
@@ -278,7 +280,9 @@ class MILBrain(sb.Brain):
         """Recall the checkpoint; refuse to go on without one."""
         if self.checkpointer is None or self.checkpointer.find_checkpoint(max_key=max_key) is None:
             where = self.checkpointer.checkpoints_dir if self.checkpointer else "this run"
-            raise UserError(f"no checkpoint in {where}: train first, without --test_only, or name the trained run's output_folder")
+            raise UserError(
+                f"no checkpoint in {where}: train first, without --test_only, or name the trained run's output_folder"
+            )
         super().on_evaluate_start(max_key, min_key)
 
     def evaluation_loader(self, dataset):

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.epoch_loop import EpochCounter
-from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
 
 import mil_asc
 from mil_asc import hardware
 from mil_asc.data.cache import prepare_waveforms
-from mil_asc.data.dataset import ClipDataset, ResidentWaveforms, place_waveforms
+from mil_asc.data.dataset import ClipDataset, place_waveforms
 from mil_asc.errors import AudioError, UserError
 from mil_asc.evaluation import decisions, evaluate_events, evaluate_predictions
 from mil_asc.metrics import instance_times
@@ -42,10 +42,10 @@ def main(arguments):
     try:
         run(arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still there
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        tqdm.write("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 
@@ -53,13 +53,21 @@ def main(arguments):
 def run(arguments):
     """As ``main``, but errors are raised and the content of ``report.json`` is returned."""
     path, options, overrides = parse_command_line(arguments)
+    options = _with_device(options)
     hparams, settings = load_hparams(path, overrides)
     folder = RunFolder(hparams["output_folder"], debug=options.debug)
     try:
         folder.open(settings, training=not options.test_only)
-        return TrainingRun(hparams, settings, _with_device(options), folder).execute()
+        return TrainingRun(hparams, settings, options, folder).execute()
     except OSError as error:
-        raise UserError(f"{error.filename or folder.path}: {error.strerror}") from error
+        raise UserError(f"{error.filename or folder.path}: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # where torch.save writes its files
+            raise
+        raise UserError(
+            f"{folder.path}: a checkpoint cannot be written, most likely because the disk is full; "
+            "make room and start again"
+        ) from error
     finally:
         folder.close()
 
@@ -67,8 +75,12 @@ def run(arguments):
 def _with_device(options):
     """The run options with device and precision settled."""
     device = options.device or infer_device()
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device={device}: no CUDA device is to be had here; use --device=cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
+        raise UserError(f"--device={device}: no such device is to be had here; use --device=cpu") from error
+    if torch.device(device).type == "cpu" and "fp16" in (options.precision, options.eval_precision):
+        raise UserError("fp16 does not work on the CPU: use --precision=bf16 or fp32")
     chosen = {"device": device}
     if "precision" not in options.overridden_args:
         chosen["precision"] = hardware.best_precision(torch.device(device).type)
@@ -120,11 +132,12 @@ class TrainingRun:
         corpus = data["corpus"]()
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
-                f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: set --model.num_classes"
+                f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
+                f"set --model.num_classes={len(corpus.labels)}"
             )
         corpus = corpus.hold_out(data["validation_fraction"], seed=self.hparams["seed"])
         if self.options.debug:
-            corpus = corpus.head(self.options.debug_batches * self.hparams["batch_size"])
+            corpus = corpus.head(self.options.debug_batches * self.hparams["training"]["batch_size"])
         for note in corpus.notes:
             logger.info("note: %s", note)
         for warning in corpus.warnings:
@@ -132,12 +145,13 @@ class TrainingRun:
         self.cache = self.decode(corpus, data)
         self.bad_audio = self.cache.bad
         self.corpus = corpus.without(self.bad_audio)
+        for name in ("train", "evaluate"):
+            if not getattr(self.corpus, name):
+                raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list; mend the bad audio files")
         self.waveforms = place_waveforms(self.cache, self.device)
 
     def decode(self, corpus, data):
         """The waveform store of the corpus; stops at bad audio unless told to skip it."""
-        if data["on_bad_audio"] not in ("stop", "skip"):
-            raise UserError(f"on_bad_audio must be stop or skip, got {data['on_bad_audio']}")
         front_end = self.network.front_end
         cache = prepare_waveforms(
             corpus.folder,
@@ -151,7 +165,9 @@ class TrainingRun:
             reasons = [f"{corpus.folder / path}: {reason}" for path, reason in cache.bad.items()]
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             if data["on_bad_audio"] == "stop":
-                raise AudioError(f"{reasons[0]}{more}; mend the file(s), or leave them out with --data.on_bad_audio=skip")
+                raise AudioError(
+                    f"{reasons[0]}{more}; mend the file(s), or leave them out with --data.on_bad_audio=skip"
+                )
             logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
         return cache
 
@@ -167,29 +183,31 @@ class TrainingRun:
         """The Brain that the YAML file names, with optimizer, schedule and checkpoints."""
         training = self.hparams["training"]
         self.state = RunState()
-        writer = None if self.options.test_only else SummaryWriter(self.folder.path / "tensorboard")
         self.monitor = "validation" if self.corpus.validation else "evaluation"
-        brain = training["brain"](
-            modules={"model": self.network},
-            opt_class=training["optimizer"],
-            hparams={
-                **{key: value for key, value in training.items() if key not in ("brain", "optimizer")},
-                "objective": self.hparams["objective"]["loss"],
-                "state": self.state,
-                "tensorboard": writer,
-                "monitor_name": self.monitor,
-                "keep_best": bool(self.corpus.validation),
-            },
-            run_opts=self.options,
-            checkpointer=AtomicCheckpointer(self.folder.checkpoints),
-        )
+        try:
+            brain = training["brain"](
+                modules={"model": self.network},
+                opt_class=training["optimizer"],
+                hparams={
+                    **{key: value for key, value in training.items() if key not in ("brain", "optimizer")},
+                    "objective": self.hparams["objective"]["loss"],
+                    "state": self.state,
+                    "tensorboard": self.folder.curves,
+                    "monitor_name": self.monitor,
+                    "keep_best": bool(self.corpus.validation),
+                },
+                run_opts=self.options,
+                checkpointer=AtomicCheckpointer(self.folder.checkpoints),
+            )
+        except (ValueError, SystemExit) as error:  # how SpeechBrain refuses run options
+            raise UserError(" ".join(str(error).split())) from error
         brain.checkpointer.add_recoverable("model", brain.modules.model)
         brain.checkpointer.add_recoverable("run_state", self.state)
         return brain
 
     def train(self, brain):
         """Train until the last epoch, from the latest checkpoint if there is one."""
-        counter = EpochCounter(self.hparams["number_of_epochs"])
+        counter = EpochCounter(self.hparams["training"]["number_of_epochs"])
         brain.checkpointer.add_recoverable("epoch_counter", counter)
         monitored = self.dataset("validation" if self.corpus.validation else "evaluate")
         brain.fit(counter, self.dataset("train"), monitored)
@@ -211,12 +229,17 @@ class TrainingRun:
         logits = brain.evaluate_clips(dataset, max_key="accuracy")
         pairs = [(clip, z) for clip, z in zip(dataset.clips, logits) if z is not None]
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
-        return {"epoch": epoch, **evaluate_predictions([z for _, z in pairs], [c for c, _ in pairs], self.corpus.labels)}
+        return {
+            "epoch": epoch,
+            **evaluate_predictions([z for _, z in pairs], [c for c, _ in pairs], self.corpus.labels),
+        }
 
     def times(self, clip, count):
         """(I, 2) start and end of a clip's instances (in seconds)."""
         front_end, samples = self.network.front_end, int(self.cache.lengths[self.cache.row(clip.path)])
-        return instance_times(count, samples, self.network.instance_samples, front_end.hop_length, front_end.sample_rate)
+        return instance_times(
+            count, samples, self.network.instance_samples, front_end.hop_length, front_end.sample_rate
+        )
 
     def summarise(self, clips, logits, best):
         """The content of ``report.json``."""
@@ -269,10 +292,13 @@ class TrainingRun:
 
     @torch.no_grad()
     def picture(self, clip, count):
-        """Log-mel, instance times and events of a clip."""
+        """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
         wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
-        logmel_FT = self.network.front_end(wav_1N.to(self.device))[0].cpu().numpy()
-        return logmel_FT, self.times(clip, count), self.corpus.events.get(clip.path, [])
+        front_end = self.network.front_end
+        logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
+        events = self.corpus.events.get(clip.path, [])
+        step, top = front_end.hop_length / front_end.sample_rate, front_end.sample_rate / 2
+        return logmel_FT, self.times(clip, count), events, step, top
 
     # -- messages
 
@@ -290,7 +316,8 @@ class TrainingRun:
     def announce_results(self, results, page):
         """Print the scores and where the report is."""
         found = results["evaluation"]
-        print(f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}: {found['clips']} evaluated clips")
+        run = f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}"
+        print(f"{run}: {found['clips']} evaluated clips")
         for name in ("smi", "cmi"):
             scores = found[name]
             print(f"  {name.upper()}  accuracy {scores['accuracy']:.3f}  class-wise {scores['macro_accuracy']:.3f}")
@@ -300,5 +327,9 @@ class TrainingRun:
             f"  mean confidence of the true class {found['underestimation']['mean_confidence']:.3f}"
         )
         if results["events"]:
-            print("  events found: average precision {average_precision:.3f} (chance {chance:.3f})".format(**results["events"]))
+            print(
+                "  events found: average precision {average_precision:.3f} (chance {chance:.3f})".format(
+                    **results["events"]
+                )
+            )
         print(f"  report: {page}")

@@ -1,24 +1,72 @@
 """The command line of a recipe: SpeechBrain's run options, and overrides of YAML values, both strict."""
 
 import dataclasses
+import math
 import re
+import typing
 from difflib import get_close_matches
 from pathlib import Path
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedBase
 from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.errors import UserError
 
 FLAGS = {field.name for field in dataclasses.fields(RunOptions) if field.default is False}
-RUN_OPTIONS = {field.name for field in dataclasses.fields(RunOptions)} - {"param_file", "overridden_args"}
+NO_OPTIONS = {"param_file", "overridden_args", "tqdm_barcolor"}
+RUN_OPTIONS = {field.name for field in dataclasses.fields(RunOptions)} - NO_OPTIONS
+SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
+"""Keys that the YAML file of a recipe must have."""
+REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
+"""What classes raise for values they cannot use, and a YAML file that names what is not there."""
 HELP = """usage: python train.py HPARAMS.yaml [--KEY=VALUE ...]
 
 Any value of the YAML file can be set: --number_of_epochs=20, --model.num_blocks=2.
 Run options: --device=cpu|cuda|cuda:1, --precision=fp32|bf16, --debug (two batches, two epochs),
 --test_only (evaluate a trained run), --noprogressbar, --ckpt_interval_minutes=10 (and the others of
 SpeechBrain). A run that was stopped resumes when it is started again with the same output folder."""
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value):
+    return isinstance(value, str) and value != ""
+
+
+def _are_sizes(value):
+    return isinstance(value, list) and len(value) > 0 and all(_is_whole(size) and size > 0 for size in value)
+
+
+def _are_names(value):
+    return isinstance(value, list) and all(map(_is_text, value)) and 0 < len(set(value)) == len(value)
+
+
+TEXT = """text (a number needs quotes of its own: "'7'")"""
+LEGAL = {
+    "number_of_epochs batch_size evaluate_every num_classes instance_dim n_mels sample_rate debug_batches"
+    " grad_accumulation_factor": ("a whole number from 1 up", lambda value: _is_whole(value) and value >= 1),
+    "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value) and 0 <= value < 2**32),
+    "precise_bn_clips num_blocks": ("a whole number from 0 up", lambda value: _is_whole(value) and value >= 0),
+    "learning_rate window_ms hop_ms log_floor": ("a number above 0", lambda value: _is_number(value) and value > 0),
+    "weight_decay warmup_epochs": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
+    "momentum validation_fraction": ("a number from 0 up, below 1", lambda value: _is_number(value) and 0 <= value < 1),
+    "max_grad_norm": ("a number above 0, or -1 for no clipping", lambda value: _is_number(value) and value != 0),
+    "on_bad_audio": ("stop or skip", lambda value: value in ("stop", "skip")),
+    "experiment output_folder cache_folder": (TEXT, _is_text),
+    "data_folder": (TEXT, lambda value: isinstance(value, str)),
+    "channels": ("a list of whole numbers from 1 up", _are_sizes),
+    "labels": ("a list of different names", _are_names),
+}
+"""Keys whose values are checked wherever they stand, what they must be, and the test of it."""
+RULES = {key: rule for keys, rule in LEGAL.items() for key in keys.split()}
 
 
 def parse_command_line(arguments):
@@ -40,7 +88,7 @@ def parse_command_line(arguments):
     UserError
         No or several YAML files, an option without a value, a flag with one.
     """
-    files, options, overrides = [], [], {}
+    files, options, overrides = [], {}, {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -51,22 +99,25 @@ def parse_command_line(arguments):
         if key in FLAGS:
             if given or (rest and rest[0].lower() in ("true", "false")):
                 raise UserError(f"--{key} is a switch and takes no value: give it or leave it out")
-            options.append(word)
+            options[key] = True
             continue
         if not given:
             if not rest or rest[0].startswith("--"):
-                raise UserError(f"--{key} needs a value: --{key}=VALUE")
+                near = get_close_matches(key, sorted(FLAGS), n=1)
+                hint = f"; did you mean --{near[0]}?" if near else ""
+                raise UserError(f"--{key} needs a value: --{key}=VALUE{hint}")
             value = rest.pop(0)
         if key in RUN_OPTIONS:
-            options.extend([f"--{key}", value])
+            options[key] = _run_option(key, value)
         else:
             _set(overrides, key, value)
     if len(files) != 1:
-        raise UserError(f"one YAML file is needed, got {files or 'none'}: python train.py hparams/fuse_pnl.yaml --data_folder=DIR")
+        example = "python train.py hparams/fuse_pnl.yaml --data_folder=DIR"
+        raise UserError(f"one YAML file is needed, got {', '.join(files) or 'none'}: {example}")
     path = Path(files[0])
     if not path.is_file():
         raise UserError(f"{path} is not a file: name a YAML file such as hparams/fuse_pnl.yaml")
-    return path, _run_options(path, options), overrides
+    return path, RunOptions(**options, param_file=str(path), overridden_args=set(options)), overrides
 
 
 def load_hparams(path, overrides):
@@ -80,22 +131,18 @@ def load_hparams(path, overrides):
     Raises
     ------
     UserError
-        An override that names no key (with the nearest legal one), a ``!PLACEHOLDER`` without a value, a
-        value that the class it goes to refuses.
+        A file that is no recipe's; an override that names no key (with the nearest legal one) or no value;
+        a ``!PLACEHOLDER`` without a value; a value that ``LEGAL`` or the class it goes to refuses.
     """
-    with open(path, encoding="utf-8") as file:
-        legal = _flat_keys(_resolve(file, {}, placeholders=True))
-    for key in _flat_keys(overrides, leaves=True):
-        if key not in legal:
-            known = sorted(legal | RUN_OPTIONS)
-            near = get_close_matches(key, known, n=1, cutoff=0.0)
-            raise UserError(f"unknown option --{key}; did you mean --{near[0]}? (keys of {path} and run options are legal)")
     try:
-        with open(path, encoding="utf-8") as file:
-            text = resolve_references(file, overrides).getvalue()
-        return load_hyperpyyaml(text), text
-    except (ValueError, TypeError) as error:
-        message = " ".join(str(part) for part in error.args).strip()
+        text = path.read_text(encoding="utf-8")
+        _check_overrides(overrides, _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {})), path)
+        resolved = _resolve(text, path, overrides)
+        _check_values(_load(resolved), path)
+        return load_hyperpyyaml(resolved), resolved
+    except (ruamel.yaml.YAMLError, *REFUSALS) as error:
+        words = error.args if all(isinstance(part, str) for part in error.args) else [str(error)]
+        message = " ".join(" ".join(words).split()) or type(error).__name__
         missing = re.search(r"'([^']+)' is a !PLACEHOLDER", message)
         if missing:
             key = missing[1].replace("[", ".").replace("]", "")
@@ -104,34 +151,57 @@ def load_hparams(path, overrides):
 
 
 def flatten(tree, prefix=""):
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    """Every node of a tree under its dotted key: ``{"a": {"b": 1}}`` as ``{"a": {"b": 1}, "a.b": 1}``."""
     flat = {}
     for key, value in tree.items():
+        flat[f"{prefix}{key}"] = value
         if isinstance(value, dict):
             flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
     return flat
 
 
-def _flat_keys(tree, prefix="", leaves=False):
-    keys = set()
-    for key, value in tree.items():
-        nested = isinstance(value, dict) and len(value) > 0
-        if not (leaves and nested):
-            keys.add(f"{prefix}{key}")
-        if nested:
-            keys |= _flat_keys(value, f"{prefix}{key}.", leaves)
-    return keys
+def tag_of(node):
+    """The tag of a YAML node, such as ``!new:mil_asc.model.MILClassifier``; None for plain values."""
+    return node.tag.value if isinstance(node, CommentedBase) else None
 
 
-def _resolve(file, overrides, placeholders):
-    """The tree of a YAML file with includes and references resolved and objects not built."""
-    text = file.read()
-    if placeholders:
-        text = text.replace("!PLACEHOLDER", '""')
-    stream = _NamedText(text, file.name)
-    return ruamel.yaml.YAML().load(resolve_references(stream, overrides))
+def _resolve(text, path, overrides):
+    """The text of a YAML file with overrides, includes and references resolved and objects not built."""
+    return resolve_references(_NamedText(text, path), overrides).getvalue()
+
+
+def _load(text):
+    tree = ruamel.yaml.YAML().load(text)
+    return tree if isinstance(tree, dict) else {}
+
+
+def _check_overrides(overrides, tree, path):
+    legal = flatten(tree)
+    for key, value in flatten(overrides).items():
+        if key not in legal:
+            near = get_close_matches(key, sorted({*legal, *RUN_OPTIONS}), n=1, cutoff=0.0)
+            hint = f"did you mean --{near[0]}? " if near else ""
+            raise UserError(f"unknown option --{key}; {hint}(keys of {path} and run options are legal)")
+        node = legal[key]
+        if isinstance(node, dict) and node and not (isinstance(value, dict) and value):
+            raise UserError(f"--{key} is a group of values: set one of them, such as --{key}.{next(iter(node))}=...")
+        if tag_of(node) and not isinstance(node, dict):
+            raise UserError(f"--{key} names code ({tag_of(node)}), which only a YAML file may change")
+
+
+def _check_values(tree, path):
+    missing = [section for section in SECTIONS if section not in tree]
+    if missing:
+        raise UserError(f"{path} has no key {missing[0]}: name a recipe's YAML file, such as hparams/fuse_pnl.yaml")
+    for key, value in flatten(tree).items():
+        if not tag_of(value):
+            _check_value(key, value, f"{path}: {key}")
+
+
+def _check_value(key, value, where):
+    words, holds = RULES.get(key.rpartition(".")[2], (None, None))
+    if words and not holds(value):
+        raise UserError(f"{where} must be {words}, got {value!r}")
 
 
 class _NamedText:
@@ -146,21 +216,41 @@ class _NamedText:
         return text
 
 
-def _run_options(path, options):
+def _run_option(name, text):
+    """The value of a run option, of the type SpeechBrain declares for it."""
+    kind = typing.get_type_hints(RunOptions)[name]
+    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else None
+    if choices and text not in choices:
+        raise UserError(f"--{name} must be one of {', '.join(choices)}; got {text!r}")
+    if choices:
+        return text
+    kind = (typing.get_args(kind) or (kind,))[0]  # Optional[int] is int from here on
+    if typing.get_origin(kind) is list:
+        return text.split(",")
     try:
-        _, run_options, _ = RunOptions.from_command_line_args([str(path), *options])
-    except SystemExit as error:
-        raise UserError(f"a run option has a value of the wrong kind: {' '.join(options)}") from error
-    return run_options
+        value = kind(text)
+    except ValueError as error:
+        raise UserError(f"--{name} must be a {'whole ' if kind is int else ''}number; got {text!r}") from error
+    _check_value(name, value, f"--{name}")
+    return value
 
 
-def _set(tree, key, value):
+def _set(tree, key, text):
     *parents, last = key.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise UserError(f"--{key}: {parent} was given a value and a part at once")
+    tree[last] = _yaml_value(key, text)
+
+
+def _yaml_value(key, text):
+    """A number, boolean, null, bracketed or quoted value as YAML reads it; all else is the text as it stands."""
+    structured = text.startswith(("[", "{", "'", '"'))
     try:
-        tree[last] = ruamel.yaml.YAML(typ="safe").load(value)
+        value = ruamel.yaml.YAML(typ="safe").load(text)
     except ruamel.yaml.YAMLError as error:
-        raise UserError(f"--{key}: {value!r} is not a YAML value") from error
+        if structured:
+            raise UserError(f"--{key}: {text!r} is not a YAML value") from error
+        return text
+    return value if structured or value is None or isinstance(value, (bool, int, float)) else text

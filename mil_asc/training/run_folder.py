@@ -1,17 +1,23 @@
 """The folder of a run: settings, logs, checkpoints, the trained model and its report."""
 
+import contextlib
 import io
 import logging
+import os
+import time
 from pathlib import Path
 
 import ruamel.yaml
 import torch
 from filelock import FileLock, Timeout
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from mil_asc.errors import UserError
 from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
 from mil_asc.training.checkpoints import write_atomically
-from mil_asc.training.options import flatten
+from mil_asc.training.options import flatten, tag_of
 
 SETTINGS = "hyperparams.yaml"
 WHERE_NOT_WHAT = ("data_folder", "output_folder", "cache_folder", "folder", "on_bad_audio")
@@ -30,61 +36,80 @@ class RunFolder:
     """
 
     def __init__(self, path, debug=False):
-        path = Path(path)
-        self.path = path.with_name(path.name + "_debug") if debug else path
+        self.path = Path(f"{Path(path)}_debug" if debug else path)
         self.checkpoints = self.path / "save"
         self.debug = debug
         self.lock = None
+        self.handlers = []
+        self.curves = None
 
     def open(self, settings, training=True):
-        """Create the folder, take its lock, start its log and write the settings.
+        """Create the folder, take its lock, start its log and its curves, write the settings.
 
-        Raises ``UserError`` where the folder cannot be written, another run holds it, or it holds a run
-        with other settings (only when ``training``: evaluation may differ).
+        Raises ``UserError`` where the folder cannot be written, another run holds it, it holds a run with
+        other settings (for evaluation: with another model), or there is nothing to evaluate.
         """
+        if not training and not self._trained():
+            raise UserError(
+                f"no checkpoint in {self.checkpoints}: train first, without --test_only, "
+                "or name the trained run's --output_folder"
+            )
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / ".lock")
             self.lock.acquire(timeout=0)
+            self._check_settings(settings, "" if training else "model.")
             if training:
-                self._check_settings(settings)
                 write_atomically(self.path / SETTINGS, settings)
+                self.curves = Curves(self.path / "tensorboard")
             self._start_log()
         except Timeout as error:
-            raise UserError(f"{self.path} is in use by another run; wait for it or give another --output_folder") from error
+            raise UserError(
+                f"{self.path} is in use by another run; wait for it or give another --output_folder"
+            ) from error
         except OSError as error:
-            raise UserError(f"output_folder {self.path} cannot be written: {error.strerror}; give another --output_folder") from error
+            raise UserError(
+                f"output_folder {self.path} cannot be written: {error.strerror or error}; give another --output_folder"
+            ) from error
 
     def close(self):
-        """Release the lock and close the log."""
-        for name in ("mil_asc", ""):
-            target = logging.getLogger(name)
-            for handler in [h for h in target.handlers if getattr(h, "run_folder", None) is self]:
-                target.removeHandler(handler)
-                handler.close()
+        """Release the lock and close the log and the curves."""
+        for handler in self.handlers:
+            logging.getLogger().removeHandler(handler)
+        for target in [*self.handlers, *filter(None, [self.curves])]:
+            with contextlib.suppress(OSError):  # a full disk has been told of already
+                target.close()
         if self.lock is not None:
             self.lock.release()
 
-    def _check_settings(self, settings):
+    def _trained(self):
+        return any(self.checkpoints.glob("CKPT*"))
+
+    def _check_settings(self, settings, prefix):
+        """Refuse settings that differ from those of the run that is there, in keys that begin with ``prefix``."""
         path = self.path / SETTINGS
-        if self.debug or not path.is_file() or not any(self.checkpoints.glob("CKPT*")):
+        if self.debug or not path.is_file() or not self._trained():
             return
         old, new = (_comparable(text) for text in (path.read_text(encoding="utf-8"), settings))
         changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        changed = [key for key in changed if key.startswith(prefix)]
         if changed:
             some = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in changed[:3])
-            raise UserError(f"{self.path} holds a run with other settings ({some}): give another --output_folder, or remove that one")
+            raise UserError(
+                f"{self.path} holds a run with other settings ({some}): "
+                "give another --output_folder, or remove that one"
+            )
 
     def _start_log(self):
         """Everything into ``log.txt``; the package's own messages, and warnings, on the console."""
-        file = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        file = _LogFile(self.path / "log.txt", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
         console = logging.StreamHandler()
         console.setFormatter(logging.Formatter("%(message)s"))
         console.addFilter(lambda record: record.name.startswith("mil_asc") or record.levelno >= logging.WARNING)
         logging.getLogger().setLevel(logging.INFO)
-        for handler in (file, console):
-            handler.run_folder = self
+        self.handlers = [file, console]
+        for handler in self.handlers:
             logging.getLogger().addHandler(handler)
 
     def save_model(self, model, settings, labels):
@@ -98,6 +123,47 @@ class RunFolder:
         write_atomically(self.path / MODEL_SETTINGS, stream.getvalue())
 
 
+class Curves:
+    """Scalars for TensorBoard, written at once: ``SummaryWriter`` leaves that to a thread, errors included.
+
+    Arguments
+    ---------
+    folder : Path
+        Where TensorBoard will look for them; every run of the program adds a file.
+    """
+
+    def __init__(self, folder):
+        folder.mkdir(exist_ok=True)
+        self.file = open(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}", "wb")
+        self.records = RecordWriter(self.file)
+        self._write(file_version="brain.Event:2")
+
+    def add_scalar(self, name, value, step):
+        """Add a point to the curve called ``name``."""
+        self._write(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
+
+    def close(self):
+        """Close the file."""
+        self.file.close()
+
+    def _write(self, **content):
+        self.records.write(Event(wall_time=time.time(), **content).SerializeToString())
+        self.file.flush()
+
+
+class _LogFile(logging.FileHandler):
+    """A log file whose errors stop the run, as those of every other file of the run do."""
+
+    def handleError(self, record):
+        """Raise what writing the record raised."""
+        raise
+
+
 def _comparable(settings):
-    tree = flatten(ruamel.yaml.YAML().load(settings))
-    return {key: str(value) for key, value in tree.items() if key.rpartition(".")[2] not in WHERE_NOT_WHAT}
+    nodes = flatten(ruamel.yaml.YAML().load(settings))
+    what = {key: node for key, node in nodes.items() if key.rpartition(".")[2] not in WHERE_NOT_WHAT}
+    return {key: " ".join([tag_of(node) or "", *_content(node)]).strip() for key, node in what.items()}
+
+
+def _content(node):
+    return [] if isinstance(node, dict) else [str(node)]  # the values of a group have keys of their own

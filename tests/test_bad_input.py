@@ -1,0 +1,334 @@
+"""Bad input from end to end: one line that says what is wrong, and nothing left behind that trips the next run."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import write_dcase_folder
+from filelock import FileLock
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from mil_asc.data import cache
+from mil_asc.training.entry import main
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes/TAU2019/hparams/fuse_pnl.yaml"
+CLIP = "audio/airport-lisbon-10-0-a.wav"
+
+
+@pytest.fixture(autouse=True)
+def own_seed(monkeypatch):
+    """SpeechBrain's seed is a variable of the environment that every loaded recipe sets: it ends with the test."""
+    monkeypatch.setenv("SB_GLOBAL_SEED", "0")
+
+
+class Bench:
+    """A tiny run on a data folder: ``words`` are its command line, calling it runs it in process."""
+
+    def __init__(self, tmp_path, data, capsys):
+        self.data, self.out, self.cache, self.capsys = data, tmp_path / "out", tmp_path / "cache", capsys
+
+    def words(self, *more, recipe=RECIPE):
+        return [
+            str(recipe),
+            f"--data_folder={self.data}",
+            f"--output_folder={self.out}",
+            f"--data.cache_folder={self.cache}",
+            "--device=cpu",
+            "--precision=fp32",
+            "--model.channels=[4,4,4,4]",
+            "--model.features.n_mels=16",
+            "--model.instance_dim=8",
+            "--number_of_epochs=1",
+            "--batch_size=4",
+            "--noprogressbar",
+            *more,
+        ]
+
+    def refuses(self, *more, recipe=RECIPE):
+        """The one line that a run is refused with."""
+        status = main(self.words(*more, recipe=recipe))
+        err = self.capsys.readouterr().err
+        lines = [line for line in err.splitlines() if line.startswith("error:")]
+        assert (status, len(lines)) == (1, 1) and "Traceback" not in err, err
+        return lines[0]
+
+    def succeeds(self, *more):
+        """``report.json`` of a run that comes to its end, and what it wrote on standard error."""
+        status = main(self.words(*more))
+        err = self.capsys.readouterr().err
+        assert status == 0 and "error:" not in err, err
+        return json.loads((self.out / "report.json").read_text()), err
+
+
+@pytest.fixture
+def bench(tmp_path, dcase_folder, capsys, monkeypatch):
+    monkeypatch.setattr("mil_asc.report.render_page", lambda *arguments: "")  # has its own tests, and takes its time
+    return Bench(tmp_path, dcase_folder, capsys)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """``small_disk(size)`` mounts or resizes a file system of ``size`` kilobytes and gives its folder."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def resize(size):
+        options = f"{'remount,' if folder.is_mount() else ''}size={size}k"
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield resize
+    if folder.is_mount():
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+# -- a good run, to compare with
+
+
+def test_good_run_reports_and_draws_curves(bench):
+    report, err = bench.succeeds("--number_of_epochs=2")
+    assert [record["epoch"] for record in report["history"]] == [1, 2]
+    assert report["bad_audio"] == {} and report["warnings"] == []
+    assert "note: partial set: 8 of the official 9185 train clips" in err
+    (file,) = (bench.out / "tensorboard").iterdir()
+    points = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
+    assert (1, "train/loss") in points and (2, "monitor/accuracy") in points
+
+
+def test_epochs_and_batch_size_of_the_training_block_hold_alone(bench):
+    report, _ = bench.succeeds("--training.number_of_epochs=2", "--training.batch_size=8")
+    assert len(report["history"]) == 2
+
+
+@pytest.mark.parametrize("name, kind", [("flac", "FLAC"), ("ogg", "OGG")])
+def test_other_formats_train(bench, name, kind):
+    rng = np.random.default_rng(0)
+    for path in bench.data.glob("audio/*.wav"):
+        soundfile.write(path.with_suffix(f".{name}"), 0.1 * rng.normal(size=(44100, 2)), 44100, format=kind)
+        path.unlink()
+    for path in [bench.data / "meta.csv", *bench.data.glob("evaluation_setup/*.csv")]:
+        path.write_text(path.read_text().replace(".wav", f".{name}"))
+    report, _ = bench.succeeds()
+    assert report["bad_audio"] == {} and report["evaluation"]["clips"] == 4
+
+
+# -- the data folder
+
+
+def write(name, content):
+    return lambda data: (data / name).write_bytes(content)
+
+
+def replace(name, old, new):
+    return lambda data: (data / name).write_text((data / name).read_text().replace(old, new, 1))
+
+
+def sound(samples, subtype="PCM_16"):
+    return lambda data: soundfile.write(data / CLIP, samples, 16000, subtype=subtype)
+
+
+def cut(data):
+    content = (data / CLIP).read_bytes()
+    (data / CLIP).write_bytes(content[: len(content) // 2])
+
+
+def add_unlisted(data):
+    path = data / "evaluation_setup/fold1_train.csv"
+    path.write_text(path.read_text() + "audio/park-oslo-1-0-a.wav\tpark\n")
+
+
+NAN = np.where(np.arange(16000) == 99, np.nan, 0.1).astype(np.float32)
+DAMAGES = {
+    "no folder": (shutil.rmtree, "data is not a folder"),
+    "no meta.csv": (lambda data: (data / "meta.csv").unlink(), "meta.csv is missing"),
+    "no list": (lambda data: (data / "evaluation_setup/fold1_train.csv").unlink(), "fold1_train.csv is missing"),
+    "no column": (replace("meta.csv", "source_label", "device"), "no column 'source_label'"),
+    "not in meta.csv": (add_unlisted, "line 10: audio/park-oslo-1-0-a.wav is not listed in meta.csv"),
+    "unknown class": (replace("evaluation_setup/fold1_train.csv", "\ttram", "\ttrain"), "unknown class 'train'"),
+    "no audio file": (lambda data: (data / CLIP).unlink(), f"{CLIP}: no such file"),
+    "empty file": (write(CLIP, b""), f"{CLIP}: empty"),
+    "truncated": (cut, f"{CLIP}: truncated"),
+    "garbage": (write(CLIP, bytes(range(256)) * 99), f"{CLIP}: unreadable"),
+    "silence": (sound(np.zeros(16000)), f"{CLIP}: silent"),
+    "not a number": (sound(NAN, "FLOAT"), f"{CLIP}: holds NaN"),
+    "10 ms": (sound(np.full(160, 0.1)), f"{CLIP}: too short"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_data_folder(bench, tmp_path, damage):
+    spoil, part = DAMAGES[damage]
+    shutil.copytree(bench.data, tmp_path / "sound")
+    spoil(bench.data)
+    assert part in bench.refuses()
+    shutil.rmtree(bench.data, ignore_errors=True)
+    (tmp_path / "sound").rename(bench.data)
+    report, _ = bench.succeeds()
+    assert report["evaluation"]["clips"] == 4 and report["run"]["train_clips"] == 8
+
+
+def test_bad_audio_is_skipped_when_told_to(bench):
+    sound(np.zeros(16000))(bench.data)
+    other = "audio/park-prague-51-0-a.wav"
+    (bench.data / other).unlink()
+    assert f"{CLIP}: silent (every sample is zero) (and 1 more); mend" in bench.refuses()
+    report, err = bench.succeeds("--data.on_bad_audio=skip")
+    assert report["bad_audio"] == {CLIP: "silent (every sample is zero)", other: "no such file"}
+    assert report["evaluation"]["clips"] == 3 and report["run"]["train_clips"] == 7
+    assert "WARNING: 2 bad audio file(s) left out" in err
+
+
+@pytest.mark.parametrize("name, city", [("train", "lisbon"), ("evaluate", "prague")])
+def test_list_of_bad_audio_alone(bench, name, city):
+    for path in bench.data.glob(f"audio/*-{city}-*"):
+        path.write_bytes(b"")
+    assert f"no usable clip is left in the {name} list" in bench.refuses("--data.on_bad_audio=skip")
+
+
+def test_location_in_both_lists_is_warned_of(bench):
+    shutil.rmtree(bench.data)
+    places = {"train": (1, 2, 3, 4), "evaluate": (4, 5)}
+    write_dcase_folder(
+        bench.data, [(name, "park", "paris", place, name[0]) for name in places for place in places[name]]
+    )
+    report, err = bench.succeeds()
+    assert "WARNING: 1 location(s) stand in both the train and the evaluate list (paris-4)" in err
+    assert len(report["warnings"]) == 1 and "paris-4" in report["warnings"][0]
+
+
+def test_number_of_classes_must_be_the_models(bench):
+    line = bench.refuses("--data.labels=[airport, park, tram]")
+    assert "the data has 3 classes, the model 10: set --model.num_classes=3" in line
+
+
+# -- folders to write to
+
+
+def test_output_folder_below_a_file(bench, tmp_path):
+    (tmp_path / "file").write_text("")
+    good, bench.out = bench.out, tmp_path / "file/out"
+    assert f"output_folder {bench.out} cannot be written: Not a directory" in bench.refuses()
+    bench.out = good
+    bench.succeeds()
+
+
+def test_cache_folder_below_a_file(bench, tmp_path):
+    (tmp_path / "file").write_text("")
+    good, bench.cache = bench.cache, tmp_path / "file/cache"
+    assert f"{bench.cache}: cannot keep waveforms there: Not a directory" in bench.refuses()
+    bench.cache = good
+    bench.succeeds()
+
+
+@pytest.mark.parametrize("size", [200, 360])  # too small for the estimate; full on the way
+def test_full_disk_while_caching(bench, small_disk, size):
+    bench.cache = small_disk(size) / "cache"
+    assert str(bench.cache) in bench.refuses()
+    small_disk(4000)
+    bench.succeeds()
+
+
+@pytest.mark.parametrize("size", [4, 12, 40, 160])  # settings, log, first checkpoint, second checkpoint
+def test_full_disk_while_training(bench, small_disk, size):
+    bench.out = small_disk(size) / "out"
+    assert str(bench.out) in bench.refuses("--number_of_epochs=2")
+    small_disk(4000)
+    report, _ = bench.succeeds("--number_of_epochs=2")
+    assert len(report["history"]) == 2
+    assert not list(bench.out.glob("save/.*"))
+
+
+def test_two_runs_at_once(bench):
+    bench.out.mkdir()
+    with FileLock(bench.out / ".lock"):
+        assert f"{bench.out} is in use by another run" in bench.refuses()
+    bench.succeeds()
+
+
+# -- a folder that holds a run
+
+
+def test_other_settings_in_the_folder_of_a_run(bench):
+    first, _ = bench.succeeds()
+    assert "number_of_epochs: 1 there, 2 now" in bench.refuses("--number_of_epochs=2")
+    other = bench.refuses("--experiment=fuse_pnl", recipe=RECIPE.with_name("fuse_gt.yaml"))
+    assert "positive_negative_labels there, !name:mil_asc.assigners.ground_truth_labels now" in other
+    assert bench.succeeds("--data.on_bad_audio=skip")[0]["history"] == first["history"]
+
+
+def test_evaluation_needs_a_trained_run_with_the_same_model(bench):
+    assert f"no checkpoint in {bench.out / 'save'}: train first" in bench.refuses("--test_only")
+    assert not bench.out.exists()
+    trained, _ = bench.succeeds()
+    assert "model.num_blocks: 3 there, 2 now" in bench.refuses("--test_only", "--model.num_blocks=2")
+    assert bench.succeeds("--test_only")[0]["decisions"] == trained["decisions"]
+
+
+def test_debug_run_has_a_folder_of_its_own(bench):
+    bench.out = bench.out / "deep" / ".."  # a name that Path.with_name would refuse
+    assert main(bench.words("--debug")) == 0
+    assert Path(f"{bench.out}_debug").is_dir() and not (bench.out / "report.json").exists()
+
+
+def test_run_options_that_exclude_each_other(bench):
+    line = bench.refuses("--ckpt_interval_minutes=1", "--ckpt_interval_steps=1")
+    assert "mutually exclusive" in line
+    bench.succeeds("--ckpt_interval_steps=1")
+
+
+# -- Ctrl-C
+
+
+def test_ctrl_c_while_decoding(bench, monkeypatch):
+    decode = cache.decode
+
+    def interrupted(path, *arguments):
+        if Path(path).name == Path(CLIP).name:
+            os.kill(os.getpid(), signal.SIGINT)
+        return decode(path, *arguments)
+
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(cache, "decode", interrupted)
+            assert main(bench.words()) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert bench.capsys.readouterr().err.splitlines()[-1].startswith("stopped; the same command goes on")
+    bench.succeeds()
+
+
+def test_ctrl_c_while_training(bench):
+    words = ["--number_of_epochs=20", "--training.evaluate_every=20"]
+    command = [sys.executable, ROOT / "recipes/TAU2019/train.py", *bench.words(*words)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
+    )
+    before = []
+    for line in process.stderr:
+        before.append(line)
+        if line.startswith("epoch 3/"):
+            process.send_signal(signal.SIGINT)
+            break
+    after = process.stderr.read()
+    assert process.wait() == 130, "".join(before) + after
+    assert "Traceback" not in after and "error:" not in after
+    assert after.splitlines()[-1] == "stopped; the same command goes on from the last checkpoint"
+    report, err = bench.succeeds(*words)
+    assert [record["epoch"] for record in report["history"]] == list(range(1, 21))
+    assert "epoch 1/20" not in err and "epoch 20/20" in err

@@ -1,0 +1,48 @@
+import torch
+
+from mil_asc.training.batch_norm import estimate_batch_norm
+
+
+def test_statistics_are_those_of_the_data():
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm1d(3)
+    batches = [torch.randn(50, 3) * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([0.0, 5.0, -5.0]) for _ in range(8)]
+    norm.running_var.fill_(1e-7)
+    estimate_batch_norm(norm.eval(), batches)
+    torch.testing.assert_close(norm.running_mean, torch.stack(batches).mean((0, 1)))
+    torch.testing.assert_close(norm.running_var, torch.stack([b.var(0) for b in batches]).mean(0))
+    assert not norm.training and norm.momentum == 0.1
+
+
+def test_weights_stay_and_no_gradient_is_left(small_model):
+    before = {name: p.clone() for name, p in small_model.named_parameters()}
+    estimate_batch_norm(small_model, [torch.randn(4, 8000)])
+    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in small_model.named_parameters())
+
+
+def test_the_gap_between_training_and_evaluation_closes(small_model):
+    """Stale statistics make a model that fits its clips evaluate near chance; fresh ones bring it back."""
+    torch.manual_seed(0)
+    label_B = torch.arange(32) % 4
+    tone = torch.sin(2 * torch.pi * (300.0 * (label_B + 1)).unsqueeze(1) * torch.arange(8000) / 16000)
+    wav_BN = tone * 0.1 + 0.01 * torch.randn(32, 8000)
+    model, optimizer = small_model, torch.optim.SGD(small_model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(25):
+        loss = torch.nn.functional.cross_entropy(model.train()(wav_BN).logits_BIC.amax(1), label_B)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def accuracy():
+        with torch.no_grad():
+            return (model(wav_BN).logits_BIC.amax(1).argmax(1) == label_B).float().mean().item()
+
+    def spoil(module):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.mul_(1e-4)
+
+    assert accuracy() > 0.95  # with batch statistics
+    model.eval().apply(spoil)
+    assert accuracy() < 0.7
+    estimate_batch_norm(model, wav_BN.split(16))
+    assert accuracy() > 0.95

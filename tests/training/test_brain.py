@@ -1,0 +1,196 @@
+"""The training loop: golden losses, averages over clips, accumulation, clipping, NaN, the learning rate."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from speechbrain.utils.epoch_loop import EpochCounter
+
+from mil_asc.assigners import ground_truth_labels
+from mil_asc.data.dataset import ClipDataset
+from mil_asc.data.manifest import Clip
+from mil_asc.errors import UserError
+from mil_asc.extractors.fuse import FUSE
+from mil_asc.features import LogMel
+from mil_asc.losses import BagBCE, InstanceBCE, MILLoss
+from mil_asc.model import MILClassifier
+from mil_asc.training.brain import MILBrain
+from mil_asc.training.checkpoints import RunState
+from mil_asc.training.schedule import WarmupCosine
+
+LABELS = ["bus", "park", "tram", "metro"]
+
+
+class Waveforms:
+    """A store of ``count`` clips of noise and a tone by class, of several lengths."""
+
+    def __init__(self, count, lengths=(8000, 6000), poison=None):
+        rng = np.random.default_rng(0)
+        self.lengths = np.array([lengths[i % len(lengths)] for i in range(count)])
+        time = np.arange(max(lengths)) / 16000
+        tone = np.stack([np.sin(2 * np.pi * 400 * (1 + i % 4) * time) for i in range(count)])
+        self.samples = np.round(3000 * (tone + 0.5 * rng.normal(size=tone.shape))).astype(np.int16)
+        self.scales = np.full(count, 1e-4, dtype=np.float32)
+        if poison is not None:
+            self.scales[poison] = np.nan
+
+    def read(self, rows):
+        wav_BN = self.samples[rows][:, : self.lengths[rows].max()].copy()
+        for wav_N, length in zip(wav_BN, self.lengths[rows]):
+            wav_N[:] = np.resize(wav_N[:length], len(wav_N))
+        return wav_BN, self.scales[rows], self.lengths[rows]
+
+
+def dataset(count, **kwargs):
+    clips = [Clip(f"audio/{i}.wav", LABELS[i % 4], "lisbon", f"lisbon-{i}", "a") for i in range(count)]
+    return ClipDataset(Waveforms(count, **kwargs), range(count), clips, LABELS)
+
+
+def brain_for(model, epochs=2, batch_size=4, warmup_epochs=0, momentum=0.9, learning_rate=0.05, run_opts=None):
+    return MILBrain(
+        modules={"model": model},
+        opt_class=lambda parameters: torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum),
+        hparams={
+            "objective": MILLoss(bag=BagBCE(), instance=InstanceBCE(ground_truth_labels)),
+            "lr_schedule": WarmupCosine(epochs, warmup_epochs),
+            "learning_rate": learning_rate,
+            "number_of_epochs": epochs,
+            "batch_size": batch_size,
+            "precise_bn_clips": 8,
+            "evaluate_every": 1,
+            "keep_best": False,
+            "monitor_name": "evaluation",
+            "tensorboard": None,
+            "state": RunState(),
+        },
+        run_opts={"device": "cpu", "noprogressbar": True, "max_grad_norm": -1.0, **(run_opts or {})},
+    )
+
+
+class Recording(MILBrain):
+    """Keeps the loss and the learning rate of every step."""
+
+    def fit_batch(self, batch):
+        loss = super().fit_batch(batch)
+        self.losses = [*getattr(self, "losses", []), loss.item()]
+        self.rates = [*getattr(self, "rates", []), self.optimizer.param_groups[0]["lr"]]
+        return loss
+
+
+GOLDEN = [
+    2.11025, 2.25251, 2.15312, 2.11878, 2.01750, 2.04011, 1.82836, 1.78077, 1.72956, 1.64648,
+    1.64579, 1.94455, 1.57756, 1.61982, 1.42156, 1.85062, 1.89309, 1.58744, 1.48234, 1.50209,
+]  # fmt: skip
+
+
+def recorded(model, **kwargs):
+    brain = brain_for(model, **kwargs)
+    brain.__class__ = Recording
+    return brain
+
+
+def test_golden_loss_curve():
+    """Twenty float32 steps; a change that is not meant to change results leaves these as they are.
+
+    A shallow model and ground-truth labels: behind many batch norms the last bits of a sum would decide.
+    """
+    torch.manual_seed(0)
+    model = MILClassifier(LogMel(n_mels=32), FUSE(channels=(6, 8), num_blocks=1), num_classes=4, instance_dim=12)
+    brain = recorded(model, epochs=5, warmup_epochs=1, learning_rate=0.02)
+    brain.fit(EpochCounter(5), dataset(16), dataset(8))
+    assert brain.losses == pytest.approx(GOLDEN, rel=1e-3)
+
+
+def test_training_and_evaluation_agree_after_it_has_learned(small_model):
+    brain = brain_for(small_model, epochs=25, batch_size=8, learning_rate=0.1)
+    brain.fit(EpochCounter(25), dataset(32), dataset(32))
+    last = brain.state.history[-1]
+    assert last["train"]["accuracy"] > 0.9 and last["monitor"]["accuracy"] > 0.9
+
+
+def test_losses_are_averaged_over_clips_not_batches(small_model):
+    """Six clips in batches of four and two, learning rate 0: the mean weighs each clip once."""
+    brain = recorded(small_model, epochs=1, learning_rate=0.0)
+    brain.fit(EpochCounter(1), dataset(6))
+    first, second = brain.losses
+    assert brain.state.history[0]["train"]["loss"] == pytest.approx((4 * first + 2 * second) / 6)
+
+
+def test_accumulated_batches_make_the_gradient_of_one_large_batch(small_model):
+    """In evaluation mode of batch norm nothing else differs between two halves and the whole."""
+    state = {name: value.clone() for name, value in small_model.state_dict().items()}
+
+    def trained(**kwargs):
+        small_model.load_state_dict(state)
+        brain = brain_for(small_model, epochs=1, momentum=0.0, **kwargs)
+        brain.modules.train = lambda mode=True: torch.nn.Module.train(brain.modules, False)
+        brain.hparams.precise_bn_clips = 0
+        brain.fit(EpochCounter(1), dataset(10, lengths=(8000,)))
+        return [p.detach().clone() for p in small_model.parameters()], brain.optimizer_step
+
+    whole, steps = trained(batch_size=4)
+    parts, accumulated_steps = trained(batch_size=2, run_opts={"grad_accumulation_factor": 2})
+    assert steps == accumulated_steps == 3  # four, four, and the leftover two clips
+    for a, b in zip(whole, parts):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_gradient_descends_and_clipping_never_flips_it(small_model):
+    """One step on one batch lowers its loss, with clipping on, off and negative."""
+    state = {name: value.clone() for name, value in small_model.state_dict().items()}
+    for norm in (-1.0, 0.5, 1e9):
+        small_model.load_state_dict(state)
+        brain = recorded(small_model, epochs=8, batch_size=8, learning_rate=0.05, run_opts={"max_grad_norm": norm})
+        brain.fit(EpochCounter(8), dataset(8))
+        assert brain.losses[-1] < brain.losses[0]
+    with pytest.raises(UserError, match="freeze"):
+        brain_for(small_model, run_opts={"max_grad_norm": 0.0})
+
+
+def test_clipping_bounds_the_step_of_all_parameters(small_model):
+    before = [p.detach().clone() for p in small_model.parameters()]
+    brain = brain_for(small_model, epochs=1, batch_size=8, learning_rate=1.0, run_opts={"max_grad_norm": 1e-3})
+    brain.fit(EpochCounter(1), dataset(8))
+    moved = math.sqrt(sum(((p - q) ** 2).sum().item() for p, q in zip(small_model.parameters(), before)))
+    assert moved == pytest.approx(1e-3 * brain.hparams.lr_schedule(0.5), rel=1e-2)
+
+
+def test_a_nan_batch_stops_the_run_and_names_its_clips(small_model):
+    brain = brain_for(small_model)
+    with pytest.raises(UserError, match=r"not finite.*audio/2\.wav") as caught:
+        brain.fit(EpochCounter(2), dataset(4, poison=2))
+    assert "\n" not in str(caught.value)
+    assert brain.state.history == []
+
+
+def test_a_nan_is_found_at_the_end_of_an_epoch_when_losses_are_fetched_seldom(small_model):
+    brain = brain_for(small_model)
+    brain.check_every = 100
+    with pytest.raises(UserError, match=r"audio/5\.wav"):
+        brain.fit(EpochCounter(2), dataset(8, poison=5))
+
+
+def test_learning_rate_follows_the_schedule_per_step(small_model):
+    brain = recorded(small_model, epochs=4, warmup_epochs=2, learning_rate=0.1)
+    brain.fit(EpochCounter(4), dataset(8))
+    expected = [0.1 * WarmupCosine(4, 2)((step + 0.5) / 2) for step in range(8)]
+    assert brain.rates == pytest.approx(expected)
+
+
+def test_test_without_a_checkpoint_is_refused(small_model):
+    with pytest.raises(UserError, match="no checkpoint"):
+        brain_for(small_model).evaluate_clips(dataset(4))
+
+
+def test_scores_do_not_depend_on_batch_size_or_order(small_model):
+    data = dataset(7)
+    small_model.eval()
+
+    def scores(batch_size):
+        brain = brain_for(small_model, batch_size=batch_size)
+        brain.on_evaluate_start = lambda **_: None
+        return brain.evaluate_clips(data)
+
+    for one, many in zip(scores(1), scores(7)):
+        np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-4)
