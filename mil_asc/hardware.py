@@ -1,12 +1,9 @@
 """What the machine can do, and the fastest settings that suit it."""
 
-import os
 import platform
 import resource
 
 import torch
-
-from mil_asc.launch import TUNABLES
 
 
 def cpu_has_bf16():
@@ -44,11 +41,6 @@ def processor_name():
             return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "CPU")
     except OSError:
         return platform.processor() or platform.machine()
-
-
-def keeps_pages():
-    """True where the allocator was told to keep its pages (see ``mil_asc.launch``)."""
-    return all(name in os.environ.get("GLIBC_TUNABLES", "") for name in TUNABLES)
 
 
 def peak_memory(device):

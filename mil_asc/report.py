@@ -12,8 +12,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from mil_asc import plots
+from mil_asc.files import write_atomically
 from mil_asc.metrics import bag_scores, instance_confidences
-from mil_asc.training.checkpoints import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500

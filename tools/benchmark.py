@@ -34,6 +34,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mil_asc import hardware
+from mil_asc.allocator import SWITCH, malloc_environment
 from mil_asc.assigners import positive_negative_labels
 from mil_asc.assumptions import standard
 from mil_asc.data.cache import WaveformCache, prepare_waveforms
@@ -42,7 +43,6 @@ from mil_asc.data.manifest import Clip
 from mil_asc.errors import UserError
 from mil_asc.extractors.fuse import FUSE
 from mil_asc.features import LogMel
-from mil_asc.launch import SWITCH, malloc_environment
 from mil_asc.losses import BagBCE, InstanceBCE, MILLoss
 from mil_asc.model import MILClassifier
 

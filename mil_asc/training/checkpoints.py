@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,8 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
+
+from mil_asc.files import flush_to_disk
 
 PARTIAL = ".partial-checkpoint"
 REMOVED = ".removed-checkpoint"
@@ -54,30 +55,6 @@ class AtomicCheckpointer(Checkpointer):
         hidden = checkpoint.path.with_name(f"{REMOVED}-{checkpoint.path.name}")
         os.replace(checkpoint.path, hidden)
         shutil.rmtree(hidden)
-
-
-def flush_to_disk(path):
-    """Wait until the file or folder at ``path`` is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path, data):
-    """Write bytes or text so that ``path`` holds either its old or its whole new content."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    data = data.encode() if isinstance(data, str) else data
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @register_checkpoint_hooks

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 import mil_asc
 from mil_asc import hardware
+from mil_asc.allocator import keeps_pages
 from mil_asc.data.cache import prepare_waveforms
 from mil_asc.data.dataset import ClipDataset, place_waveforms
 from mil_asc.errors import AudioError, UserError
@@ -274,7 +275,7 @@ class TrainingRun:
             "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
             "device": hardware.describe(self.device),
             "precision": self.options.precision,
-            "allocator_keeps_pages": hardware.keeps_pages(),
+            "allocator_keeps_pages": keeps_pages(),
             "wall_seconds": time.perf_counter() - self.start,
             "train_seconds": trained,
             "train_clips_per_second": clips / trained if trained else None,
@@ -304,7 +305,7 @@ class TrainingRun:
 
     def announce_machine(self):
         """Say which device and settings were chosen."""
-        pages = "kept" if hardware.keeps_pages() else "given back to the system"
+        pages = "kept" if keeps_pages() else "given back to the system"
         logger.info(
             "%s; precision %s, channels_last, allocator pages %s; results in %s",
             hardware.describe(self.device),

@@ -15,8 +15,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from mil_asc.errors import UserError
+from mil_asc.files import write_atomically
 from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
-from mil_asc.training.checkpoints import write_atomically
 from mil_asc.training.options import flatten, tag_of
 
 SETTINGS = "hyperparams.yaml"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mil_asc.training.checkpoints import AtomicCheckpointer, RunState, write_atomically
+from mil_asc.files import write_atomically
+from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
 
 
 def test_random_states_and_history_come_back(tmp_path):
