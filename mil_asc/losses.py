@@ -16,7 +16,7 @@ def weighted_bce(logits, target, alpha=None):
     True
     """
     alpha = logits.shape[-1] - 1 if alpha is None else alpha
-    weight = torch.as_tensor(float(alpha), device=logits.device)
+    weight = logits.new_full((), float(alpha))
     return binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none").mean(-1)
 
 

@@ -112,7 +112,10 @@ class MILClassifier(nn.Module):
         return Bags(logits_BIC, index_I < self.num_instances(length_B).unsqueeze(1))
 
     def _logits(self, wav_BN):
-        return self.detector(self.instance_vectors(wav_BN)).float()
+        """Logits in float32 even under autocast: bfloat16 would round different instances to a tie."""
+        instance_BID = self.instance_vectors(wav_BN)
+        with torch.autocast(wav_BN.device.type, enabled=False):
+            return self.detector(instance_BID.float())
 
     def _logits_by_length(self, wav_BN, length_B):
         lengths = length_B.unique().tolist()

@@ -29,9 +29,12 @@ class ClipBatch(NamedTuple):
 
     def to(self, device):
         """The batch on ``device``; from the host to a GPU through pinned memory, without waiting."""
-        device = torch.device(device)
-        pin = device.type == "cuda" and self.samples_BN.device.type == "cpu"
-        return ClipBatch(*((part.pin_memory() if pin else part).to(device, non_blocking=pin) for part in self))
+        return ClipBatch(*(_move(part, torch.device(device)) for part in self))
+
+
+def _move(part, device):
+    pin = device.type == "cuda" and part.device.type == "cpu"
+    return (part.pin_memory() if pin else part).to(device, non_blocking=pin)
 
 
 class ResidentWaveforms:
@@ -57,7 +60,7 @@ class ResidentWaveforms:
         """(samples_BN, scale_B, length_B) on the device; shorter clips are continued by repeating them."""
         row_B = torch.as_tensor(rows, device=self.samples.device)
         length_B = self._lengths[row_B]
-        index_N = torch.arange(int(length_B.max()), device=self.samples.device)
+        index_N = torch.arange(int(self.lengths[rows].max()), device=self.samples.device)
         index_BN = self.offsets[row_B].unsqueeze(1) + index_N % length_B.unsqueeze(1)
         return self.samples[index_BN], self.scales[row_B], length_B
 

@@ -17,7 +17,8 @@ def estimate_batch_norm(model, batches):
     model : torch.nn.Module
         Takes a (B, N) waveform batch; weights and training mode are left as they are.
     batches : iterable of torch.Tensor
-        (B, N) waveforms on the model's device; batches of one common size weigh clips equally.
+        (B, N) waveforms on the model's device, mixed like the batches of training; batches of one size
+        weigh clips equally.
     """
     with torch.no_grad():
         update_bn(batches, model)

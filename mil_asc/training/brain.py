@@ -217,9 +217,10 @@ class MILBrain(sb.Brain):
             self._save_epoch(epoch)
 
     def _save_epoch(self, epoch):
-        meta, keys = {"epoch": epoch}, []
+        """Keep the latest checkpoint, and the one with the greatest validation accuracy where there is a split."""
+        meta, keys = {"epoch": epoch}, ["accuracy"] if self.hparams.keep_best else []
         if self.hparams.keep_best and "monitor" in self.record:
-            meta["accuracy"], keys = self.record["monitor"]["accuracy"], ["accuracy"]
+            meta["accuracy"] = self.record["monitor"]["accuracy"]
         self.checkpointer.save_and_keep_only(meta=meta, max_keys=keys, num_to_keep=1, verbosity=logging.DEBUG)
 
     def _report_epoch(self):
@@ -246,7 +247,8 @@ class MILBrain(sb.Brain):
         if count == 0:
             return
         chosen = torch.linspace(0, self.train_clips - 1, count).round().long()
-        batches = chosen.tensor_split(math.ceil(count / self.hparams.batch_size))
+        stride = math.ceil(count / self.hparams.batch_size)
+        batches = [chosen[first::stride] for first in range(stride)]  # lists are sorted by class; batches must not be
         wavs = (self.train_set.__getitems__(part.tolist()).to(self.device).waveforms() for part in batches)
         with self.evaluation_ctx:
             estimate_batch_norm(self.modules.model, wavs)
