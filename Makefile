@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 RECIPE := recipes/SynthScenes
-ifdef DEBUG
+ifeq ($(DEBUG),1)
 TRAIN_OPTIONS := --debug --batch_size=8 --data_folder=data/debug --data.train_clips=20 --data.evaluate_clips=20
 endif
 
@@ -15,7 +15,7 @@ install: $(STAMP)
 
 $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(v < (3, 10) and f'Python 3.10 or newer is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11')"
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[test]"
 	@touch $@
 

@@ -24,8 +24,9 @@ setup(
         "torchaudio>=2.11,<2.12",
         "speechbrain>=1.1,<1.2",
         "hyperpyyaml>=1.2.3,<1.3",
-        "sentencepiece>=0.2",
+        "sentencepiece>=0.2",  # SpeechBrain asks for it
         "numpy>=1.26",
+        "scipy>=1.11",
         "soundfile>=0.12",
         "soxr>=0.5",
         "scikit-learn>=1.4",

@@ -61,16 +61,17 @@ def _grouped(right, groups):
     return {g: {"accuracy": float(np.mean(members[g])), "clips": len(members[g])} for g in sorted(members)}
 
 
-def evaluate_events(logits, clips, labels, times, events):
+def evaluate_events(logits, clips, labels, times, events, hop_seconds):
     """How well the true class's instance confidence finds the distinct events; None without events.
 
-    ``times`` holds each clip's (I, 2) instance times (in seconds); ``events`` maps paths to events.
+    ``times`` holds each clip's (I, 2) instance times, ``hop_seconds`` is the step between frames (both in
+    seconds); ``events`` maps paths to events.
     """
     if not events:
         return None
     confidence = [metrics.instance_confidences(z)[:, labels.index(c.label)] for z, c in zip(logits, clips)]
     distinct = [[event for event in events.get(clip.path, []) if event.role == "distinct"] for clip in clips]
-    return metrics.event_average_precision(confidence, times, distinct)
+    return metrics.event_average_precision(confidence, times, distinct, hop_seconds)
 
 
 def decisions(logits, clips, labels):

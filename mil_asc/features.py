@@ -1,7 +1,8 @@
 """Front end: waveform in, log-mel spectrogram out (paper, section 4.2)."""
 
 import torch
-import torchaudio
+
+from mil_asc.compat import torchaudio
 
 
 class LogMel(torch.nn.Module):

@@ -19,8 +19,9 @@ def best_precision(device_type):
 
 
 def tune(device_type):
-    """Set what makes convolutions fast on ``device_type``; the log-mel's float32 product is left alone."""
+    """Set what makes convolutions fast, TF32 among it; matrix products, the log-mel's among them, stay float32."""
     if device_type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = True
 

@@ -5,6 +5,10 @@
 >>> print(classifier.classify_file("any.wav"))                                         # doctest: +SKIP
 """
 
+import mil_asc.compat  # noqa: F401  (before SpeechBrain)
+
+# isort: split
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +23,6 @@ from mil_asc.metrics import instance_times
 from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS, Bags
 
 WINDOW_INSTANCES = 256
-CONTEXT_INSTANCES = 16
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,10 @@ class SceneClassifier(Pretrained):
         with open(source / MODEL_SETTINGS, encoding="utf-8") as file:
             hparams = load_hyperpyyaml(file)
         network = hparams["model"]["network"]
-        weights = torch.load(source / MODEL_WEIGHTS, map_location="cpu", weights_only=True)
         try:
+            weights = torch.load(source / MODEL_WEIGHTS, map_location="cpu", weights_only=True)
             network.load_state_dict(weights, strict=True)
-        except RuntimeError as error:
+        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{source / MODEL_WEIGHTS} does not fit {MODEL_SETTINGS}: {reason[:300]}") from error
         return cls(modules={"model": network}, hparams={"labels": hparams["labels"]}, run_opts=run_opts, **kwargs)
@@ -135,6 +138,8 @@ class SceneClassifier(Pretrained):
         """Classify a mono waveform (N,) at the model's sampling rate, linear amplitude; returns a ``Scene``."""
         if assumption not in ASSUMPTIONS:
             raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(ASSUMPTIONS)}")
+        if wav_N.dim() != 1 or not torch.isfinite(wav_N).all():
+            raise ValueError(f"a finite mono waveform (N,) is needed, got shape {tuple(wav_N.shape)} or NaN samples")
         logits_1IC = self._windowed_logits(wav_N.to(self.device))
         bags = Bags(logits_1IC, torch.ones(logits_1IC.shape[:2], dtype=torch.bool))
         return self._scene(bags, len(wav_N), assumption)
@@ -152,11 +157,12 @@ class SceneClassifier(Pretrained):
         """(1, I, C) logits, computed in windows of bounded memory."""
         model = self.mods.model
         step, total = model.instance_samples, int(model.num_instances(len(wav_N)))
+        context = model.context_instances
         parts = []
         for first in range(0, max(total, 1), WINDOW_INSTANCES):
             last = min(first + WINDOW_INSTANCES, total)
-            begin = max(first - CONTEXT_INSTANCES, 0)
-            end = len(wav_N) if last == total else min((last + CONTEXT_INSTANCES) * step, len(wav_N))
+            begin = max(first - context, 0)
+            end = len(wav_N) if last == total else min((last + context) * step, len(wav_N))
             logits_1IC = self.classify_batch(wav_N[begin * step : end].unsqueeze(0)).logits_BIC.cpu()
             parts.append(logits_1IC[:, first - begin : last - begin])
         return torch.cat(parts, dim=1)

@@ -36,5 +36,6 @@ def main():
     try:
         from mil_asc.training.entry import main as train
     except KeyboardInterrupt:
+        print("stopped before the run began", file=sys.stderr)
         sys.exit(130)
     sys.exit(train(sys.argv[1:]))

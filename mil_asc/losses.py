@@ -1,6 +1,5 @@
 """Bag and instance losses (paper, Eq. 3 to 5), computed from logits, averaged over the clips of a batch."""
 
-import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 

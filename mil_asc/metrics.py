@@ -71,34 +71,40 @@ def instance_times(count, num_samples, step, hop, sample_rate):
     return np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples) / sample_rate
 
 
-def event_average_precision(confidence, times, events):
-    """How well instance confidence finds events: average precision over all instances of many clips.
+def event_average_precision(confidence, times, events, hop_seconds):
+    """How well instance confidence finds events, frame by frame: average precision over the frames of many clips.
+
+    Every frame has the confidence of the instance it belongs to, and is to be found when it lies in an event.
 
     Arguments
     ---------
     confidence : list of np.ndarray
         (I,) confidence of the true class, a clip each.
     times : list of np.ndarray
-        (I, 2) start and end of the instances (in seconds).
+        (I, 2) start and end of the instances (in seconds), each beginning where the one before ends.
     events : list of list of Event
         The clips' distinct events.
+    hop_seconds : float
+        Step between frames (in seconds).
 
     Returns
     -------
-    dict
-        ``average_precision``, and ``chance``, the share of instances within an event, which is what random
-        confidences reach. An instance is within an event when at least half of it is.
+    dict or None
+        ``average_precision``, and ``chance``, the share of frames in an event, which is what random
+        confidences reach; None where no frame is in an event.
     """
-    inside = [_within(t_I2, found) for t_I2, found in zip(times, events)]
-    target = np.concatenate(inside)
+    frames = [np.arange(0, t_I2[-1, 1], hop_seconds) for t_I2 in times]
+    target = np.concatenate([_in_event(frame_T, found) for frame_T, found in zip(frames, events)])
     if not target.any():
         return None
-    score = average_precision_score(target, np.concatenate(confidence))
+    owners = [np.searchsorted(t_I2[:, 1], frame_T, side="right") for frame_T, t_I2 in zip(frames, times)]
+    score = average_precision_score(target, np.concatenate([p_I[i_T] for p_I, i_T in zip(confidence, owners)]))
     return {"average_precision": float(score), "chance": float(target.mean())}
 
 
-def _within(times_I2, events):
-    covered = np.zeros(len(times_I2))
+def _in_event(frame_T, events):
+    """(T,) True where a frame's centre lies in one of the events."""
+    inside_T = np.zeros(len(frame_T), dtype=bool)
     for event in events:
-        covered += np.clip(np.minimum(times_I2[:, 1], event.offset) - np.maximum(times_I2[:, 0], event.onset), 0, None)
-    return covered >= 0.5 * (times_I2[:, 1] - times_I2[:, 0])
+        inside_T |= (event.onset <= frame_T) & (frame_T < event.offset)
+    return inside_T

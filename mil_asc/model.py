@@ -33,7 +33,7 @@ class MILClassifier(nn.Module):
     Arguments
     ---------
     front_end : nn.Module
-        (B, N) waveforms -> (B, F, T), with ``n_mels``, ``hop_length`` and ``num_frames``; see ``LogMel``.
+        (B, N) waveforms -> (B, F, T), as ``LogMel`` is.
     extractor : nn.Module
         (B, 1, F, T) -> (B, channels, F', T'); see ``mil_asc.extractors``.
     num_classes : int
@@ -71,6 +71,12 @@ class MILClassifier(nn.Module):
     def min_samples(self):
         """Shortest clip (in samples) that makes one instance."""
         return max(self.instance_samples - self.front_end.hop_length, self.front_end.min_samples)
+
+    @property
+    def context_instances(self):
+        """How far an instance hears on either side, in instances, the front end's window included."""
+        samples = self.extractor.context_frames * self.front_end.hop_length + self.front_end.n_fft // 2
+        return -(-samples // self.instance_samples) + 1
 
     def num_instances(self, num_samples):
         """Instances of a clip of ``num_samples`` samples (int or integer tensor)."""

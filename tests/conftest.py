@@ -4,6 +4,9 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on a shared machine
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the figures asserted here are those of float32 on a CPU
 
+import mil_asc.compat  # noqa: F401  (before SpeechBrain)
+
+# isort: split
 import hypothesis
 import numpy as np
 import pytest

@@ -40,7 +40,7 @@ class Bench:
             str(recipe),
             f"--data_folder={self.data}",
             f"--output_folder={self.out}",
-            f"--data.cache_folder={self.cache}",
+            f"--cache_folder={self.cache}",
             "--device=cpu",
             "--precision=fp32",
             "--model.channels=[4,4,4,4]",
@@ -182,7 +182,7 @@ def test_bad_audio_is_skipped_when_told_to(bench):
     other = "audio/park-prague-51-0-a.wav"
     (bench.data / other).unlink()
     assert f"{CLIP}: silent (every sample is zero) (and 1 more); mend" in bench.refuses()
-    report, err = bench.succeeds("--data.on_bad_audio=skip")
+    report, err = bench.succeeds("--on_bad_audio=skip")
     assert report["bad_audio"] == {CLIP: "silent (every sample is zero)", other: "no such file"}
     assert report["evaluation"]["clips"] == 3 and report["run"]["train_clips"] == 7
     assert "WARNING: 2 bad audio file(s) left out" in err
@@ -192,7 +192,7 @@ def test_bad_audio_is_skipped_when_told_to(bench):
 def test_list_of_bad_audio_alone(bench, name, city):
     for path in bench.data.glob(f"audio/*-{city}-*"):
         path.write_bytes(b"")
-    assert f"no usable clip is left in the {name} list" in bench.refuses("--data.on_bad_audio=skip")
+    assert f"no usable clip is left in the {name} list" in bench.refuses("--on_bad_audio=skip")
 
 
 def test_location_in_both_lists_is_warned_of(bench):
@@ -263,7 +263,7 @@ def test_other_settings_in_the_folder_of_a_run(bench):
     assert "number_of_epochs: 1 there, 2 now" in bench.refuses("--number_of_epochs=2")
     other = bench.refuses("--experiment=fuse_pnl", recipe=RECIPE.with_name("fuse_gt.yaml"))
     assert "positive_negative_labels there, !name:mil_asc.assigners.ground_truth_labels now" in other
-    assert bench.succeeds("--data.on_bad_audio=skip")[0]["history"] == first["history"]
+    assert bench.succeeds("--on_bad_audio=skip")[0]["history"] == first["history"]
 
 
 def test_evaluation_needs_a_trained_run_with_the_same_model(bench):

@@ -8,7 +8,10 @@ import torch
 
 from mil_asc import inference
 from mil_asc.errors import AudioError, UserError
+from mil_asc.extractors.fuse import FUSE
+from mil_asc.features import LogMel
 from mil_asc.inference import SceneClassifier
+from mil_asc.model import MILClassifier
 from mil_asc.training.entry import main
 
 
@@ -67,6 +70,18 @@ def test_same_scores_as_the_training_modules(classifier, run_folder):
     with torch.no_grad():
         expected = classifier.mods.model(wav.unsqueeze(0)).logits_BIC
     torch.testing.assert_close(classifier.classify_batch(wav.unsqueeze(0)).logits_BIC, expected)
+
+
+def test_context_covers_what_an_instance_hears():
+    """Windows of a model that hears far give what the whole recording gives."""
+    torch.manual_seed(0)
+    model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), 3, 8).eval()
+    wav, context = torch.randn(400_000), model.context_instances * model.instance_samples
+    with torch.no_grad():
+        whole = model(wav.unsqueeze(0)).logits_BIC[0]
+        first = 60 * model.instance_samples
+        part = model(wav[first - context : first + model.instance_samples + context].unsqueeze(0)).logits_BIC[0]
+    torch.testing.assert_close(part[model.context_instances], whole[60], rtol=1e-4, atol=1e-4)
 
 
 def test_long_recordings_are_computed_in_windows_with_equal_results(classifier, monkeypatch):

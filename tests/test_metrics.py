@@ -48,14 +48,14 @@ def test_events_found_perfectly_and_not_at_all():
     times = metrics.instance_times(10, 16000, 1600, 0, 16000)
     event = Event(0.2, 0.4, "bell", "distinct")
     right = np.array([[5.0 if i in (2, 3) else -5.0, 0, 0] for i in range(10)], dtype=np.float32)
-    found = evaluate_events([right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]})
-    assert found == {"average_precision": pytest.approx(1.0), "chance": pytest.approx(0.2)}
-    wrong = evaluate_events([-right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]})
+    found = evaluate_events([right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]}, 0.01)
+    assert found == {"average_precision": pytest.approx(1.0), "chance": pytest.approx(0.2, abs=0.011)}
+    wrong = evaluate_events([-right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]}, 0.01)
     assert wrong["average_precision"] < 0.3
-    assert evaluate_events([right], [clip("bus")], LABELS, [times], {}) is None
+    assert evaluate_events([right], [clip("bus")], LABELS, [times], {}, 0.01) is None
 
 
 def test_ambiguous_events_do_not_count():
     times = metrics.instance_times(10, 16000, 1600, 0, 16000)
     events = {"audio/bus.wav": [Event(0.2, 0.4, "steps", "ambiguous")]}
-    assert evaluate_events([np.zeros((10, 3), np.float32)], [clip("bus")], LABELS, [times], events) is None
+    assert evaluate_events([np.zeros((10, 3), np.float32)], [clip("bus")], LABELS, [times], events, 0.01) is None

@@ -17,7 +17,7 @@ def tiny_run(yaml_file, data_folder, output_folder, *more):
         str(ROOT / yaml_file),
         f"--data_folder={data_folder}",
         f"--output_folder={output_folder}",
-        f"--data.cache_folder={Path(output_folder).parent / 'waveforms'}",
+        f"--cache_folder={Path(output_folder).parent / 'waveforms'}",
         "--device=cpu",
         "--precision=fp32",
         "--noprogressbar",

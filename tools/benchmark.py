@@ -5,7 +5,8 @@
 The machine may be shared, so contestants take turns, ratios are taken within a turn, and medians are printed.
 Every contestant has a process of its own, because an allocator is chosen when a process starts. The "plain"
 loop is the same model as PyTorch gives it: NCHW, float32, no autocast, the system's allocator. "ours" is what
-``train.py`` does: channels_last, bf16 autocast where the device has it, an allocator that keeps its pages.
+``train.py`` does: channels_last, bf16 autocast where the device has it, an allocator that keeps its pages. A
+clip's latency is float32 on both sides, as ``SceneClassifier`` computes.
 """
 
 import argparse
@@ -183,12 +184,12 @@ def waveforms(args, clips):
 
 
 def measure_latency(model, args, contestant):
-    """Milliseconds from one waveform to the scores of its classes, the best of some calls."""
+    """Milliseconds from one waveform to the scores of its classes in float32, the best of some calls."""
     wav_1N = waveforms(args, 1)
     model.eval()
 
     def score():
-        with torch.inference_mode(), autocast(args.device, contestant):
+        with torch.inference_mode():
             return standard(model(wav_1N))
 
     clock(score, args.device, calls=3)

@@ -208,25 +208,12 @@ class WaveformCache:
         self._read_samples(row, wav_N)
         return dequantize(wav_N, self.scales[row])
 
-    def load_all(self, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Every sample of the store in one array, for a set that is to live in memory or on a GPU.
-
-        Parameters
-        ----------
-        out : int16 (lengths.sum(),), C-contiguous, filled when given (pinned memory, say).
-
-        Returns
-        -------
-        int16 (lengths.sum(),) and offsets int64 (rows,): row r is `samples[offsets[r]:][:lengths[r]]`.
-        """
-        total = int(self.lengths.sum())
-        samples = np.empty(total, dtype=np.int16) if out is None else out
-        if samples.shape != (total,) or samples.dtype != np.int16 or not samples.flags.c_contiguous:
-            raise ValueError(f"out must be contiguous int16 of shape ({total},), not {samples.dtype} {samples.shape}")
-        ends = np.append(self._shard_starts[1:], total)
-        for mapped, start, end in zip(self._samples, self._shard_starts, ends, strict=True):
-            self._fill(mapped, samples[start:end], 0)
-        return samples, self._offsets.copy()
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """All samples of the store, row after row, in blocks that fit into memory: (first sample, int16 block)."""
+        for start, samples in zip(self._shard_starts.tolist(), self._samples, strict=True):
+            block = np.empty(len(samples), dtype=np.int16)
+            self._fill(samples, block, 0)
+            yield start, block
 
     def _read_samples(self, row: int, wav_N: np.ndarray) -> None:
         shard = self._shards[row]

@@ -49,9 +49,10 @@ class ResidentWaveforms:
     """
 
     def __init__(self, cache, device):
-        samples, offsets = cache.load_all()
-        self.samples = torch.from_numpy(samples).to(device)
-        self.offsets = torch.from_numpy(offsets).to(device)
+        self.samples = torch.empty(int(cache.lengths.sum()), dtype=torch.int16, device=device)
+        for start, block in cache.blocks():
+            self.samples[start : start + len(block)] = torch.from_numpy(block).to(device)
+        self.offsets = torch.from_numpy(np.cumsum(cache.lengths) - cache.lengths).to(device)
         self.lengths = cache.lengths
         self._lengths = torch.from_numpy(cache.lengths).to(device)
         self.scales = torch.from_numpy(np.asarray(cache.scales)).to(device)

@@ -84,6 +84,7 @@ class FUSE(nn.Sequential):
         )
         self.out_channels = channels[-1]
         self.time_reduction = 2 ** (len(channels) - 1)
+        self.context_frames = sum(num_blocks * (time_kernel // 2) * 2**i for i in range(len(channels)))
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins (every pooling halves, rounding down)."""

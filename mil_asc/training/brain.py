@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 import time
 
 import speechbrain as sb
@@ -49,6 +48,7 @@ class MILBrain(sb.Brain):
         self.state = self.hparams.state
         self.unchecked = []
         self.predictions = []
+        self.first_epoch = None
 
     # -- one batch
 
@@ -127,19 +127,20 @@ class MILBrain(sb.Brain):
 
     def _note(self, terms, batch):
         names, values = zip(*terms.items())
-        self.unchecked.append((names, torch.stack([value.detach().float() for value in values]), batch.index_B))
+        values = torch.stack([value.detach().float() for value in values])
+        self.unchecked.append((self.step, names, values, batch.index_B))
         if len(self.unchecked) >= self.check_every:
             self._check()
 
     def _check(self):
         """Fetch the losses of the steps since the last check, stop if one is not finite, add them up."""
         unchecked, self.unchecked = self.unchecked, []
-        for names, values, index_B in unchecked:
+        for step, names, values, index_B in unchecked:
             values, count = values.tolist(), len(index_B)
             if not all(math.isfinite(value) for value in values):
                 paths = ", ".join(self.clips[i].path for i in index_B.tolist())
                 raise UserError(
-                    f"the loss of step {self.optimizer_step} is not finite ({dict(zip(names, values))}); "
+                    f"the loss of batch {step} of the epoch is not finite ({dict(zip(names, values))}); "
                     f"its batch holds: {paths}. Lower the learning rate, or look at these files"
                 )
             self.state.sums["clips"] = self.state.sums.get("clips", 0) + count
@@ -168,6 +169,8 @@ class MILBrain(sb.Brain):
         if stage != sb.Stage.TRAIN or self.step == 0:
             self.state.sums = {}
         if stage == sb.Stage.TRAIN:
+            if self.first_epoch is None:
+                self.first_epoch, self.fit_start = epoch, time.perf_counter()
             self.epoch_start = time.perf_counter()
             self.first_step = self.step
             self.bar = tqdm(
@@ -176,7 +179,6 @@ class MILBrain(sb.Brain):
                 desc=f"epoch {epoch}/{self.hparams.number_of_epochs}",
                 unit="step",
                 leave=False,
-                mininterval=0.5 if sys.stderr.isatty() else 30,
                 disable=self.noprogressbar or not if_main_process(),
             )
 
@@ -195,7 +197,6 @@ class MILBrain(sb.Brain):
         self._check()
         if stage == sb.Stage.TRAIN:
             seconds = time.perf_counter() - self.epoch_start
-            self.state.train_seconds += seconds
             clips = min((self.step - self.first_step) * self.hparams.batch_size, self.train_clips)
             self.record = {"epoch": epoch, "train": self._means(), "learning_rate": self.learning_rate()}
             self.record |= {"seconds": seconds, "clips_per_second": clips / seconds}
@@ -208,7 +209,7 @@ class MILBrain(sb.Brain):
         self.estimate_batch_norm()
         if valid_set is not None and (last or epoch % self.hparams.evaluate_every == 0):
             self.clips = valid_set.dataset.clips
-            super()._fit_valid(valid_set, epoch, enable)
+            super()._fit_valid(valid_set, epoch, not self.noprogressbar and if_main_process())
             self.clips = self.train_set.clips
         self.state.sums = {}
         self.state.history.append(self.record)
@@ -225,7 +226,8 @@ class MILBrain(sb.Brain):
 
     def _report_epoch(self):
         record, total = self.record, self.hparams.number_of_epochs
-        left = (total - record["epoch"]) * record["seconds"]
+        done = record["epoch"] - self.first_epoch + 1
+        left = (total - record["epoch"]) * (time.perf_counter() - self.fit_start) / done
         parts = [f"loss {record['train']['loss']:.4f}", f"train accuracy {record['train']['accuracy']:.3f}"]
         if "monitor" in record:
             parts.append(f"{self.hparams.monitor_name} accuracy {record['monitor']['accuracy']:.3f}")
@@ -286,6 +288,8 @@ class MILBrain(sb.Brain):
                 f"no checkpoint in {where}: train first, without --test_only, or name the trained run's output_folder"
             )
         super().on_evaluate_start(max_key, min_key)
+        if not self.checkpointer.find_checkpoint(max_key=max_key).meta["end-of-epoch"]:
+            self.estimate_batch_norm()
 
     def evaluation_loader(self, dataset):
         """Batches of clips in the order of their lengths, so that none is computed with padding."""

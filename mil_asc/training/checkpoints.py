@@ -67,7 +67,6 @@ class RunState:
     def __init__(self):
         self.sums = {}
         self.history = []
-        self.train_seconds = 0.0
 
     @mark_as_saver
     def save(self, path):
@@ -78,7 +77,7 @@ class RunState:
                 "numpy": json.dumps(_plain(np.random.get_state())),
                 "torch": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-                "record": json.dumps([self.sums, self.history, self.train_seconds]),
+                "record": json.dumps([self.sums, self.history]),
             },
             path,
         )
@@ -95,7 +94,7 @@ class RunState:
         torch.set_rng_state(state["torch"])
         if len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
-        self.sums, self.history, self.train_seconds = json.loads(state["record"])
+        self.sums, self.history = json.loads(state["record"])
 
 
 def _plain(numpy_state):

@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 
 import numpy as np
 import torch
-from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.epoch_loop import EpochCounter
 from tqdm import tqdm
 
@@ -75,7 +74,7 @@ def run(arguments):
 
 def _with_device(options):
     """The run options with device and precision settled."""
-    device = options.device or infer_device()
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
@@ -120,7 +119,8 @@ class TrainingRun:
         brain = self.build_brain()
         self.train(brain)
         results, logits = self.evaluate(brain)
-        self.folder.save_model(self.network, self.settings, self.corpus.labels)
+        if not self.options.test_only:
+            self.folder.save_model(self.network, self.settings, self.corpus.labels)
         page = write_report(self.folder.path, results, self.examples(logits))
         self.announce_results(results, page)
         return results
@@ -143,34 +143,41 @@ class TrainingRun:
             logger.info("note: %s", note)
         for warning in corpus.warnings:
             logger.warning("WARNING: %s", warning)
-        self.cache = self.decode(corpus, data)
-        self.bad_audio = self.cache.bad
+        self.cache, self.bad_audio = self.decode(corpus, data)
         self.corpus = corpus.without(self.bad_audio)
         for name in ("train", "evaluate"):
             if not getattr(self.corpus, name):
                 raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list; mend the bad audio files")
         self.waveforms = place_waveforms(self.cache, self.device)
+        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.store)
 
     def decode(self, corpus, data):
-        """The waveform store of the corpus; stops at bad audio unless told to skip it."""
+        """The waveform store of the corpus, and its bad files with reasons; stops at these unless told to skip them."""
         front_end = self.network.front_end
         cache = prepare_waveforms(
             corpus.folder,
             [clip.path for clip in corpus.clips],
             data["cache_folder"],
             sample_rate=front_end.sample_rate,
-            min_seconds=self.network.min_samples / front_end.sample_rate,
             progress=not self.options.noprogressbar,
         )
-        if cache.bad:
-            reasons = [f"{corpus.folder / path}: {reason}" for path, reason in cache.bad.items()]
+        bad = cache.bad | self.too_short(cache)
+        if bad:
+            reasons = [f"{corpus.folder / path}: {reason}" for path, reason in bad.items()]
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             if data["on_bad_audio"] == "stop":
-                raise AudioError(
-                    f"{reasons[0]}{more}; mend the file(s), or leave them out with --data.on_bad_audio=skip"
-                )
+                raise AudioError(f"{reasons[0]}{more}; mend the file(s), or leave them out with --on_bad_audio=skip")
             logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
-        return cache
+        return cache, bad
+
+    def too_short(self, cache):
+        """Clips that make no instance: path -> reason. The store holds them, for other models may use them."""
+        rate, least = cache.sample_rate, self.network.min_samples
+        return {
+            path: f"too short: {length / rate:.3f} s, at least {least / rate:.3f} s needed"
+            for path, length in zip(cache.paths, cache.lengths.tolist())
+            if length < least
+        }
 
     def dataset(self, name):
         """``ClipDataset`` of one of the corpus's lists."""
@@ -235,6 +242,11 @@ class TrainingRun:
             **evaluate_predictions([z for _, z in pairs], [c for c, _ in pairs], self.corpus.labels),
         }
 
+    @property
+    def hop_seconds(self):
+        """Step between frames of the log-mel spectrogram (in seconds)."""
+        return self.network.front_end.hop_length / self.network.front_end.sample_rate
+
     def times(self, clip, count):
         """(I, 2) start and end of a clip's instances (in seconds)."""
         front_end, samples = self.network.front_end, int(self.cache.lengths[self.cache.row(clip.path)])
@@ -246,13 +258,18 @@ class TrainingRun:
         """The content of ``report.json``."""
         labels = self.corpus.labels
         times = [self.times(clip, len(z)) for clip, z in zip(clips, logits)]
+        done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
+        if done < total and not self.options.debug:
+            self.corpus.warnings.append(
+                f"the training was stopped after {done} of {total} epochs: these figures are not its last"
+            )
         return {
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
             "labels": labels,
             "evaluation": evaluate_predictions(logits, clips, labels),
             "evaluation_of_best_on_validation": best,
-            "events": evaluate_events(logits, clips, labels, times, self.corpus.events),
+            "events": evaluate_events(logits, clips, labels, times, self.corpus.events, self.hop_seconds),
             "history": self.state.history,
             "monitored_list": self.monitor,
             "notes": self.corpus.notes,
@@ -275,6 +292,7 @@ class TrainingRun:
             "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
             "device": hardware.describe(self.device),
             "precision": self.options.precision,
+            "run_options": {name: getattr(self.options, name) for name in sorted(self.options.overridden_args)},
             "allocator_keeps_pages": keeps_pages(),
             "wall_seconds": time.perf_counter() - self.start,
             "train_seconds": trained,
@@ -298,8 +316,7 @@ class TrainingRun:
         front_end = self.network.front_end
         logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
         events = self.corpus.events.get(clip.path, [])
-        step, top = front_end.hop_length / front_end.sample_rate, front_end.sample_rate / 2
-        return logmel_FT, self.times(clip, count), events, step, top
+        return logmel_FT, self.times(clip, count), events, self.hop_seconds, front_end.sample_rate / 2
 
     # -- messages
 
@@ -307,10 +324,10 @@ class TrainingRun:
         """Say which device and settings were chosen."""
         pages = "kept" if keeps_pages() else "given back to the system"
         logger.info(
-            "%s; precision %s, channels_last, allocator pages %s; results in %s",
+            "%s; precision %s, channels_last, %s; results in %s",
             hardware.describe(self.device),
             self.options.precision,
-            pages,
+            "TF32 convolutions" if self.device.type == "cuda" else f"allocator pages {pages}",
             self.folder.path,
         )
 

@@ -14,9 +14,14 @@ from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.errors import UserError
 
-FLAGS = {field.name for field in dataclasses.fields(RunOptions) if field.default is False}
-NO_OPTIONS = {"param_file", "overridden_args", "tqdm_barcolor"}
+NO_OPTIONS = set(
+    "param_file overridden_args tqdm_barcolor tqdm_colored_bar skip_nonfinite_grads nonfinite_patience log_config"
+    " distributed_launch profile_training profile_warmup profile_steps auto_mix_prec bfloat16_mix_prec"
+    " optimizer_step_limit".split()
+)
+"""Run options of SpeechBrain that mean nothing to this training loop, and are refused for it."""
 RUN_OPTIONS = {field.name for field in dataclasses.fields(RunOptions)} - NO_OPTIONS
+FLAGS = {field.name for field in dataclasses.fields(RunOptions) if field.default is False} & RUN_OPTIONS
 SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
 """Keys that the YAML file of a recipe must have."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
@@ -51,11 +56,24 @@ def _are_names(value):
 
 TEXT = """text (a number needs quotes of its own: "'7'")"""
 LEGAL = {
-    "number_of_epochs batch_size evaluate_every num_classes instance_dim n_mels sample_rate debug_batches"
-    " grad_accumulation_factor": ("a whole number from 1 up", lambda value: _is_whole(value) and value >= 1),
+    "number_of_epochs batch_size evaluate_every num_classes instance_dim n_mels sample_rate debug_batches debug_epochs"
+    " grad_accumulation_factor train_clips evaluate_clips": (
+        "a whole number from 1 up",
+        lambda value: _is_whole(value) and value >= 1,
+    ),
     "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value) and 0 <= value < 2**32),
-    "precise_bn_clips num_blocks": ("a whole number from 0 up", lambda value: _is_whole(value) and value >= 0),
-    "learning_rate window_ms hop_ms log_floor": ("a number above 0", lambda value: _is_number(value) and value > 0),
+    "precise_bn_clips num_blocks generator_seed": (
+        "a whole number from 0 up",
+        lambda value: _is_whole(value) and value >= 0,
+    ),
+    "frequency_kernel time_kernel": (
+        "an odd whole number",
+        lambda value: _is_whole(value) and value > 0 and value % 2 == 1,
+    ),
+    "learning_rate window_ms hop_ms log_floor seconds": (
+        "a number above 0",
+        lambda value: _is_number(value) and value > 0,
+    ),
     "weight_decay warmup_epochs": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
     "momentum validation_fraction": ("a number from 0 up, below 1", lambda value: _is_number(value) and 0 <= value < 1),
     "max_grad_norm": ("a number above 0, or -1 for no clipping", lambda value: _is_number(value) and value != 0),

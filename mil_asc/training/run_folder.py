@@ -58,7 +58,7 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / ".lock")
             self.lock.acquire(timeout=0)
-            self._check_settings(settings, "" if training else "model.")
+            self._check_settings(settings, ("",) if training else ("model.", "data.labels"))
             if training:
                 write_atomically(self.path / SETTINGS, settings)
                 self.curves = Curves(self.path / "tensorboard")
@@ -85,14 +85,14 @@ class RunFolder:
     def _trained(self):
         return any(self.checkpoints.glob("CKPT*"))
 
-    def _check_settings(self, settings, prefix):
-        """Refuse settings that differ from those of the run that is there, in keys that begin with ``prefix``."""
+    def _check_settings(self, settings, prefixes):
+        """Refuse settings other than those of the run that is there, in keys that begin with one of ``prefixes``."""
         path = self.path / SETTINGS
         if self.debug or not path.is_file() or not self._trained():
             return
         old, new = (_comparable(text) for text in (path.read_text(encoding="utf-8"), settings))
         changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        changed = [key for key in changed if key.startswith(prefix)]
+        changed = [key for key in changed if key.startswith(prefixes)]
         if changed:
             some = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in changed[:3])
             raise UserError(

@@ -116,18 +116,17 @@ def test_very_short_clip_is_repeated_many_times(tmp_path):
     np.testing.assert_array_equal(wav_BN[0], np.resize(wav_BN[0, :3], 100))
 
 
-def test_load_all(data):
+def everything(cache):
+    """All samples of a store."""
+    return np.concatenate([np.zeros(0, np.int16), *(block for _, block in cache.blocks())])
+
+
+def test_blocks_are_the_rows_one_after_another(data):
     cache = prepare(data.folder, data.paths, data.store)
-    samples, offsets = cache.load_all()
-    assert samples.dtype == np.int16 and offsets.dtype == np.int64
-    for row in range(len(cache)):
-        wav_N = samples[offsets[row] :][: cache.lengths[row]]
-        np.testing.assert_array_equal(dequantize(wav_N, cache.scales[row]), cache.read_one(row))
-    given = np.zeros_like(samples)
-    assert cache.load_all(out=given)[0] is given
-    np.testing.assert_array_equal(given, samples)
-    with pytest.raises(ValueError, match="contiguous int16"):
-        cache.load_all(out=np.zeros(3, np.int16))
+    rows = [cache.read([row])[0][0] for row in range(len(cache))]
+    np.testing.assert_array_equal(everything(cache), np.concatenate(rows))
+    starts, blocks = zip(*cache.blocks(), strict=True)
+    assert list(starts) == [sum(len(block) for block in blocks[:i]) for i in range(len(blocks))]
 
 
 def test_pickle(data):
@@ -254,7 +253,7 @@ def test_bad_files_are_listed(data):
 def test_all_files_bad(tmp_path):
     cache = prepare(tmp_path, [f"{number}.wav" for number in range(20)], tmp_path / "cache")
     assert len(cache) == 0 and len(cache.bad) == 20 and cache.nbytes == 0
-    assert cache.load_all()[0].shape == (0,)
+    assert everything(cache).shape == (0,)
 
 
 def test_no_files(tmp_path):
@@ -414,12 +413,12 @@ def empty(path):
 @pytest.mark.parametrize("harm", (Path.unlink, shorten, empty))
 def test_damaged_store_is_mended(data, names, harm):
     cache = prepare(data.folder, data.paths, data.store)
-    expected, _ = cache.load_all()
+    expected = everything(cache)
     before = times(cache.store)
     for name in names:
         harm(cache.store / name)
     again = prepare(data.folder, data.paths, data.store)
-    np.testing.assert_array_equal(again.load_all()[0], expected)
+    np.testing.assert_array_equal(everything(again), expected)
     after = times(cache.store)
     assert after["0000.i16"] == before["0000.i16"] and after.keys() == before.keys()
 

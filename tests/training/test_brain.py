@@ -79,8 +79,8 @@ class Recording(MILBrain):
 
 
 GOLDEN = [
-    2.11025, 2.25251, 2.15312, 2.11878, 2.01750, 2.04011, 1.82836, 1.78077, 1.72956, 1.64648,
-    1.64579, 1.94455, 1.57756, 1.61982, 1.42156, 1.85062, 1.89309, 1.58744, 1.48234, 1.50209,
+    2.56321, 2.44486, 2.04560, 1.73810, 1.53761, 1.41116, 1.29601, 1.17976, 1.07515, 0.97150,
+    0.86895, 0.78488, 0.72051, 0.66872, 0.62707, 0.59584, 0.57409, 0.56038, 0.55311, 0.55040,
 ]  # fmt: skip
 
 
@@ -93,12 +93,16 @@ def recorded(model, **kwargs):
 def test_golden_loss_curve():
     """Twenty float32 steps; a change that is not meant to change results leaves these as they are.
 
-    A shallow model and ground-truth labels: behind many batch norms the last bits of a sum would decide.
+    A shallow model, ground-truth labels and one batch of all clips: behind many batch norms the last bits of a
+    sum would decide. Weights are drawn by NumPy, whose numbers do not change with the version of torch.
     """
-    torch.manual_seed(0)
     model = MILClassifier(LogMel(n_mels=32), FUSE(channels=(6, 8), num_blocks=1), num_classes=4, instance_dim=12)
-    brain = recorded(model, epochs=5, warmup_epochs=1, learning_rate=0.02)
-    brain.fit(EpochCounter(5), dataset(16), dataset(8))
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(torch.from_numpy(rng.uniform(-0.3, 0.3, size=p.shape)) + (p.dim() == 1))
+    brain = recorded(model, epochs=20, batch_size=16, warmup_epochs=2, learning_rate=0.05)
+    brain.fit(EpochCounter(20), dataset(16), dataset(8))
     assert brain.losses == pytest.approx(GOLDEN, rel=1e-3)
 
 

@@ -85,7 +85,7 @@ def test_text_arrives_whole(text):
     if text.startswith("["):
         assert "is not a YAML value" in refusal(f"--experiment={text}")
     else:
-        hparams = load(f"--experiment={text}", "--data.cache_folder", text)
+        hparams = load(f"--experiment={text}", "--cache_folder", text)
         assert hparams["experiment"] == hparams["data"]["cache_folder"] == text
 
 
@@ -200,7 +200,7 @@ def test_file_that_is_no_recipe_gets_one_line(text, tmp_path, capsys):
         ("--training.precise_bn_clips=-3", "precise_bn_clips must be"),
         ("--data.validation_fraction=1", "validation_fraction must be"),
         ("--data.validation_fraction=half", "validation_fraction must be"),
-        ("--data.on_bad_audio=ignore", "on_bad_audio must be stop or skip"),
+        ("--on_bad_audio=ignore", "on_bad_audio must be stop or skip"),
         ("--data.labels=[a, a]", "labels must be"),
         ("--data.labels=airport", "labels must be"),
         ("--output_folder=7", "output_folder must be text"),

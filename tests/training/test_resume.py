@@ -84,9 +84,12 @@ def test_a_finished_run_is_evaluated_again_and_not_trained_again(data_folder, un
 
 
 def test_a_validation_split_picks_an_epoch_and_the_last_is_still_reported(data_folder, tmp_path):
-    arguments = tiny.tiny_run(YAML, data_folder, tmp_path / "run", EPOCHS, "--data.validation_fraction=0.3")
-    assert main([*arguments, "--training.evaluate_every=1"]) == 0
+    arguments = tiny.tiny_run(YAML, data_folder, tmp_path / "run", "--number_of_epochs=5")
+    options = ["--data.validation_fraction=0.3", "--training.evaluate_every=2", "--training.learning_rate=0.3"]
+    assert main([*arguments, *options]) == 0
     results = json.loads((tmp_path / "run/report.json").read_text())
     assert results["monitored_list"] == "validation"
-    assert 1 <= results["evaluation_of_best_on_validation"]["epoch"] <= 4
-    assert results["history"][-1]["epoch"] == 4 and results["run"]["train_clips"] < 10
+    seen = {epoch["epoch"]: epoch["monitor"]["accuracy"] for epoch in results["history"] if "monitor" in epoch}
+    assert sorted(seen) == [2, 4, 5]
+    assert seen[results["evaluation_of_best_on_validation"]["epoch"]] == max(seen.values())
+    assert results["history"][-1]["epoch"] == 5 and results["run"]["train_clips"] < 10
