@@ -11,6 +11,7 @@ def weighted_bce(logits, target, alpha=None):
 
     Example
     -------
+    >>> import torch
     >>> weighted_bce(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item() == torch.log(torch.tensor(2.0)).item()
     True
     """
@@ -67,6 +68,7 @@ class MILLoss:
 
     Example
     -------
+    >>> import torch
     >>> from mil_asc.model import Bags
     >>> bags = Bags(torch.zeros(2, 3, 10), torch.ones(2, 3, dtype=torch.bool))
     >>> sorted(MILLoss(bag=BagBCE())(bags, torch.tensor([0, 1])))

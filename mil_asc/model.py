@@ -98,7 +98,8 @@ class MILClassifier(nn.Module):
         length_B : torch.Tensor, optional
             (B,) integer lengths of the clips (in samples), each at least ``min_samples``; what lies beyond
             is padding. All N samples when left out. In training the padding passes the network (fill it
-            with more of the same clip, so that it does not disturb the batch statistics) and is masked.
+            with more of the same clip, so that it does not disturb the batch statistics) and is masked; only the
+            last instances of a shorter clip hear some of it.
             In evaluation clips of different length are computed apart, so a clip's scores never depend
             on its batch mates.
 

@@ -89,8 +89,8 @@ def test_plan_is_balanced_and_keeps_locations_apart(train_clips, evaluate_clips)
     assert [clip.index for clip in train + evaluate] == list(range(train_clips + evaluate_clips))
 
 
-def test_default_plan_has_ten_and_five_locations_a_class():
-    for listed, count in zip(synth_scenes.plan_clips(300, 150), (10, 5), strict=True):
+def test_default_plan_has_fifteen_and_eight_locations_a_class():
+    for listed, count in zip(synth_scenes.plan_clips(300, 150), (15, 8), strict=True):
         for scene in SCENES:
             assert len({clip.location for clip in listed if clip.scene == scene}) == count
 

@@ -211,7 +211,7 @@ def test_file_that_is_no_recipe_gets_one_line(text, tmp_path, capsys):
         ("--model.features.n_mels=1", "use more mel bins"),
         ("--model.features.hop_ms=0", "hop_ms must be"),
         ("--model.features.log_floor=0", "log_floor must be"),
-        ("--model.frequency_kernel=2", "kernel sizes must be odd"),
+        ("--model.frequency_kernel=2", "model.frequency_kernel must be an odd whole number"),
         ("--model=1", "--model is a group of values: set one of them, such as --model.num_classes=..."),
         ("--model.network=1", "--model.network is a group of values"),
         ("--training.brain=mine", "--training.brain names code"),
@@ -219,7 +219,10 @@ def test_file_that_is_no_recipe_gets_one_line(text, tmp_path, capsys):
         ("--precision=fp8", "--precision must be one of fp32, fp16, bf16"),
         ("--debug_batches=few", "--debug_batches must be a whole number"),
         ("--debug_batches=0", "--debug_batches must be a whole number from 1 up"),
-        ("--optimizer_step_limit=x", "--optimizer_step_limit must be a whole number"),
+        ("--ckpt_interval_steps=x", "--ckpt_interval_steps must be a whole number"),
+        ("--optimizer_step_limit=9", "unknown option --optimizer_step_limit"),
+        ("--skip_nonfinite_grads=1", "unknown option --skip_nonfinite_grads"),
+        ("--data.train_clips=20.5", "data.train_clips"),
         ("--max_grad_norm=x", "--max_grad_norm must be a number"),
         ("--max_grad_norm=0", "--max_grad_norm must be a number above 0, or -1"),
         ("--max_grad_norm=nan", "--max_grad_norm must be"),
@@ -240,16 +243,14 @@ def test_run_options_have_their_types():
             "--max_grad_norm",
             "-1",
             "--ckpt_interval_steps=3",
-            "--optimizer_step_limit=9",
             "--jit_module_keys=a,b",
         ]
     )
-    assert (options.max_grad_norm, options.ckpt_interval_steps, options.optimizer_step_limit) == (-1.0, 3, 9)
+    assert (options.max_grad_norm, options.ckpt_interval_steps) == (-1.0, 3)
     assert options.jit_module_keys == ["a", "b"]
     assert options.overridden_args == {
         "max_grad_norm",
         "ckpt_interval_steps",
-        "optimizer_step_limit",
         "jit_module_keys",
     }
 
