@@ -107,10 +107,10 @@ def test_golden_loss_curve():
 
 
 def test_training_and_evaluation_agree_after_it_has_learned(small_model):
-    brain = brain_for(small_model, epochs=25, batch_size=8, learning_rate=0.1)
+    brain = brain_for(small_model, epochs=20, batch_size=16, learning_rate=0.1)
     brain.hparams.precise_bn_clips = 32
     data = dataset(32, lengths=(8000,))
-    brain.fit(EpochCounter(25), data, data)
+    brain.fit(EpochCounter(20), data, data)
     last = brain.state.history[-1]
     assert last["train"]["accuracy"] > 0.9 and last["monitor"]["accuracy"] > 0.9
 
