@@ -566,6 +566,7 @@ def heading(found, args):
     policy = environment("plain")["OMP_WAIT_POLICY"]
     turns = args.rounds * PREPARING_TURNS
     yield f"Medians of {args.rounds} round(s) in turn, preparing: of {turns} turns; OMP_WAIT_POLICY={policy}"
+    yield "Ratios are medians of the ratios within each round, so they need not equal the quotient of the columns"
 
 
 def work_lines(turn, args):

@@ -22,12 +22,15 @@ COLUMNS = {
 
 
 def read_reports(folders):
-    """The content of each folder's report.json, debug runs left out; a missing report ends the program."""
+    """The content of each folder's report.json, debug runs left out; a missing report, or none, ends the program."""
     missing = [folder for folder in folders if not (folder / "report.json").is_file()]
     if missing:
         sys.exit(f"error: {missing[0]} holds no report.json: name the output folders of finished runs")
     reports = [json.loads((folder / "report.json").read_text(encoding="utf-8")) for folder in folders]
-    return [report for report in reports if not report["run"]["debug"]]
+    whole = [report for report in reports if not report["run"]["debug"]]
+    if not whole:
+        sys.exit("error: these are debug runs alone, which are left out: name runs trained without --debug")
+    return whole
 
 
 def cell(values):

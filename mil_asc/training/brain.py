@@ -88,6 +88,7 @@ class MILBrain(sb.Brain):
             logits = [logits_IC[:n].cpu().numpy() for logits_IC, n in zip(bags.logits_BIC.float(), counts)]
             self.predictions.extend(zip(batch.index_B.tolist(), logits))
         self._note(terms, batch)
+        self._advance_bar()
         return terms["loss"].detach()
 
     def update_average(self, loss, avg_loss):
@@ -173,14 +174,19 @@ class MILBrain(sb.Brain):
                 self.first_epoch, self.fit_start = epoch, time.perf_counter()
             self.epoch_start = time.perf_counter()
             self.first_step = self.step
-            self.bar = tqdm(
-                total=self.steps_per_epoch,
-                initial=self.step,
-                desc=f"epoch {epoch}/{self.hparams.number_of_epochs}",
-                unit="step",
-                leave=False,
-                disable=self.noprogressbar or not if_main_process(),
-            )
+            self._open_bar(f"epoch {epoch}/{self.last_epoch}", self.steps_per_epoch)
+        else:
+            self._open_bar("evaluation", math.ceil(len(self.clips) / self.hparams.batch_size))
+
+    def _open_bar(self, what, total):
+        hidden = self.noprogressbar or not if_main_process()
+        self.bar = tqdm(total=total, initial=self.step, desc=what, unit="step", leave=False, disable=hidden)
+
+    @property
+    def last_epoch(self):
+        """The epoch at which this run ends."""
+        total = self.hparams.number_of_epochs
+        return min(total, self.debug_epochs) if self.debug else total
 
     def _advance_bar(self):
         loss = self._means().get("loss")
@@ -188,13 +194,10 @@ class MILBrain(sb.Brain):
             self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
 
-    def _fit_train(self, train_set, epoch, enable):
-        super()._fit_train(train_set, epoch, enable)
-        self.bar.close()
-
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Close the stage's sums; after training the epoch's record begins."""
+        """Close the stage's sums and bar; after training the epoch's record begins."""
         self._check()
+        self.bar.close()
         if stage == sb.Stage.TRAIN:
             seconds = time.perf_counter() - self.epoch_start
             clips = min((self.step - self.first_step) * self.hparams.batch_size, self.train_clips)
@@ -205,11 +208,11 @@ class MILBrain(sb.Brain):
 
     def _fit_valid(self, valid_set, epoch, enable):
         """End of an epoch: fresh batch-norm statistics, a look at the monitored list, a checkpoint."""
-        last = epoch == self.hparams.number_of_epochs or (self.debug and epoch == self.debug_epochs)
+        last = epoch == self.last_epoch
         self.estimate_batch_norm()
         if valid_set is not None and (last or epoch % self.hparams.evaluate_every == 0):
             self.clips = valid_set.dataset.clips
-            super()._fit_valid(valid_set, epoch, not self.noprogressbar and if_main_process())
+            super()._fit_valid(valid_set, epoch, enable)
             self.clips = self.train_set.clips
         self.state.sums = {}
         self.state.history.append(self.record)
@@ -225,7 +228,7 @@ class MILBrain(sb.Brain):
         self.checkpointer.save_and_keep_only(meta=meta, max_keys=keys, num_to_keep=1, verbosity=logging.DEBUG)
 
     def _report_epoch(self):
-        record, total = self.record, self.hparams.number_of_epochs
+        record, total = self.record, self.last_epoch
         done = record["epoch"] - self.first_epoch + 1
         left = (total - record["epoch"]) * (time.perf_counter() - self.fit_start) / done
         parts = [f"loss {record['train']['loss']:.4f}", f"train accuracy {record['train']['accuracy']:.3f}"]
@@ -273,7 +276,7 @@ class MILBrain(sb.Brain):
         """
         self.clips = dataset.clips
         self.predictions = []
-        self.evaluate(self.evaluation_loader(dataset), max_key=max_key)
+        self.evaluate(self.evaluation_loader(dataset), max_key=max_key, progressbar=False)
         logits = [None] * len(dataset)
         for index, logits_IC in self.predictions:
             logits[index] = logits_IC

@@ -45,7 +45,7 @@ def main(arguments):
         tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still there
         return 1
     except KeyboardInterrupt:
-        tqdm.write("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        tqdm.write("stopped; the same command goes on from the last checkpoint, if there is one yet", file=sys.stderr)
         return 130
     return 0
 

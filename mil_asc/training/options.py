@@ -31,7 +31,8 @@ HELP = """usage: python train.py HPARAMS.yaml [--KEY=VALUE ...]
 Any value of the YAML file can be set: --number_of_epochs=20, --model.num_blocks=2.
 Run options: --device=cpu|cuda|cuda:1, --precision=fp32|bf16, --debug (two batches, two epochs),
 --test_only (evaluate a trained run), --noprogressbar, --ckpt_interval_minutes=10 (and the others of
-SpeechBrain). A run that was stopped resumes when it is started again with the same output folder."""
+SpeechBrain). Bad audio: --on_bad_audio=skip. Hold out locations: --data.validation_fraction=0.1.
+A run that was stopped resumes when it is started again with the same output folder."""
 
 
 def _is_whole(value):
