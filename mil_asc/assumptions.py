@@ -1,6 +1,7 @@
 """MIL assumptions: how instances decide for the bag (paper, Eq. 1, 2 and 10). Nothing is trained here.
 
-Each takes ``Bags`` and returns (B, C) scores whose argmax is the decision; masked instances do not count.
+The threshold-based assumption (TMI) may find no class in a bag, or several; see ``mil_asc.roc``. The others decide:
+each takes ``Bags`` and returns (B, C) scores whose argmax is the decision; masked instances do not count.
 """
 
 import torch
@@ -34,4 +35,10 @@ def count(bags):
     return (votes_BIC.sum(1) + TIE_BREAK * confidences(bags).mean(1)) / total_B1
 
 
-ASSUMPTIONS = {"smi": standard, "cmi": count}
+def pooled(bags):
+    """Bag confidences P_c by the model's own pooling, between 0 and 1; what a model without maximum is trained for."""
+    return bags.bag_logits_BC.double().sigmoid()
+
+
+ASSUMPTIONS = {"smi": standard, "cmi": count, "bag": pooled}
+"""Decision rules by name; ``bag`` is the same as ``smi`` where the pooling is the maximum."""

@@ -20,7 +20,7 @@ from mil_asc.assumptions import ASSUMPTIONS, confidences
 from mil_asc.data.audio import decode
 from mil_asc.errors import UserError
 from mil_asc.metrics import instance_times
-from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS, Bags
+from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
 
 WINDOW_INSTANCES = 256
 
@@ -45,8 +45,9 @@ class Instance:
 class Scene:
     """What was heard: the class, the scores of all classes under each assumption, and the instances.
 
-    ``scores["smi"]`` are bag confidences (0 to 1 each), ``scores["cmi"]`` shares of instances (they sum to
-    1 up to a part in a million that settles ties). ``label`` is the greatest score's class under ``assumption``.
+    ``scores["smi"]`` and ``scores["bag"]`` are bag confidences (0 to 1 each) by maximum and by the model's pooling,
+    ``scores["cmi"]`` shares of instances (they sum to 1 up to a part in a million that settles ties). ``label`` is
+    the greatest score's class under ``assumption``.
     """
 
     label: str
@@ -69,7 +70,7 @@ class SceneClassifier(Pretrained):
     """Classifies recordings of any rate, channel count and length with the modules of a training run.
 
     Long recordings are computed in windows with enough context that the instances are the same as if
-    the recording were computed whole.
+    the recording were computed whole (but for ResNorm, whose statistics are then those of a window).
     """
 
     MODULES_NEEDED = ["model"]
@@ -110,15 +111,16 @@ class SceneClassifier(Pretrained):
             raise UserError(f"{source / MODEL_WEIGHTS} does not fit {MODEL_SETTINGS}: {reason[:300]}") from error
         return cls(modules={"model": network}, hparams={"labels": hparams["labels"]}, run_opts=run_opts, **kwargs)
 
-    def classify_file(self, path, assumption="smi"):
+    def classify_file(self, path, assumption=None):
         """Classify an audio file (WAV, FLAC or OGG; any rate and channel count).
 
         Arguments
         ---------
         path : str or Path
             The file. It must last at least one instance (``mods.model.min_samples``) and not be silent.
-        assumption : str
-            ``smi`` or ``cmi``, which decides the label; both have their scores in the result.
+        assumption : str, optional
+            ``smi``, ``cmi`` or ``bag`` (the model's pooling), which decides the label; all have their scores in the
+            result. Left out, the rule the model was trained for: ``smi``, or ``bag`` where it does not pool by maximum.
 
         Returns
         -------
@@ -134,14 +136,14 @@ class SceneClassifier(Pretrained):
         wav = decode(path, rate, min_seconds=model.min_samples / rate)
         return self.classify_waveform(torch.from_numpy(wav), assumption)
 
-    def classify_waveform(self, wav_N, assumption="smi"):
+    def classify_waveform(self, wav_N, assumption=None):
         """Classify a mono waveform (N,) at the model's sampling rate, linear amplitude; returns a ``Scene``."""
+        assumption = assumption or self.mods.model.decision
         if assumption not in ASSUMPTIONS:
             raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(ASSUMPTIONS)}")
         if wav_N.dim() != 1 or not torch.isfinite(wav_N).all():
             raise ValueError(f"a finite mono waveform (N,) is needed, got shape {tuple(wav_N.shape)} or NaN samples")
-        logits_1IC = self._windowed_logits(wav_N.to(self.device))
-        bags = Bags(logits_1IC, torch.ones(logits_1IC.shape[:2], dtype=torch.bool))
+        bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
         return self._scene(bags, len(wav_N), assumption)
 
     def classify_batch(self, wav_BN, length_B=None):
@@ -153,8 +155,8 @@ class SceneClassifier(Pretrained):
         """As ``classify_batch``."""
         return self.classify_batch(wav_BN, length_B)
 
-    def _windowed_logits(self, wav_N):
-        """(1, I, C) logits, computed in windows of bounded memory."""
+    def _windowed_scores(self, wav_N):
+        """(1, I, C or C + 1) instance scores, computed in windows of bounded memory."""
         model = self.mods.model
         step, total = model.instance_samples, int(model.num_instances(len(wav_N)))
         context = model.context_instances
@@ -163,8 +165,8 @@ class SceneClassifier(Pretrained):
             last = min(first + WINDOW_INSTANCES, total)
             begin = max(first - context, 0)
             end = len(wav_N) if last == total else min((last + context) * step, len(wav_N))
-            logits_1IC = self.classify_batch(wav_N[begin * step : end].unsqueeze(0)).logits_BIC.cpu()
-            parts.append(logits_1IC[:, first - begin : last - begin])
+            score_1IC = model.instance_scores(self.classify_batch(wav_N[begin * step : end].unsqueeze(0))).cpu()
+            parts.append(score_1IC[:, first - begin : last - begin])
         return torch.cat(parts, dim=1)
 
     def _scene(self, bags, num_samples, assumption):

@@ -1,6 +1,6 @@
 """Bag and instance losses (paper, Eq. 3 to 5), computed from logits, averaged over the clips of a batch."""
 
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, one_hot
 
 
 def weighted_bce(logits, target, alpha=None):
@@ -20,16 +20,10 @@ def weighted_bce(logits, target, alpha=None):
     return binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none").mean(-1)
 
 
-def max_logits(bags):
-    """Bag logits under the standard assumption (Eq. 2): (B, C), every class's greatest instance logit."""
-    return bags.logits_BIC.masked_fill(~bags.mask_BI.unsqueeze(2), float("-inf")).amax(dim=1)
-
-
 class BagBCE:
-    """Bag loss of Eq. 3 on the greatest instance logit of every class.
+    """Bag loss of Eq. 3 on the bag logits that the model's pooling makes.
 
-    The gradient of a class reaches only the instances that hold its maximum. ``alpha`` (> 0) weighs the
-    positive class, C - 1 when left out.
+    ``alpha`` (> 0) weighs the positive class, C - 1 when left out.
     """
 
     def __init__(self, alpha=None):
@@ -37,8 +31,20 @@ class BagBCE:
 
     def __call__(self, bags, label_B):
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
-        bag_logits_BC = max_logits(bags)
+        bag_logits_BC = bags.bag_logits_BC
         return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).float(), self.alpha)
+
+
+class BagCE:
+    """Cross entropy of the bag: -ln of the true class's share of the bag confidences, P_t / sum_c P_c.
+
+    Meant for softmax confidences. Under the geometric mean it is the cross entropy of global average pooling.
+    """
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        log_p_BC = logsigmoid(bags.bag_logits_BC)
+        return log_p_BC.logsumexp(1) - log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1)
 
 
 class InstanceBCE:
@@ -54,8 +60,45 @@ class InstanceBCE:
     def __call__(self, bags, label_B):
         """``Bags`` and (B,) class indices -> (B,) losses: means over the clip's own instances and classes, in nats."""
         target_BIC = self.assigner(bags.logits_BIC, label_B)
-        loss_BI = weighted_bce(bags.logits_BIC, target_BIC, self.alpha)
-        return (loss_BI * bags.mask_BI).sum(1) / bags.mask_BI.sum(1)
+        return _instance_mean(weighted_bce(bags.logits_BIC, target_BIC, self.alpha), bags.mask_BI)
+
+
+class InstanceCE:
+    """Cross entropy of the instances whose label is positive, averaged over all N instances of the clip.
+
+    -(1/N) sum_i sum_c y'_ic ln p_ic; meant for softmax confidences. ``assigner`` is a function of
+    ``mil_asc.assigners``.
+    """
+
+    def __init__(self, assigner):
+        self.assigner = assigner
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        target_BIC = self.assigner(bags.logits_BIC, label_B)
+        return _instance_mean(-(target_BIC * logsigmoid(bags.logits_BIC)).sum(2), bags.mask_BI)
+
+
+class FrameLoss:
+    """Frame loss: keeps absent classes near zero and the true class smooth over time (section 5.1, Table 4).
+
+    (1/(N (C-1))) sum_i sum_{c != t} p_ic^2 + (1/(N-1)) sum_i (p_{i+1,t} - p_{i,t})^2; the second term is 0 for a
+    single instance. The formula is ours, after the paper's description (section 1).
+    """
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses between 0 and 2, without unit."""
+        p_BIC = bags.logits_BIC.sigmoid()
+        true_BI = p_BIC.gather(2, label_B.view(-1, 1, 1).expand(-1, p_BIC.shape[1], 1)).squeeze(2)
+        absent_BI = ((p_BIC**2).sum(2) - true_BI**2) / (p_BIC.shape[2] - 1)
+        pairs_BI = bags.mask_BI[:, 1:] & bags.mask_BI[:, :-1]
+        steps_B = (true_BI.diff(dim=1) ** 2 * pairs_BI).sum(1) / pairs_BI.sum(1).clamp(min=1)
+        return _instance_mean(absent_BI, bags.mask_BI) + steps_B
+
+
+def _instance_mean(loss_BI, mask_BI):
+    """(B,) means over the clips' own instances."""
+    return (loss_BI * mask_BI).sum(1) / mask_BI.sum(1)
 
 
 class MILLoss:
@@ -69,8 +112,8 @@ class MILLoss:
     Example
     -------
     >>> import torch
-    >>> from mil_asc.model import Bags
-    >>> bags = Bags(torch.zeros(2, 3, 10), torch.ones(2, 3, dtype=torch.bool))
+    >>> from mil_asc.bags import make_bags
+    >>> bags = make_bags(torch.zeros(2, 3, 10))
     >>> sorted(MILLoss(bag=BagBCE())(bags, torch.tensor([0, 1])))
     ['bag', 'loss']
     """

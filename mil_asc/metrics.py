@@ -5,23 +5,18 @@ import torch
 from sklearn.metrics import average_precision_score, confusion_matrix
 
 from mil_asc.assumptions import ASSUMPTIONS, confidences
-from mil_asc.model import Bags
-
-
-def as_bags(logits_IC):
-    """One clip's (I, C) instance logits as a batch of one."""
-    logits_BIC = torch.from_numpy(logits_IC).unsqueeze(0)
-    return Bags(logits_BIC, torch.ones(logits_BIC.shape[:2], dtype=torch.bool))
+from mil_asc.bags import make_bags
 
 
 def instance_confidences(logits_IC):
     """(I, C) confidences of one clip's instances."""
-    return confidences(as_bags(logits_IC))[0].numpy()
+    return confidences(make_bags(torch.from_numpy(logits_IC).unsqueeze(0)))[0].numpy()
 
 
 def bag_scores(logits, assumption):
     """(clips, C) scores of clips with (I, C) logits under ``smi`` or ``cmi``."""
-    return np.stack([ASSUMPTIONS[assumption](as_bags(logits_IC))[0].numpy() for logits_IC in logits])
+    decide = ASSUMPTIONS[assumption]
+    return np.stack([decide(make_bags(torch.from_numpy(logits_IC).unsqueeze(0)))[0].numpy() for logits_IC in logits])
 
 
 def accuracy(labels, decisions):

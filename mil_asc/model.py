@@ -4,31 +4,21 @@ Shape letters, used in names throughout the package: B bag (clip), I instance, C
 feature map), D instance dimension, F frequency, T frame, N sample.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
-from mil_asc.instances import InstanceDetector, InstanceVectorGenerator
+from mil_asc.bags import make_bags
+from mil_asc.instances import ATTENTIONS, GENERATORS, InstanceDetector
+from mil_asc.normalization import INPUT_NORMS
+from mil_asc.pooling import POOLINGS
 
 MODEL_SETTINGS = "model.yaml"
 MODEL_WEIGHTS = "model.ckpt"
 """Files of a trained model in a run's folder: how to build it, and its weights."""
 
 
-class Bags(NamedTuple):
-    """A batch of bags as the model scores them.
-
-    ``logits_BIC``: (B, I, C) float32 instance logits. ``mask_BI``: (B, I) bool, True where the instance
-    belongs to the clip, False where it is padding; every bag has at least one True.
-    """
-
-    logits_BIC: torch.Tensor
-    mask_BI: torch.Tensor
-
-
 class MILClassifier(nn.Module):
-    """Front end, feature-map extractor, instance vector generator and detector (paper, Fig. 2).
+    """Front end, feature-map extractor, instance vector generator, detector and pooling (paper, Fig. 2).
 
     Arguments
     ---------
@@ -40,6 +30,14 @@ class MILClassifier(nn.Module):
         Number of classes C.
     instance_dim : int
         Instance dimension D.
+    instances : str
+        Instance vector generator: a key of ``mil_asc.instances.GENERATORS``.
+    detectors, confidence
+        As ``InstanceDetector`` takes them.
+    pooling : str or callable
+        From instances to bag: a key of ``mil_asc.pooling.POOLINGS``, or a function like those there.
+    input_norm : str
+        What the log-mel spectrogram passes first: a key of ``mil_asc.normalization.INPUT_NORMS``.
 
     Example
     -------
@@ -52,13 +50,28 @@ class MILClassifier(nn.Module):
     torch.Size([2, 39, 10])
     """
 
-    def __init__(self, front_end, extractor, num_classes=10, instance_dim=256):
+    def __init__(
+        self,
+        front_end,
+        extractor,
+        num_classes=10,
+        instance_dim=256,
+        instances="separable",
+        detectors=1,
+        confidence="sigmoid",
+        pooling="max",
+        input_norm="none",
+    ):
         super().__init__()
-        self.front_end = front_end
-        self.extractor = extractor
         height = extractor.out_height(front_end.n_mels)
-        self.instances = InstanceVectorGenerator(extractor.out_channels, height, instance_dim)
-        self.detector = InstanceDetector(instance_dim, num_classes)
+        self.front_end = front_end
+        self.input_norm = _chosen(INPUT_NORMS, input_norm, "input_norm")()
+        self.extractor = extractor
+        self.instances = _chosen(GENERATORS, instances, "instances")(extractor.out_channels, height, instance_dim)
+        self.detector = InstanceDetector(self.instances.dim, num_classes, detectors, confidence)
+        self.attention = ATTENTIONS[pooling](self.instances.dim) if pooling in ATTENTIONS else None
+        self.pooling = pooling if callable(pooling) else _chosen(POOLINGS, pooling, "pooling")
+        self.decision = "smi" if pooling in ("max", POOLINGS["max"]) else "bag"
         self.num_classes = num_classes
         self.to(memory_format=torch.channels_last)
 
@@ -80,11 +93,11 @@ class MILClassifier(nn.Module):
 
     def num_instances(self, num_samples):
         """Instances of a clip of ``num_samples`` samples (int or integer tensor)."""
-        return self.front_end.num_frames(num_samples) // self.extractor.time_reduction
+        return self.extractor.out_frames(self.front_end.num_frames(num_samples))
 
     def instance_vectors(self, wav_BN):
         """(B, N) waveforms of one common length -> (B, I, D) instance vectors."""
-        logmel_B1FT = self.front_end(wav_BN).unsqueeze(1)
+        logmel_B1FT = self.input_norm(self.front_end(wav_BN).unsqueeze(1))
         feature_BCFI = self.extractor(logmel_B1FT.contiguous(memory_format=torch.channels_last))
         return self.instances(feature_BCFI)
 
@@ -112,27 +125,48 @@ class MILClassifier(nn.Module):
         if length_B is None:
             length_B = torch.full((len(wav_BN),), wav_BN.shape[1], device=wav_BN.device)
         if self.training:
-            logits_BIC = self._logits(wav_BN)
+            score_BIC = self._scores(wav_BN)
         else:
-            logits_BIC = self._logits_by_length(wav_BN, length_B)
-        index_I = torch.arange(logits_BIC.shape[1], device=wav_BN.device)
-        return Bags(logits_BIC, index_I < self.num_instances(length_B).unsqueeze(1))
+            score_BIC = self._scores_by_length(wav_BN, length_B)
+        index_I = torch.arange(score_BIC.shape[1], device=wav_BN.device)
+        return self.as_bags(score_BIC, index_I < self.num_instances(length_B).unsqueeze(1))
 
-    def _logits(self, wav_BN):
-        """Logits in float32 even under autocast: bfloat16 would round different instances to a tie."""
+    def as_bags(self, score_BIC, mask_BI=None):
+        """``Bags`` of instance scores as ``instance_scores`` gives them, those of several parts of a clip joined."""
+        logits_BIC = score_BIC[..., : self.num_classes]
+        attention_BI = None if self.attention is None else score_BIC[..., self.num_classes]
+        return make_bags(logits_BIC, mask_BI, self.pooling, attention_BI)
+
+    def instance_scores(self, bags):
+        """(B, I, C) logits of ``bags``, or (B, I, C + 1) with the attention scores behind them."""
+        parts = [bags.logits_BIC] if self.attention is None else [bags.logits_BIC, bags.attention_BI.unsqueeze(2)]
+        return torch.cat(parts, dim=2)
+
+    def _scores(self, wav_BN):
+        """Logits (and attention) in float32 even under autocast: bfloat16 would round instances to a tie."""
         instance_BID = self.instance_vectors(wav_BN)
         with torch.autocast(wav_BN.device.type, enabled=False):
-            return self.detector(instance_BID.float())
+            instance_BID = instance_BID.float()
+            scores = [self.detector(instance_BID)]
+            if self.attention is not None:
+                scores.append(self.attention(instance_BID))
+            return torch.cat(scores, dim=2)
 
-    def _logits_by_length(self, wav_BN, length_B):
+    def _scores_by_length(self, wav_BN, length_B):
         lengths = length_B.unique().tolist()
         if len(lengths) == 1:
-            return self._logits(wav_BN[:, : lengths[0]])
-        logits_BIC = None
+            return self._scores(wav_BN[:, : lengths[0]])
+        score_BIC = None
         for length in reversed(lengths):
             rows = (length_B == length).nonzero().squeeze(1)
-            part_BIC = self._logits(wav_BN[rows, :length])
-            if logits_BIC is None:
-                logits_BIC = part_BIC.new_zeros(len(wav_BN), *part_BIC.shape[1:])
-            logits_BIC[rows, : part_BIC.shape[1]] = part_BIC
-        return logits_BIC
+            part_BIC = self._scores(wav_BN[rows, :length])
+            if score_BIC is None:
+                score_BIC = part_BIC.new_zeros(len(wav_BN), *part_BIC.shape[1:])
+            score_BIC[rows, : part_BIC.shape[1]] = part_BIC
+        return score_BIC
+
+
+def _chosen(registry, name, what):
+    if name not in registry:
+        raise ValueError(f"{what} must be one of {', '.join(registry)}; got {name!r}")
+    return registry[name]

@@ -90,7 +90,7 @@ def paint_losses(figure, history, monitored):
 
 
 def paint_accuracy(figure, history, monitored):
-    """Training and monitored accuracy (share of clips, SMI) by epoch, and below it the learning rate."""
+    """Training and monitored accuracy (share of clips, by the pooling) by epoch, and below it the learning rate."""
     axes, rate = stacked_axes(figure, [150, 47], gap=18, top=16)
     _curve(axes, history, "train", "accuracy", color=TRUE, label="training list, while training")
     label = {
@@ -100,7 +100,7 @@ def paint_accuracy(figure, history, monitored):
     look = {"color": DECIDED, "linestyle": ":", "marker": "o", "markersize": 3.5}
     _curve(axes, history, "monitor", "accuracy", label=label, **look)
     axes.set_ylim(0, 1)
-    axes.set_title("accuracy under SMI", fontsize=9, loc="left", pad=2)
+    axes.set_title("accuracy by the pooling of training", fontsize=9, loc="left", pad=2)
     axes.legend(loc="best")
     axes.grid(axis="y", color=FAINT, linewidth=0.6)
     rate.plot([record["epoch"] for record in history], [record["learning_rate"] for record in history], color=OTHER)

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from mil_asc import plots
 from mil_asc.files import write_atomically
-from mil_asc.metrics import bag_scores, instance_confidences
+from mil_asc.metrics import instance_confidences
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500
@@ -41,13 +41,13 @@ class Example:
     top_hz: float = 8000.0
 
 
-def choose_examples(clips, logits, labels, picture, count=3):
-    """Up to ``count`` right and ``count`` wrong clips, each the most confident of a class not shown yet.
+def choose_examples(clips, predictions, labels, picture, count=3):
+    """Up to ``count`` right and ``count`` wrong clips by the model's own rule, each the most confident of its class.
 
     ``picture(clip, instances)`` gives the log-mel, the instance times and the events of a clip, and where they
     differ from the paper's, the step between frames (in seconds) and the upper edge of the mel filters (in Hz).
     """
-    scores_BC = bag_scores(logits, "smi")
+    scores_BC = predictions.scores()
     groups = {True: [], False: []}
     for i in np.argsort(-scores_BC.max(1), kind="stable"):
         chosen = groups[labels[scores_BC[i].argmax()] == clips[i].label]
@@ -58,8 +58,8 @@ def choose_examples(clips, logits, labels, picture, count=3):
             clips[i].path,
             clips[i].label,
             labels[scores_BC[i].argmax()],
-            instance_confidences(logits[i]),
-            *picture(clips[i], len(logits[i])),
+            instance_confidences(predictions.logits[i]),
+            *picture(clips[i], len(predictions.logits[i])),
         )
         for i in groups[True] + groups[False]
     ]
@@ -80,6 +80,7 @@ def render_page(results, examples):
     """The report as one HTML page that refers to nothing outside itself."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "picture": data_uri}
+    own_rule = results["evaluation"][results["evaluation"]["decision"]]
     history, monitored = results["history"], results["monitored_list"]
     curves = [plots.svg(paint, history, monitored) for paint in (plots.paint_losses, plots.paint_accuracy) if history]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -87,7 +88,9 @@ def render_page(results, examples):
         small=results["evaluation"]["clips"] < SMALL,
         intervals={name: accuracy_interval(results["evaluation"], name) for name in ("smi", "cmi")},
         last_epoch=history[-1]["epoch"] if history else results["run"]["epochs"],
-        confusions=frequent_confusions(results["evaluation"]["smi"]["confusion"], results["labels"]),
+        confusions=frequent_confusions(own_rule["confusion"], results["labels"]),
+        own_rule=own_rule,
+        rule="SMI" if results["evaluation"]["decision"] == "smi" else "the model's pooling",
         uniform_loss=math.log(len(results["labels"])),
         curves=curves,
         examples=[describe_example(example, results["labels"]) for example in alternate(examples)],

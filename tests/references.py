@@ -26,6 +26,19 @@ def bag_loss(logits_IC, label, alpha):
     return weighted_bce(bag_confidence(logits_IC), one_hot(label, len(logits_IC[0])), alpha)
 
 
+def softmax(z_C):
+    total = sum(math.exp(z) for z in z_C)
+    return [math.exp(z) / total for z in z_C]
+
+
+def frame_loss(logits_IC, label):
+    """Squared confidences of absent classes, and squared steps of the true one, each averaged."""
+    p_IC = [[sigmoid(z) for z in z_C] for z_C in logits_IC]
+    absent = [p**2 for p_C in p_IC for c, p in enumerate(p_C) if c != label]
+    steps = [(after[label] - before[label]) ** 2 for before, after in zip(p_IC, p_IC[1:])]
+    return sum(absent) / len(absent) + sum(steps) / len(steps)
+
+
 def argmax(values):
     return max(range(len(values)), key=lambda i: values[i])
 
@@ -48,3 +61,27 @@ def count_decision(logits_IC):
     votes = [sum(argmax(z_C) == c for z_C in logits_IC) for c in classes]
     sums = [sum(sigmoid(z_C[c]) for z_C in logits_IC) for c in classes]
     return max(classes, key=lambda c: (votes[c], sums[c]))
+
+
+def pooled_confidence(name, p_I, k=5):
+    """Bag confidence of one class from its instances' confidences, by the published formulas."""
+    if name == "max":
+        return max(p_I)
+    if name == "mean":
+        return sum(p_I) / len(p_I)
+    if name == "linear_softmax":
+        return sum(p**2 for p in p_I) / sum(p_I)
+    if name == "exponential_softmax":
+        return sum(p * math.exp(p) for p in p_I) / sum(math.exp(p) for p in p_I)
+    if name == "noisy_or":
+        return 1 - math.prod(1 - p for p in p_I)
+    if name == "top_k_mean":
+        top = sorted(p_I, reverse=True)[:k]
+        return sum(top) / len(top)
+    if name == "geometric_mean":
+        return math.prod(p_I) ** (1 / len(p_I))
+    z_I = [math.log(p / (1 - p)) for p in p_I]
+    if name == "mean_logits":
+        return sigmoid(sum(z_I) / len(z_I))
+    assert name == "log_sum_exp"
+    return sigmoid(math.log(sum(math.exp(5 * z) for z in z_I) / len(z_I)) / 5)

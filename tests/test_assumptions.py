@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.assumptions import ASSUMPTIONS, count, standard
-from mil_asc.model import Bags
+from mil_asc.bags import make_bags
 
 
 def bags_of(logits_BIC, count=None):
     mask_BI = torch.arange(logits_BIC.shape[1]).expand(logits_BIC.shape[:2]) < (count or logits_BIC.shape[1])
-    return Bags(logits_BIC, mask_BI)
+    return make_bags(logits_BIC, mask_BI)
 
 
 def test_one_loud_instance_wins_under_smi_and_loses_under_cmi():

@@ -86,9 +86,9 @@ def test_context_covers_what_an_instance_hears():
 
 def test_long_recordings_are_computed_in_windows_with_equal_results(classifier, monkeypatch):
     wav = torch.from_numpy(noise(31.7)[:, 0]).float()
-    whole = classifier._windowed_logits(wav)
+    whole = classifier._windowed_scores(wav)
     monkeypatch.setattr(inference, "WINDOW_INSTANCES", 20)
-    torch.testing.assert_close(classifier._windowed_logits(wav), whole, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(classifier._windowed_scores(wav), whole, rtol=1e-4, atol=1e-4)
 
 
 def test_bad_files_are_refused_in_one_line(classifier, tmp_path):

@@ -7,15 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.assigners import ground_truth_labels, positive_negative_labels
-from mil_asc.losses import BagBCE, InstanceBCE, MILLoss, max_logits, weighted_bce
-from mil_asc.model import Bags
+from mil_asc.bags import make_bags
+from mil_asc.instances import log_odds
+from mil_asc.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE, MILLoss, weighted_bce
+from mil_asc.pooling import geometric_mean, max_pooling
 
 ASSIGNERS = {"pnl": positive_negative_labels, "gt": ground_truth_labels}
 
 
-def bags_of(logits_BIC, counts=None):
+TERMS = {
+    "BagBCE": BagBCE(),
+    "BagCE": BagCE(),
+    "InstanceBCE, pnl": InstanceBCE(positive_negative_labels),
+    "InstanceBCE, gt": InstanceBCE(ground_truth_labels),
+    "InstanceCE, pnl": InstanceCE(positive_negative_labels),
+    "InstanceCE, gt": InstanceCE(ground_truth_labels),
+    "FrameLoss": FrameLoss(),
+}
+
+
+def bags_of(logits_BIC, counts=None, pooling=max_pooling):
     counts = counts or [logits_BIC.shape[1]] * len(logits_BIC)
-    return Bags(logits_BIC, torch.arange(logits_BIC.shape[1]) < torch.tensor(counts).unsqueeze(1))
+    mask_BI = torch.arange(logits_BIC.shape[1]) < torch.tensor(counts).unsqueeze(1)
+    return make_bags(logits_BIC, mask_BI, pooling)
 
 
 def random_bags(seed, B=3, I=5, C=4):  # noqa: E741 (shape letters)
@@ -42,9 +56,11 @@ def test_known_instance_loss():
 
 
 def test_loss_is_finite_for_extreme_logits():
-    bags = bags_of(torch.tensor([[[1e4, -1e4], [-1e4, 1e4]]]))
-    terms = MILLoss(bag=BagBCE(), instance=InstanceBCE(ground_truth_labels))(bags, torch.tensor([0]))
+    logits_BIC = torch.tensor([[[1e4, -1e4], [-1e4, 1e4]]], requires_grad=True)
+    terms = MILLoss(**TERMS)(bags_of(logits_BIC), torch.tensor([0]))
     assert all(math.isfinite(value.item()) for value in terms.values())
+    terms["loss"].backward()
+    assert logits_BIC.grad.isfinite().all()
 
 
 @given(st.integers(0, 2**31), st.sampled_from(sorted(ASSIGNERS)), st.sampled_from([None, 1.0, 2.5]))
@@ -61,9 +77,10 @@ def test_against_slow_reference(seed, kind, alpha):
 @given(st.integers(0, 2**31), st.permutations(range(5)))
 def test_order_of_instances_and_clips_does_not_matter(seed, order):
     logits_BIC, label_B = random_bags(seed)
-    for term in (BagBCE(), InstanceBCE(positive_negative_labels), InstanceBCE(ground_truth_labels)):
+    for name, term in TERMS.items():
         loss_B = term(bags_of(logits_BIC), label_B)
-        torch.testing.assert_close(term(bags_of(logits_BIC[:, order]), label_B), loss_B)
+        if name != "FrameLoss":  # which is about neighbours
+            torch.testing.assert_close(term(bags_of(logits_BIC[:, order]), label_B), loss_B)
         torch.testing.assert_close(term(bags_of(logits_BIC.flip(0)), label_B.flip(0)), loss_B.flip(0))
 
 
@@ -72,7 +89,7 @@ def test_masked_instances_do_not_count(seed, count):
     logits_BIC, label_B = random_bags(seed)
     garbage = logits_BIC.clone()
     garbage[:, count:] = 1e6
-    for term in (BagBCE(), InstanceBCE(positive_negative_labels), InstanceBCE(ground_truth_labels)):
+    for term in TERMS.values():
         alone_B = term(bags_of(logits_BIC[:, :count]), label_B)
         torch.testing.assert_close(term(bags_of(garbage, [count] * 3), label_B), alone_B)
 
@@ -109,6 +126,50 @@ def test_total_is_the_sum_of_the_terms():
         MILLoss()
 
 
-def test_max_logits_and_weighted_bce_shapes():
-    assert max_logits(bags_of(torch.randn(2, 3, 4))).shape == (2, 4)
+def test_cross_entropy_against_slow_reference():
+    logits_BIC, label_B = random_bags(7)
+    odds_BIC = log_odds(logits_BIC)
+    bag_B = BagCE()(bags_of(odds_BIC), label_B)
+    pnl_B = InstanceCE(positive_negative_labels)(bags_of(odds_BIC), label_B)
+    gt_B = InstanceCE(ground_truth_labels)(bags_of(odds_BIC), label_B)
+    for b, label in enumerate(label_B.tolist()):
+        softmax_IC = [references.softmax(z_C) for z_C in logits_BIC[b].tolist()]
+        best_C = [max(p_C[c] for p_C in softmax_IC) for c in range(4)]
+        assert bag_B[b].item() == pytest.approx(-math.log(best_C[label] / sum(best_C)), rel=1e-4)
+        every = [-math.log(p_C[label]) for p_C in softmax_IC]
+        positive = [loss for loss, p_C in zip(every, softmax_IC) if references.argmax(p_C) == label]
+        assert pnl_B[b].item() == pytest.approx(sum(positive) / 5, rel=1e-4, abs=1e-6)
+        assert gt_B[b].item() == pytest.approx(sum(every) / 5, rel=1e-4)
+
+
+def test_average_pooling_under_cross_entropy_is_the_textbook_one():
+    """Softmax of the mean of linear outputs, and its gradient, through log-odds and their geometric mean."""
+    logits_BIC, label_B = random_bags(3)
+    ours_BIC, plain_BIC = logits_BIC.clone().requires_grad_(), logits_BIC.clone().requires_grad_()
+    ours_B = BagCE()(bags_of(log_odds(ours_BIC), pooling=geometric_mean), label_B)
+    plain_B = torch.nn.functional.cross_entropy(plain_BIC.mean(1), label_B, reduction="none")
+    torch.testing.assert_close(ours_B, plain_B)
+    ours_B.sum().backward()
+    plain_B.sum().backward()
+    torch.testing.assert_close(ours_BIC.grad, plain_BIC.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_known_frame_loss():
+    """Confidences 1/2 everywhere: absent classes cost 1/4, and nothing changes over time."""
+    assert FrameLoss()(bags_of(torch.zeros(1, 4, 3)), torch.tensor([1])).item() == pytest.approx(0.25)
+    assert FrameLoss()(bags_of(torch.zeros(1, 1, 3)), torch.tensor([1])).item() == pytest.approx(0.25)
+    swing = torch.full((1, 3, 2), -50.0)
+    swing[0, 1, 0] = 50.0
+    assert FrameLoss()(bags_of(swing), torch.tensor([0])).item() == pytest.approx(1.0)
+
+
+@given(st.integers(0, 2**31))
+def test_frame_loss_against_slow_reference(seed):
+    logits_BIC, label_B = random_bags(seed)
+    loss_B = FrameLoss()(bags_of(logits_BIC), label_B)
+    for b, label in enumerate(label_B.tolist()):
+        assert loss_B[b].item() == pytest.approx(references.frame_loss(logits_BIC[b].tolist(), label), rel=1e-4)
+
+
+def test_weighted_bce_keeps_the_other_axes():
     assert weighted_bce(torch.randn(2, 3, 4), torch.zeros(2, 3, 4)).shape == (2, 3)

@@ -3,7 +3,7 @@ import pytest
 
 from mil_asc import metrics
 from mil_asc.data.manifest import Clip, Event
-from mil_asc.evaluation import evaluate_events, evaluate_predictions
+from mil_asc.evaluation import Predictions, evaluate_events, evaluate_predictions, write_predictions
 
 LABELS = ["bus", "park", "tram"]
 
@@ -13,13 +13,17 @@ def logits_for(*winners):
     return np.array([[3.0 if c == winner else -3.0 for c in range(3)] for winner in winners], dtype=np.float32)
 
 
+def predictions_of(logits, decision="smi"):
+    return Predictions(logits, np.stack([z_IC.mean(0) for z_IC in logits]), decision)
+
+
 def clip(label, city="lisbon"):
     return Clip(f"audio/{label}.wav", label, city, f"{city}-1", "a")
 
 
 def test_known_figures():
-    logits = [logits_for(0, 0), logits_for(1, 2, 2), logits_for(0)]
-    found = evaluate_predictions(logits, [clip("bus"), clip("tram", "prague"), clip("tram")], LABELS)
+    predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2), logits_for(0)])
+    found = evaluate_predictions(predictions, [clip("bus"), clip("tram", "prague"), clip("tram")], LABELS)
     assert found["classes_without_clips"] == ["park"]
     assert found["cmi"]["accuracy"] == pytest.approx(2 / 3)
     assert found["cmi"]["macro_accuracy"] == pytest.approx((1 + 0.5) / 2)
@@ -29,6 +33,26 @@ def test_known_figures():
     assert found["underestimation"]["positive_share"] == pytest.approx(4 / 6)
     high, low = 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(3))
     assert found["underestimation"]["mean_confidence"] == pytest.approx((4 * high + 2 * low) / 6)
+
+
+def test_a_model_with_another_pooling_is_decided_by_it_too():
+    """One loud instance decides under SMI, the mean of the logits goes with the other two."""
+    loud = np.array([[9.0, 0, 0], [-9.0, 3, 0], [-9.0, 3, 0]], dtype=np.float32)
+    found = evaluate_predictions(predictions_of([loud], "bag"), [clip("park")], LABELS)
+    assert (found["smi"]["accuracy"], found["bag"]["accuracy"], found["decision"]) == (0, 1, "bag")
+    shares = 1 / (1 + np.exp(-loud.mean(0)))
+    assert found["log_loss"] == pytest.approx(-np.log(shares[1] / shares.sum()))
+    assert "bag" not in evaluate_predictions(predictions_of([loud]), [clip("park")], LABELS)
+
+
+def test_predictions_can_be_read_back(tmp_path):
+    predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2)])
+    write_predictions(tmp_path / "p.npz", predictions, [clip("bus"), clip("tram")], LABELS)
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as found:
+        assert found["paths"].tolist() == ["audio/bus.wav", "audio/tram.wav"] and found["labels"].tolist() == LABELS
+        assert found["truth"].tolist() == [0, 2] and found["counts"].tolist() == [2, 3]
+        np.testing.assert_array_equal(np.split(found["logits"], [2])[1], predictions.logits[1])
+        np.testing.assert_array_equal(found["bag_logits"], predictions.bag_logits_BC)
 
 
 def test_known_log_loss():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mil_asc import plots
 from mil_asc.data.manifest import Clip, Event
-from mil_asc.evaluation import decisions, evaluate_predictions
+from mil_asc.evaluation import Predictions, decisions, evaluate_predictions
 from mil_asc.metrics import instance_times
 from mil_asc.report import (
     Example,
@@ -50,7 +50,11 @@ def logits_for(decided, instances=13, strength=3.0, seed=0):
 def evaluated(paths=(None, None, None, None)):
     """Four clips, a bus that is taken for a park among them, and no tram."""
     clips = [clip(label, n, path) for n, (label, path) in enumerate(zip(("airport", "bus", "park", "park"), paths))]
-    return clips, [logits_for(decided, seed=n) for n, decided in enumerate((0, 2, 2, 2))]
+    return clips, predictions_of([logits_for(decided, seed=n) for n, decided in enumerate((0, 2, 2, 2))])
+
+
+def predictions_of(logits):
+    return Predictions(logits, np.stack([z_IC.max(0) for z_IC in logits]))
 
 
 def picture(clip, instances):
@@ -193,7 +197,7 @@ def test_page_without_history():
 
 def test_large_set_has_no_interval():
     clips, logits = evaluated()
-    results = full_results(clips * 125, logits * 125)
+    results = full_results(clips * 125, predictions_of(logits.logits * 125))
     assert results["evaluation"]["clips"] == 500
     assert "Wilson" not in render_page(results, [])
 
@@ -283,7 +287,7 @@ def test_examples_are_right_and_wrong_clips_of_different_classes():
     clips = [clip(LABELS[n % 4], n) for n in range(16)]
     decided = [n % 4 if n < 8 else (n + 1) % 4 for n in range(16)]
     logits = [logits_for(c, strength=1 + 0.1 * n) for n, c in enumerate(decided)]
-    examples = choose_examples(clips, logits, LABELS, picture)
+    examples = choose_examples(clips, predictions_of(logits), LABELS, picture)
     assert [example.label == example.decision for example in examples] == [True] * 3 + [False] * 3
     assert [example.path for example in examples] == [clips[n].path for n in (7, 6, 5, 15, 14, 13)]
     for example in examples:

@@ -89,3 +89,7 @@ class FUSE(nn.Sequential):
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins (every pooling halves, rounding down)."""
         return n_mels // self.time_reduction
+
+    def out_frames(self, num_frames):
+        """Columns T' of the feature map of ``num_frames`` frames (int or integer tensor)."""
+        return num_frames // self.time_reduction

@@ -4,14 +4,15 @@ import logging
 import math
 import time
 
+import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
-from mil_asc.assumptions import standard
 from mil_asc.data.dataset import as_is
 from mil_asc.errors import UserError
+from mil_asc.evaluation import Predictions
 from mil_asc.training.batch_norm import estimate_batch_norm
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class MILBrain(sb.Brain):
         self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, STEPS_BETWEEN_CHECKS_ELSEWHERE)
         self.state = self.hparams.state
         self.unchecked = []
-        self.predictions = []
+        self.predictions = {}
         self.first_epoch = None
 
     # -- one batch
@@ -57,8 +58,8 @@ class MILBrain(sb.Brain):
         return self.modules.model(batch.waveforms(), batch.length_B)
 
     def compute_objectives(self, bags, batch, stage):
-        """The objective's terms (scalars, mean over the batch's clips) and the share of right decisions."""
-        right = standard(bags).argmax(1) == batch.label_B
+        """The objective's terms (scalars, mean over the batch's clips) and the share of right bag logits."""
+        right = bags.bag_logits_BC.argmax(1) == batch.label_B
         return {**self.hparams.objective(bags, batch.label_B), "accuracy": right.float().mean()}
 
     def fit_batch(self, batch):
@@ -78,7 +79,7 @@ class MILBrain(sb.Brain):
 
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):
-        """Terms of one batch; in the test stage its instance logits are kept as predictions."""
+        """Terms of one batch; in the test stage its instance and bag logits are kept as predictions."""
         batch = batch.to(self.device)
         with self.evaluation_ctx:
             bags = self.compute_forward(batch, stage)
@@ -86,7 +87,8 @@ class MILBrain(sb.Brain):
         if stage == sb.Stage.TEST:
             counts = bags.mask_BI.sum(1).tolist()
             logits = [logits_IC[:n].cpu().numpy() for logits_IC, n in zip(bags.logits_BIC.float(), counts)]
-            self.predictions.extend(zip(batch.index_B.tolist(), logits))
+            pooled = bags.bag_logits_BC.float().cpu().numpy()
+            self.predictions.update(zip(batch.index_B.tolist(), zip(logits, pooled)))
         self._note(terms, batch)
         self._advance_bar()
         return terms["loss"].detach()
@@ -269,19 +271,19 @@ class MILBrain(sb.Brain):
     # -- evaluation
 
     def evaluate_clips(self, dataset, max_key=None):
-        """Instance logits of every clip of a ``ClipDataset``: a list of (I, C) float32 arrays, None if not reached.
+        """What the model says of a ``ClipDataset``: the clips that were reached, and their ``Predictions``.
 
         The weights are those of the latest checkpoint, or of the one with the greatest ``max_key``. A
         ``UserError`` is raised where there is no checkpoint: random weights are never evaluated.
         """
         self.clips = dataset.clips
-        self.predictions = []
+        self.predictions = {}
         self.evaluate(self.evaluation_loader(dataset), max_key=max_key, progressbar=False)
-        logits = [None] * len(dataset)
-        for index, logits_IC in self.predictions:
-            logits[index] = logits_IC
         self.clips = None
-        return logits
+        reached = sorted(self.predictions)
+        logits, pooled = zip(*(self.predictions[index] for index in reached))
+        model = self.modules.model
+        return [dataset.clips[index] for index in reached], Predictions(list(logits), np.stack(pooled), model.decision)
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """Recall the checkpoint; refuse to go on without one."""

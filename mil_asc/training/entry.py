@@ -18,8 +18,15 @@ from mil_asc import hardware
 from mil_asc.allocator import keeps_pages
 from mil_asc.data.cache import prepare_waveforms
 from mil_asc.data.dataset import ClipDataset, place_waveforms
+from mil_asc.data.pieces import cut_recordings
 from mil_asc.errors import AudioError, UserError
-from mil_asc.evaluation import decisions, evaluate_events, evaluate_predictions
+from mil_asc.evaluation import (
+    PREDICTIONS,
+    decisions,
+    evaluate_events,
+    evaluate_predictions,
+    write_predictions,
+)
 from mil_asc.metrics import instance_times
 from mil_asc.report import choose_examples, write_report
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
@@ -28,6 +35,8 @@ from mil_asc.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
+TORCH_WRITES = ("inline_container", "iostream error")
+"""What ``torch.save`` says when a file cannot be written: it raises no ``OSError``."""
 PACKAGES = ("torch", "torchaudio", "speechbrain", "HyperPyYAML", "numpy", "soundfile", "soxr")
 
 
@@ -62,7 +71,7 @@ def run(arguments):
     except OSError as error:
         raise UserError(f"{error.filename or folder.path}: {error.strerror or error}") from error
     except RuntimeError as error:
-        if "inline_container" not in str(error):  # where torch.save writes its files
+        if not any(place in str(error) for place in TORCH_WRITES):
             raise
         raise UserError(
             f"{folder.path}: a checkpoint cannot be written, most likely because the disk is full; "
@@ -118,10 +127,13 @@ class TrainingRun:
         self.prepare()
         brain = self.build_brain()
         self.train(brain)
-        results, logits = self.evaluate(brain)
+        clips, predictions, best = self.evaluate(brain)
+        results = self.summarise(clips, predictions, best)
         if not self.options.test_only:
             self.folder.save_model(self.network, self.settings, self.corpus.labels)
-        page = write_report(self.folder.path, results, self.examples(logits))
+        write_predictions(self.folder.path / PREDICTIONS, predictions, clips, self.corpus.labels)
+        examples = choose_examples(clips, predictions, self.corpus.labels, self.picture)
+        page = write_report(self.folder.path, results, examples)
         self.announce_results(results, page)
         return results
 
@@ -134,8 +146,9 @@ class TrainingRun:
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
-                f"set --model.num_classes={len(corpus.labels)}"
+                f"set --num_classes={len(corpus.labels)}"
             )
+        self.folder.keep_labels(corpus.labels)
         corpus = corpus.hold_out(data["validation_fraction"], seed=self.hparams["seed"])
         if self.options.debug:
             corpus = corpus.head(self.options.debug_batches * self.hparams["training"]["batch_size"])
@@ -143,8 +156,8 @@ class TrainingRun:
             logger.info("note: %s", note)
         for warning in corpus.warnings:
             logger.warning("WARNING: %s", warning)
-        self.cache, self.bad_audio = self.decode(corpus, data)
-        self.corpus = corpus.without(self.bad_audio)
+        cache, self.bad_audio = self.decode(corpus, data)
+        self.cache, self.corpus = cut_recordings(cache, corpus.without(self.bad_audio), self.network.min_samples)
         for name in ("train", "evaluate"):
             if not getattr(self.corpus, name):
                 raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list; mend the bad audio files")
@@ -223,24 +236,16 @@ class TrainingRun:
     # -- evaluation
 
     def evaluate(self, brain):
-        """Evaluate the last epoch (and the best on the validation split, where there is one)."""
+        """Clips, predictions of the last epoch, and figures of the best on the validation split if there is one."""
         dataset = self.dataset("evaluate")
         best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
-        logits = brain.evaluate_clips(dataset)
-        reached = [i for i, z in enumerate(logits) if z is not None]
-        clips, logits = [dataset.clips[i] for i in reached], [logits[i] for i in reached]
-        self.evaluated = clips
-        return self.summarise(clips, logits, best), logits
+        return *brain.evaluate_clips(dataset), best
 
     def evaluate_best(self, brain, dataset):
         """Figures of the epoch with the greatest validation accuracy."""
-        logits = brain.evaluate_clips(dataset, max_key="accuracy")
-        pairs = [(clip, z) for clip, z in zip(dataset.clips, logits) if z is not None]
+        clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
-        return {
-            "epoch": epoch,
-            **evaluate_predictions([z for _, z in pairs], [c for c, _ in pairs], self.corpus.labels),
-        }
+        return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
 
     @property
     def hop_seconds(self):
@@ -254,9 +259,9 @@ class TrainingRun:
             count, samples, self.network.instance_samples, front_end.hop_length, front_end.sample_rate
         )
 
-    def summarise(self, clips, logits, best):
+    def summarise(self, clips, predictions, best):
         """The content of ``report.json``."""
-        labels = self.corpus.labels
+        labels, logits = self.corpus.labels, predictions.logits
         times = [self.times(clip, len(z)) for clip, z in zip(clips, logits)]
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
@@ -267,7 +272,7 @@ class TrainingRun:
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
             "labels": labels,
-            "evaluation": evaluate_predictions(logits, clips, labels),
+            "evaluation": evaluate_predictions(predictions, clips, labels),
             "evaluation_of_best_on_validation": best,
             "events": evaluate_events(logits, clips, labels, times, self.corpus.events, self.hop_seconds),
             "history": self.state.history,
@@ -276,7 +281,7 @@ class TrainingRun:
             "warnings": self.corpus.warnings,
             "bad_audio": self.bad_audio,
             "run": self.describe(),
-            "decisions": decisions(logits, clips, labels),
+            "decisions": decisions(predictions, clips, labels),
         }
 
     def describe(self):
@@ -305,10 +310,6 @@ class TrainingRun:
             },
         }
 
-    def examples(self, logits):
-        """A few evaluated clips, right and wrong ones, with all that a picture of them needs."""
-        return choose_examples(self.evaluated, logits, self.corpus.labels, self.picture)
-
     @torch.no_grad()
     def picture(self, clip, count):
         """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
@@ -336,9 +337,10 @@ class TrainingRun:
         found = results["evaluation"]
         run = f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}"
         print(f"{run}: {found['clips']} evaluated clips")
-        for name in ("smi", "cmi"):
-            scores = found[name]
-            print(f"  {name.upper()}  accuracy {scores['accuracy']:.3f}  class-wise {scores['macro_accuracy']:.3f}")
+        for name in ("smi", "cmi", "bag"):
+            if name in found:
+                scores = found[name]
+                print(f"  {name.upper()}  accuracy {scores['accuracy']:.3f}  class-wise {scores['macro_accuracy']:.3f}")
         print(f"  log loss {found['log_loss']:.3f}")
         print(
             f"  positive instances {found['underestimation']['positive_share']:.3f}"

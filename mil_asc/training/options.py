@@ -13,6 +13,9 @@ from ruamel.yaml.comments import CommentedBase
 from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.errors import UserError
+from mil_asc.instances import CONFIDENCES, GENERATORS
+from mil_asc.normalization import INPUT_NORMS
+from mil_asc.pooling import POOLINGS
 
 NO_OPTIONS = set(
     "param_file overridden_args tqdm_barcolor tqdm_colored_bar skip_nonfinite_grads nonfinite_patience log_config"
@@ -28,7 +31,8 @@ REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, I
 """What classes raise for values they cannot use, and a YAML file that names what is not there."""
 HELP = """usage: python train.py HPARAMS.yaml [--KEY=VALUE ...]
 
-Any value of the YAML file can be set: --number_of_epochs=20, --model.num_blocks=2.
+Any value of the YAML file can be set: --number_of_epochs=20, --model.num_blocks=2. The end of a key is
+enough: --n_mels=128 sets model.features.n_mels.
 Run options: --device=cpu|cuda|cuda:1, --precision=fp32|bf16, --debug (two batches, two epochs),
 --test_only (evaluate a trained run), --noprogressbar, --ckpt_interval_minutes=10 (and the others of
 SpeechBrain). Bad audio: --on_bad_audio=skip. Hold out locations: --data.validation_fraction=0.1.
@@ -58,11 +62,11 @@ def _are_names(value):
 TEXT = """text (a number needs quotes of its own: "'7'")"""
 LEGAL = {
     "number_of_epochs batch_size evaluate_every num_classes instance_dim n_mels sample_rate debug_batches debug_epochs"
-    " grad_accumulation_factor train_clips evaluate_clips": (
+    " grad_accumulation_factor train_clips evaluate_clips detectors bands": (
         "a whole number from 1 up",
         lambda value: _is_whole(value) and value >= 1,
     ),
-    "seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value) and 0 <= value < 2**32),
+    "seed split_seed": ("a whole number from 0 to 4294967295", lambda value: _is_whole(value) and 0 <= value < 2**32),
     "precise_bn_clips num_blocks generator_seed": (
         "a whole number from 0 up",
         lambda value: _is_whole(value) and value >= 0,
@@ -75,13 +79,20 @@ LEGAL = {
         "a number above 0",
         lambda value: _is_number(value) and value > 0,
     ),
-    "weight_decay warmup_epochs": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
-    "momentum validation_fraction": ("a number from 0 up, below 1", lambda value: _is_number(value) and 0 <= value < 1),
+    "weight_decay warmup_epochs clip_seconds": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
+    "momentum validation_fraction dropout": (
+        "a number from 0 up, below 1",
+        lambda value: _is_number(value) and 0 <= value < 1,
+    ),
     "max_grad_norm": ("a number above 0, or -1 for no clipping", lambda value: _is_number(value) and value != 0),
     "on_bad_audio": ("stop or skip", lambda value: value in ("stop", "skip")),
     "experiment output_folder cache_folder": (TEXT, _is_text),
     "data_folder": (TEXT, lambda value: isinstance(value, str)),
-    "channels": ("a list of whole numbers from 1 up", _are_sizes),
+    "instances": (f"one of {', '.join(GENERATORS)}", GENERATORS.__contains__),
+    "pooling": (f"one of {', '.join(POOLINGS)}", POOLINGS.__contains__),
+    "confidence": (f"one of {', '.join(CONFIDENCES)}", CONFIDENCES.__contains__),
+    "input_norm": (f"one of {', '.join(INPUT_NORMS)}", INPUT_NORMS.__contains__),
+    "channels blocks": ("a list of whole numbers from 1 up", _are_sizes),
     "labels": ("a list of different names", _are_names),
 }
 """Keys whose values are checked wherever they stand, what they must be, and the test of it."""
@@ -142,6 +153,9 @@ def parse_command_line(arguments):
 def load_hparams(path, overrides):
     """Load a recipe's YAML file with overrides that must all match a key, at any depth.
 
+    A key may be shortened to its end, such as ``n_mels`` for ``model.features.n_mels``: of several keys that end so
+    the one that stands highest is meant.
+
     Returns
     -------
     (dict, str)
@@ -155,7 +169,9 @@ def load_hparams(path, overrides):
     """
     try:
         text = path.read_text(encoding="utf-8")
-        _check_overrides(overrides, _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {})), path)
+        tree = _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {}))
+        overrides = _with_whole_keys(overrides, tree)
+        _check_overrides(overrides, tree, path)
         resolved = _resolve(text, path, overrides)
         _check_values(_load(resolved), path)
         return load_hyperpyyaml(resolved), resolved
@@ -192,6 +208,24 @@ def _resolve(text, path, overrides):
 def _load(text):
     tree = ruamel.yaml.YAML().load(text)
     return tree if isinstance(tree, dict) else {}
+
+
+def _with_whole_keys(overrides, tree):
+    """The overrides with shortened keys written out; those that fit no key, or several, are left for the check."""
+    legal, whole = flatten(tree), {}
+    for key, value in flatten(overrides).items():
+        if not isinstance(value, dict):
+            _insert(whole, key if key in legal else _highest(key, legal) or key, value)
+        elif not value:
+            _insert(whole, key, value)
+    return whole
+
+
+def _highest(key, legal):
+    """The key of fewest parts among those that end with ``key``; None where there is no such one."""
+    depth, found = min(((name.count("."), name) for name in legal if name.endswith(f".{key}")), default=(0, None))
+    rivals = [name for name in legal if name.endswith(f".{key}") and name.count(".") == depth]
+    return found if len(rivals) == 1 else None
 
 
 def _check_overrides(overrides, tree, path):
@@ -255,12 +289,16 @@ def _run_option(name, text):
 
 
 def _set(tree, key, text):
+    _insert(tree, key, _yaml_value(key, text))
+
+
+def _insert(tree, key, value):
     *parents, last = key.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise UserError(f"--{key}: {parent} was given a value and a part at once")
-    tree[last] = _yaml_value(key, text)
+    tree[last] = value
 
 
 def _yaml_value(key, text):

@@ -20,6 +20,7 @@ from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
 from mil_asc.training.options import flatten, tag_of
 
 SETTINGS = "hyperparams.yaml"
+LABELS = "labels.txt"
 WHERE_NOT_WHAT = ("data_folder", "output_folder", "cache_folder", "folder", "on_bad_audio")
 """Keys that say where things are: a run may be resumed with others."""
 
@@ -99,6 +100,17 @@ class RunFolder:
                 f"{self.path} holds a run with other settings ({some}): "
                 "give another --output_folder, or remove that one"
             )
+
+    def keep_labels(self, labels):
+        """Write the classes down; raise a ``UserError`` where this folder's run was trained on others."""
+        path = self.path / LABELS
+        there = path.read_text(encoding="utf-8").splitlines() if path.is_file() and self._trained() else labels
+        if there != list(labels):
+            raise UserError(
+                f"{self.path} holds a run on other classes ({', '.join(there)}), the data has {', '.join(labels)}: "
+                "give another --output_folder, or remove that one"
+            )
+        write_atomically(path, "".join(f"{label}\n" for label in labels))
 
     def _start_log(self):
         """Everything into ``log.txt``; the package's own messages, and warnings, on the console."""

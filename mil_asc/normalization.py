@@ -1,0 +1,91 @@
+"""Normalisations that treat frequency bands apart: residual normalisation and sub-spectral normalisation."""
+
+import torch
+from torch import nn
+
+
+class ResNorm(nn.Module):
+    """Residual normalisation: lambda x + (x - mu) / sqrt(var + eps), without parameters.
+
+    Mean and biased variance are taken over channel and time, for every sample and frequency row apart, which
+    removes what a recording device does to a band; lambda lets some of it through. Kim et al., "Domain
+    generalization on efficient acoustic scene classification using residual normalization", arXiv 2111.06531.
+
+    (B, C, F, T) -> (B, C, F, T), same dtype. Computed in float32 at least, under autocast too: the variance of a
+    log-mel band in bfloat16 would have two digits. Every output frame depends on all frames of the clip.
+
+    Arguments
+    ---------
+    lambda_ : float
+        Weight of the input, finite and 0 or greater; the paper's 0.1.
+    eps : float
+        Added to the variance, greater than 0.
+
+    Example
+    -------
+    >>> ResNorm()(torch.tensor([[[[1.0, 3.0]]]]))
+    tensor([[[[-0.9000,  1.3000]]]])
+    """
+
+    def __init__(self, lambda_=0.1, eps=1e-5):
+        super().__init__()
+        if not 0 <= lambda_ < float("inf"):
+            raise ValueError(f"lambda_ must be a finite number of at least 0, got {lambda_!r}")
+        if not 0 < eps < float("inf"):
+            raise ValueError(f"eps must be a finite number greater than 0, got {eps!r}")
+        self.lambda_ = lambda_
+        self.eps = eps
+
+    def forward(self, x_BCFT):
+        """Normalised (B, C, F, T) of the same dtype."""
+        with torch.autocast(x_BCFT.device.type, enabled=False):
+            wide_BCFT = x_BCFT.to(torch.promote_types(x_BCFT.dtype, torch.float32))
+            variance, mean = torch.var_mean(wide_BCFT, dim=(1, 3), correction=0, keepdim=True)
+            normal_BCFT = (wide_BCFT - mean) * torch.rsqrt(variance + self.eps)
+            return (self.lambda_ * wide_BCFT + normal_BCFT).to(x_BCFT.dtype)
+
+    def extra_repr(self):
+        """Settings, for printing."""
+        return f"lambda_={self.lambda_}, eps={self.eps}"
+
+
+class SubSpectralNorm(nn.Module):
+    """Batch normalisation of every channel and frequency band apart, each with its own scale and offset.
+
+    Chang et al., "Subspectral normalization for neural audio data processing", ICASSP 2021, arXiv 2103.13620
+    (the variant whose affine transform is per band). Band s of S covers rows s F/S to (s + 1) F/S - 1.
+
+    (B, C, F, T) -> (B, C, F, T); raises ValueError when ``bands`` does not divide F.
+
+    Arguments
+    ---------
+    channels : int
+        Channels C.
+    bands : int
+        Bands S; 1 is plain batch normalisation.
+
+    Example
+    -------
+    >>> SubSpectralNorm(8, 4)(torch.randn(2, 8, 16, 5)).shape
+    torch.Size([2, 8, 16, 5])
+    """
+
+    def __init__(self, channels, bands):
+        super().__init__()
+        for name, value in (("channels", channels), ("bands", bands)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        self.bands = bands
+        self.norm = nn.BatchNorm2d(channels * bands)
+
+    def forward(self, x_BCFT):
+        """Normalised (B, C, F, T)."""
+        batch, channels, height, frames = x_BCFT.shape
+        if height % self.bands:
+            raise ValueError(f"{height} frequency rows cannot be cut into {self.bands} bands of equal height")
+        banded = x_BCFT.reshape(batch, channels * self.bands, height // self.bands, frames)
+        return self.norm(banded).reshape(x_BCFT.shape)
+
+
+INPUT_NORMS = {"none": nn.Identity, "resnorm": ResNorm}
+"""What a log-mel spectrogram may pass before the extractor, by the name a YAML file calls it."""
