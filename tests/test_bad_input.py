@@ -208,7 +208,7 @@ def test_location_in_both_lists_is_warned_of(bench):
 
 def test_number_of_classes_must_be_the_models(bench):
     line = bench.refuses("--data.labels=[airport, park, tram]")
-    assert "the data has 3 classes, the model 10: set --model.num_classes=3" in line
+    assert "the data has 3 classes, the model 10: set --num_classes=3" in line
 
 
 # -- folders to write to
@@ -264,6 +264,18 @@ def test_other_settings_in_the_folder_of_a_run(bench):
     other = bench.refuses("--experiment=fuse_pnl", recipe=RECIPE.with_name("fuse_gt.yaml"))
     assert "positive_negative_labels there, !name:mil_asc.assigners.ground_truth_labels now" in other
     assert bench.succeeds("--on_bad_audio=skip")[0]["history"] == first["history"]
+
+
+def test_other_classes_in_the_folder_of_a_run(bench):
+    """The data may move between two starts; a set of as many other classes is another set."""
+    bench.succeeds("--data.labels=[airport, park, tram]", "--num_classes=3")
+    for path in [*bench.data.glob("*.csv"), *bench.data.glob("evaluation_setup/*.csv")]:
+        path.write_text(path.read_text().replace("\tairport", "\tharbour"))
+    other = bench.refuses("--data.labels=[harbour, park, tram]", "--num_classes=3")
+    assert "data.labels" in other
+    (bench.out / "hyperparams.yaml").unlink()
+    other = bench.refuses("--data.labels=[harbour, park, tram]", "--num_classes=3")
+    assert "holds a run on other classes (airport, park, tram), the data has harbour, park, tram" in other
 
 
 def test_evaluation_needs_a_trained_run_with_the_same_model(bench):

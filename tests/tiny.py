@@ -3,12 +3,22 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TINY_MODEL = [
-    "--model.channels=[4, 4, 6, 8]",
-    "--model.num_blocks=1",
-    "--model.features.n_mels=16",
-    "--model.instance_dim=8",
-]
+TINY_MODELS = {
+    "fuse": ["--channels=[4, 4, 6, 8]", "--num_blocks=1"],
+    "vgg_like": ["--channels=[4, 6, 8]"],
+    "resnet": ["--channels=[4, 4, 6, 8]", "--blocks=[1, 1, 1, 1]"],
+    "bc_resnet": ["--c=4", "--bands=2"],
+    "cp_mobile": ["--base_channels=8"],
+    "cp_resnet": ["--base_channels=4"],
+    "two_path_resnet": ["--filters=4"],
+}
+"""Sizes of every extractor, by the beginning of an experiment's name."""
+
+
+def tiny_model(yaml_file):
+    """Options that make the model of an experiment tiny."""
+    (extractor,) = [name for name in TINY_MODELS if Path(yaml_file).stem.startswith(name)]
+    return [*TINY_MODELS[extractor], "--n_mels=16", "--instance_dim=8"]
 
 
 def tiny_run(yaml_file, data_folder, output_folder, *more):
@@ -22,6 +32,6 @@ def tiny_run(yaml_file, data_folder, output_folder, *more):
         "--precision=fp32",
         "--noprogressbar",
         "--batch_size=4",
-        *TINY_MODEL,
+        *tiny_model(yaml_file),
         *more,
     ]

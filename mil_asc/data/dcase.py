@@ -1,13 +1,14 @@
-"""Folders in the official layout of the TAU Urban Acoustic Scenes development sets.
+"""Folders in the official layout of the TUT and TAU Urban Acoustic Scenes development sets.
 
-``meta.csv`` (tab-separated: filename, scene_label, identifier, source_label), the lists of fold 1 under
-``evaluation_setup/``, and ``audio/scene-city-location-segment-device.wav``.
+``meta.csv`` (tab-separated, header filename, scene_label, identifier, source_label), the lists of fold 1 under
+``evaluation_setup/`` (``fold1_train.csv`` with the header filename, scene_label; in the sets of 2018
+``fold1_train.txt`` without a header), and ``audio/scene-city-location-segment-device.wav``.
 """
 
-import csv
 from pathlib import Path
 
 from mil_asc.data.manifest import Clip, Corpus, check_label, inspect_lists
+from mil_asc.data.tables import read_rows
 from mil_asc.errors import UserError
 
 SCENES = (
@@ -41,6 +42,8 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     Returns
     -------
     Corpus
+        Its notes tell of files in neither list, and of cities and devices that are evaluated on but not
+        trained on; the official sets have all three on purpose.
 
     Raises
     ------
@@ -51,17 +54,36 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
     labels = list(labels)
-    meta = {row["filename"]: row for _, row in _rows(folder / "meta.csv", "filename", "identifier", "source_label")}
-    lists = {
-        name: _read_list(folder / "evaluation_setup" / f"fold{fold}_{name}.csv", meta, labels)
-        for name in ("train", "evaluate")
-    }
-    return inspect_lists(Corpus(folder=folder, labels=labels, **lists), expected)
+    path = _existing(folder / "meta.csv")
+    meta = {row["filename"]: row for _, row in read_rows(path, "filename", "identifier", "source_label")}
+    lists = {name: _read_list(_list_file(folder, f"fold{fold}_{name}"), meta, labels) for name in ("train", "evaluate")}
+    corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists), expected)
+    unlisted = len(meta) - len(corpus.clips)
+    if unlisted:
+        corpus.notes.append(f"{unlisted} of {len(meta)} files stand in neither list")
+    corpus.notes += _never_trained_on(corpus, "city", "cities")
+    corpus.notes += _never_trained_on(corpus, "source_device", "devices")
+    return corpus
+
+
+def _never_trained_on(corpus, by, words):
+    """A note that names what is evaluated on but not trained on, if anything is."""
+    known = corpus.counts("train", by)
+    unknown = {name: count for name, count in sorted(corpus.counts("evaluate", by).items()) if name not in known}
+    names = ", ".join(f"{name} ({count} clips)" for name, count in unknown.items())
+    return [f"{words} in the evaluate list only: {names}"] if unknown else []
+
+
+def _list_file(folder, stem):
+    """The list with a header, or the one without (``.txt``) where only that is there."""
+    with_header = folder / "evaluation_setup" / f"{stem}.csv"
+    without = with_header.with_suffix(".txt")
+    return without if without.is_file() and not with_header.is_file() else _existing(with_header)
 
 
 def _read_list(path, meta, labels):
     clips = {}
-    for line, row in _rows(path, "filename", "scene_label"):
+    for line, row in read_rows(path, "filename", "scene_label", header=path.suffix != ".txt"):
         name, label = row["filename"], row["scene_label"]
         check_label(label, labels, f"{path}, line {line}")
         if name not in meta:
@@ -74,29 +96,9 @@ def _read_list(path, meta, labels):
     return list(clips.values())
 
 
-def _rows(path, *columns):
-    """(line number, row) of every line of a tab-separated file that must have ``columns``."""
+def _existing(path):
     if not path.is_file():
         raise UserError(
             f"{path} is missing: the data folder must have the official layout (meta.csv, evaluation_setup/, audio/)"
         )
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            missing = [column for column in columns if column not in (reader.fieldnames or [])]
-            if missing:
-                raise UserError(
-                    f"{path}, line 1: no column {missing[0]!r}; "
-                    f"a tab-separated header with {', '.join(columns)} is needed"
-                )
-            rows = [(reader.line_num, row) for row in reader]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except csv.Error as error:
-        raise UserError(f"{path} is no tab-separated text: {error}") from error
-    for line, row in rows:
-        if any(not row[column] for column in columns):
-            raise UserError(
-                f"{path}, line {line}: {len(columns)} tab-separated values are needed ({', '.join(columns)})"
-            )
-    return rows
+    return path

@@ -12,7 +12,11 @@ from mil_asc.errors import UserError
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording. ``path`` is relative to the data folder; ``location`` is the place, city included."""
+    """One recording, or a piece of one (``path`` is then ``FILE@START``, see ``mil_asc.data.pieces``).
+
+    ``path`` is relative to the data folder; ``location`` is the place, city included, or whatever else must
+    not be split over two lists.
+    """
 
     path: str
     label: str
@@ -37,7 +41,8 @@ class Corpus:
 
     ``labels`` are the classes in the order of the model's outputs; ``events`` (path -> events) is empty
     where nobody wrote them down; ``notes`` are announcements (counts, empty classes), ``warnings`` what
-    makes the figures doubtful (a location in both lists).
+    makes the figures doubtful (a location in both lists); longer recordings are cut into pieces of
+    ``clip_seconds`` (in seconds, 0 keeps them whole).
     """
 
     folder: Path
@@ -48,11 +53,16 @@ class Corpus:
     events: dict[str, list[Event]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    clip_seconds: float = 0.0
 
     @property
     def clips(self):
         """Every clip once, in the order train, validation, evaluate."""
         return list({clip.path: clip for clip in [*self.train, *self.validation, *self.evaluate]}.values())
+
+    def counts(self, name, by="label"):
+        """Number of clips of the list called ``name`` by class, or by another field of ``Clip``: a ``Counter``."""
+        return Counter(getattr(clip, by) for clip in getattr(self, name))
 
     def without(self, paths):
         """A copy that leaves out the clips at ``paths``."""
@@ -66,6 +76,12 @@ class Corpus:
             return [clips[i] for i in chosen]
 
         return self._with_lists(thin)
+
+    def cut(self, pieces):
+        """A copy with every recording replaced by its pieces: ``pieces`` maps its path to their names, in order."""
+        return self._with_lists(
+            lambda clips: [replace(clip, path=name) for clip in clips for name in pieces[clip.path]]
+        )
 
     def hold_out(self, fraction, seed=0):
         """A copy whose training list gives up about ``fraction`` of each class's locations for validation.
@@ -113,7 +129,7 @@ def inspect_lists(corpus, expected=None):
         if found != official:
             corpus.notes.append(f"partial set: {found} of the official {official} {name} clips")
     for name in ("train", "evaluate"):
-        counts = Counter(clip.label for clip in getattr(corpus, name))
+        counts = corpus.counts(name)
         missing = [label for label in corpus.labels if not counts[label]]
         if missing:
             corpus.notes.append(f"no {name} clip of: {', '.join(missing)}")

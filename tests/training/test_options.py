@@ -45,6 +45,19 @@ def test_both_spellings_reach_nested_values(words):
     assert len(hparams["model"]["network"].extractor[0].blocks) == 2
 
 
+def test_the_end_of_a_key_is_enough():
+    hparams = load("--num_blocks=2", "--features.n_mels=24", "--number_of_epochs=7", "--on_bad_audio=skip")
+    assert hparams["model"]["num_blocks"] == 2 and hparams["model"]["network"].front_end.n_mels == 24
+    assert hparams["training"]["lr_schedule"].number_of_epochs == 7
+    assert hparams["data"]["on_bad_audio"] == "skip"
+
+
+def test_a_short_key_means_the_one_that_stands_highest():
+    hparams = load("--labels=[a, b]", "--num_classes=2", "--data_folder=/elsewhere")
+    assert hparams["data"]["labels"] == ["a", "b"] and hparams["model"]["network"].num_classes == 2
+    assert hparams["data_folder"] == hparams["data"]["data_folder"] == "/elsewhere"
+
+
 def test_last_of_two_values_wins():
     assert load("--seed=3", "--seed=4")["seed"] == 4
 
@@ -57,7 +70,7 @@ def test_last_of_two_values_wins():
         (["--model.features.n_mel=8"], "--model.features.n_mels"),
         (["--data.corpus.expected.trian=1"], "--data.corpus.expected.train"),
         (["--prec", "bf16"], "--precision"),
-        (["--num_blocks=2"], "--model.num_blocks"),
+        (["--num_block=2"], "--model.num_blocks"),
         (["--debug_batch=1"], "--debug_batches"),
         (["--noprogresbar"], "--noprogressbar"),
         (["--test"], "--test_only"),
@@ -122,7 +135,7 @@ def test_exponent_without_a_point_is_a_number_in_the_built_object():
 def test_exponent_without_a_point_in_a_file_is_a_number(tmp_path):
     text = Path(RECIPE).read_text().replace("../../../hparams", str(ROOT / "hparams"))
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(text + "  learning_rate: 2e-3\n")
+    recipe.write_text(text.replace("sgd.yaml {}", "sgd.yaml\n  learning_rate: 2e-3"))
     assert load_hparams(recipe, {"data_folder": "x"})[0]["training"]["learning_rate"] == 2e-3
 
 
