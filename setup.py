@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mil_asc", "mil_asc.*"]),
-    package_data={"mil_asc": ["*.html"]},
+    package_data={"mil_asc": ["*.html"], "mil_asc.facts": ["*.csv", "*.yaml"], "mil_asc.reproduction": ["*.html"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.11,<2.16",
@@ -34,8 +34,13 @@ setup(
         "jinja2>=3.1",
         "tensorboard>=2.16",
         "tqdm>=4.66",
+        "requests>=2.32",
+        "urllib3>=2.6.3",
         "filelock>=3.13",
         "ruamel.yaml>=0.18",
     ],
-    extras_require={"test": ["pytest>=8", "hypothesis>=6.100", "librosa>=0.11", "ruff>=0.6"]},
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100", "librosa>=0.11", "ruff>=0.6"],
+        "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
+    },
 )
