@@ -1,0 +1,176 @@
+"""The paper's tables, run and written: python tools/reproduce.py --table 2 --data_folder TAU2019=DIR,TAU2020m=DIR
+
+Trains what a table still lacks (every row with several seeds), then writes it with our figures beside the paper's.
+Runs that are finished stay; those that were stopped resume. Options behind -- go to every train.py:
+python tools/reproduce.py --table 7 --dataset TAU2019 --data_folder DIR -- --precision=fp32
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from mil_asc.errors import UserError
+from mil_asc.reproduction.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
+from mil_asc.reproduction.runs import (
+    Place,
+    check_data,
+    check_options,
+    find_devices,
+    read_results,
+    runs_of,
+    train_here,
+    train_on_ray,
+)
+
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+
+
+def parse(arguments):
+    """The options, and what stands behind ``--``."""
+    where = arguments.index("--") if "--" in arguments else len(arguments)
+    own, passed = arguments[:where], arguments[where + 1 :]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--table", required=True, help="a number from 2 to 9, several (2,7), or all; a run they share is made once")
+    add("--dataset", help="recipes, with commas (default: the paper's data sets that the table has)")
+    add("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default 5, as the paper)")
+    add("--data_folder", default="", metavar="DIR", help="the audio: DIR, or TAU2019=DIR,TAU2020m=DIR for several")
+    add("--devices", default="auto", help="such as cuda:0,cuda:1 or cpu, a process each (default: every GPU, else cpu)")
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help="run as tasks of a Ray cluster, or of a Ray started here")
+    add("--results", default="results", metavar="DIR", help="folder of the runs in each recipe (default: results)")
+    add("--recipes", type=Path, default=RECIPES, metavar="DIR", help="folder of the recipes (default: this checkout's)")
+    add("--write", type=Path, metavar="DIR", help="where the tables go (default: results/tables beside the recipes)")
+    add("--fill_readme", action="store_true", help="put the tables into each recipe's README.md, between its marks")
+    add("--dry_run", action="store_true", help="print every run with its command, and touch nothing")
+    add("--no_run", action="store_true", help="write the tables from the runs that are there")
+    return parser.parse_args(own), passed
+
+
+def numbers(text):
+    """The tables that ``--table`` names."""
+    words = [str(number) for number in TABLES] if text == "all" else text.split(",")
+    wrong = [word for word in words if word not in map(str, TABLES)]
+    if wrong:
+        raise UserError(f"--table must be a number from {TABLES[0]} to {TABLES[-1]}, or all; got {wrong[0]!r}")
+    return [int(word) for word in dict.fromkeys(words)]
+
+
+def sections(options):
+    """(table, its rows, those of them without a YAML file) for every table and data set asked for."""
+    names = options.dataset.split(",") if options.dataset else paper_sets()
+    found = []
+    for number in numbers(options.table):
+        for name in names:
+            rows = select_rows(number, name)
+            if rows:
+                found.append((number, rows, check_recipes(options.recipes, rows)))
+    if not found:
+        raise UserError(f"Table {options.table} has no rows of {options.dataset}")
+    return found
+
+
+def data_folders(text, recipes, known):
+    """Recipe -> absolute folder of its audio, from ``DIR`` or ``NAME=DIR,NAME=DIR``.
+
+    ``recipes`` are those that the tables need, ``known`` are all: a folder that is not needed does no harm.
+    """
+    if not text:
+        return {}
+    pairs = [part.partition("=") for part in text.split(",")]
+    if all(name in known and folder for name, _, folder in pairs):
+        return {name: os.path.abspath(folder) for name, _, folder in pairs}
+    if len(recipes) != 1 or pairs[0][0] in known:
+        example = ",".join(f"{name}=DIR" for name in recipes)
+        raise UserError(f"--data_folder must say whose audio is where: --data_folder {example}; got {text!r}")
+    return {recipes[0]: os.path.abspath(text)}
+
+
+def print_runs(runs, results, place):
+    """The runs with their commands, to be given in the recipe's folder."""
+    for run in runs:
+        command = shlex.join(["python", *place.command(run)])
+        print(f"{'done ' if run in results else 'to do'}  {run}:  cd {place.recipes / run.recipe} && {command}")
+
+
+def train(runs, place, options):
+    """Train what is not there; returns the number of failures, which are listed."""
+    check_data(runs, place)
+    if not runs:
+        print("every run is there")
+        return 0
+    if options.ray is None:
+        failures = train_here(runs, place, find_devices(options.devices))
+    else:
+        failures = train_on_ray(runs, place, options.ray or None)
+    for failure in failures:
+        print(f"failed: {failure.run}: {failure.problem}; see {place.folder(failure.run)}", file=sys.stderr)
+    return len(failures)
+
+
+def write(found, results, place, options):
+    """Write the tables, and fill the READMEs where that is asked for."""
+    from mil_asc.reproduction.tables import build_table, fill_readme, write_tables  # slow, and not for --dry_run
+
+    tables = [build_table(number, rows, missing, results, place, options.seeds) for number, rows, missing in found]
+    suffix = f"-{options.dataset.replace(',', '-')}" if options.dataset else ""
+    for page in write_tables(options.write or options.recipes / "results/tables", tables, suffix):
+        print(f"written: {page}")
+    for recipe in dict.fromkeys(table.recipe for table in tables) if options.fill_readme else []:
+        fill_readme(options.recipes / recipe / "README.md", [table for table in tables if table.recipe == recipe])
+        print(f"written: {options.recipes / recipe / 'README.md'}")
+
+
+def reproduce(options, passed):
+    """Do what the command line says; returns the number of runs that failed."""
+    if options.seeds < 1:
+        raise UserError(f"--seeds must be a whole number from 1 up, got {options.seeds}")
+    if options.ray is not None and options.devices != "auto":
+        raise UserError("--ray and --devices exclude each other: Ray gives each run its device")
+    if Path(options.results).is_absolute() or ".." in Path(options.results).parts:
+        raise UserError(
+            f"--results must be a folder inside each recipe's, such as results/short; got {options.results}"
+        )
+    options.recipes = options.recipes.resolve()
+    found = sections(options)
+    rows = [row for _, rows, missing in found for row in rows if row not in missing]
+    names = list(dict.fromkeys(row.recipe for row in rows))
+    folders = data_folders(options.data_folder, names, known_recipes(options.recipes))
+    place = Place(options.recipes, options.results, folders, tuple(passed))
+    for recipe, name in dict.fromkeys((row.recipe, row.experiment) for _, _, missing in found for row in missing):
+        print(f"note: {recipe} has no hparams/{name}.yaml: its rows stay empty", file=sys.stderr)
+    runs = runs_of(rows, options.seeds)
+    results = read_results(runs, place)
+    check_options(passed, results, place)
+    if options.dry_run:
+        print_runs(runs, results, place)
+        return 0
+    missing = [run for run in runs if run not in results]
+    failed = 0 if options.no_run else train(missing, place, options)
+    write(found, results | read_results(missing, place), place, options)
+    return failed
+
+
+def main(arguments):
+    """Run the command line; returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # passes every ``finally`` on its way
+    options, passed = parse(arguments)
+    try:
+        failed = reproduce(options, passed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped, and the runs with it; the same command goes on where they were", file=sys.stderr)
+        return 130
+    if failed:
+        print(f"error: {failed} run(s) failed", file=sys.stderr)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
