@@ -1,0 +1,87 @@
+"""What the models of recipes cost to run: python tools/complexity.py recipes/TAU2019/hparams/*.yaml
+
+Prints a Markdown table (or JSON, with --json): parameters, multiply-accumulates and activation memory for clips of
+1 s and 10 s, bytes of the weights by number type, and whether they are within the limits of DCASE task 1.
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from mil_asc.complexity import DCASE_MACS, DCASE_WEIGHT_BYTES, complexity
+from mil_asc.errors import UserError
+from mil_asc.training.options import load_hparams
+
+NOTES = f"""
+Multiply-accumulates: convolutions and matrix products, from the log-mel spectrogram on (the front end is left out).
+Activations: the most that PyTorch holds at once for one clip, float32, weights left out. 1 kB is 1,000 bytes.
+DCASE task 1 allowed {DCASE_WEIGHT_BYTES // 1000} kB of weights in 2022 (as int8), 2023 and 2024 (of any type), and \
+{DCASE_MACS // 1_000_000} M multiply-accumulates for 1 s."""
+
+
+def measure(path):
+    """Figures of the network of a recipe's YAML file."""
+    if not path.is_file():
+        raise UserError(f"{path} is not a file: name a recipe's YAML file, such as hparams/fuse_pnl.yaml")
+    hparams, _ = load_hparams(path, {"data_folder": "x"})
+    return {"file": str(path), **complexity(hparams["model"]["network"])}
+
+
+def table(figures):
+    """Markdown rows, header first; files whose models cost the same share a row."""
+    groups = defaultdict(lambda: defaultdict(list))
+    for figure in figures:
+        path = Path(figure["file"]).resolve()
+        groups[cells(figure)][path.parent.parent.name].append(path.stem)
+    header = ["model", "parameters", "MAC 1 s", "MAC 10 s", "activations 1 s", "activations 10 s"]
+    header += [f"{name} weights" for name in figures[0]["weight_bytes"]]
+    rows = [header, ["---"] * len(header), *([models(recipes), *row] for row, recipes in groups.items())]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def models(recipes):
+    """Names of experiments by recipe, as a row begins."""
+    return "; ".join(f"{recipe}: {', '.join(experiments)}" for recipe, experiments in recipes.items())
+
+
+def cells(figure):
+    """Cells of a row, those of the DCASE limits with "within" or "over"."""
+    dcase = figure["dcase"]
+    macs = [f"{count / 1e6:,.1f} M" for count in figure["macs"].values()]
+    weights = [
+        f"{size / 1000:,.1f} kB ({verdict(dcase['weights_within'][name])})"
+        for name, size in figure["weight_bytes"].items()
+    ]
+    return (
+        f"{figure['parameters']:,}",
+        f"{macs[0]} ({verdict(dcase['macs_within'])})",
+        *macs[1:],
+        *(f"{size / 1000:,.0f} kB" for size in figure["activation_bytes"].values()),
+        *weights,
+    )
+
+
+def verdict(within):
+    """How a figure stands to its limit, in a word."""
+    return "within" if within else "over"
+
+
+def main(arguments=None):
+    """Print the figures of the YAML files named on the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="YAML", help="YAML files of recipes")
+    parser.add_argument("--json", action="store_true", help="JSON instead of a table")
+    parsed = parser.parse_args(arguments)
+    try:
+        figures = [measure(path) for path in parsed.files]
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(figures, indent=1) if parsed.json else table(figures) + "\n" + NOTES)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
