@@ -1,3 +1,3 @@
 """mil_asc: acoustic scene classification with multiple-instance learning."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -62,7 +62,7 @@ def _are_names(value):
 TEXT = """text (a number needs quotes of its own: "'7'")"""
 LEGAL = {
     "number_of_epochs batch_size evaluate_every num_classes instance_dim n_mels sample_rate debug_batches debug_epochs"
-    " grad_accumulation_factor train_clips evaluate_clips detectors bands": (
+    " grad_accumulation_factor train_clips evaluate_clips detectors bands c base_channels filters": (
         "a whole number from 1 up",
         lambda value: _is_whole(value) and value >= 1,
     ),
