@@ -35,6 +35,22 @@ def count(bags):
     return (votes_BIC.sum(1) + TIE_BREAK * confidences(bags).mean(1)) / total_B1
 
 
+def threshold(bags, theta, tau=0.5):
+    """TMI: (B, C) bool, True where at least ``theta`` instances of the bag have p_ic >= ``tau`` (section 5.4).
+
+    A bag may have several classes or none. ``theta`` is a number of instances from 1 up, ``tau`` lies between 0 and 1.
+
+    Example
+    -------
+    >>> from mil_asc.bags import make_bags
+    >>> threshold(make_bags(torch.tensor([[[2.0, -2.0], [2.0, 2.0]]])), theta=2)
+    tensor([[ True, False]])
+    """
+    if theta < 1 or not 0 < tau < 1:
+        raise ValueError(f"theta must be at least 1 and tau between 0 and 1, got {theta} and {tau}")
+    return (confidences(bags) >= tau).sum(1) >= theta
+
+
 def pooled(bags):
     """Bag confidences P_c by the model's own pooling, between 0 and 1; what a model without maximum is trained for."""
     return bags.bag_logits_BC.double().sigmoid()

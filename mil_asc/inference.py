@@ -55,6 +55,11 @@ class Scene:
     scores: dict
     instances: list
 
+    def present(self, theta=1, tau=0.5):
+        """Classes found under TMI: those of which at least ``theta`` instances have a confidence of ``tau`` or more."""
+        counts = {label: sum(i.scores[label] >= tau for i in self.instances) for label in self.scores["smi"]}
+        return [label for label, count in counts.items() if count >= theta]
+
     def __str__(self):
         best = self.scores[self.assumption][self.label]
         positive = [instance for instance in self.instances if instance.positive]

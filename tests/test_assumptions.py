@@ -1,10 +1,12 @@
+import itertools
+
 import pytest
 import references
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mil_asc.assumptions import ASSUMPTIONS, count, standard
+from mil_asc.assumptions import ASSUMPTIONS, count, standard, threshold
 from mil_asc.bags import make_bags
 
 
@@ -18,6 +20,22 @@ def test_one_loud_instance_wins_under_smi_and_loses_under_cmi():
     assert standard(bags_of(logits_BIC)).argmax(1).item() == 0
     assert count(bags_of(logits_BIC)).argmax(1).item() == 1
     torch.testing.assert_close(count(bags_of(logits_BIC))[0], torch.tensor([1 / 3, 2 / 3]).double(), atol=1e-5, rtol=0)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6), st.sampled_from([0.2, 0.5, 0.9]))
+def test_threshold_counts_confident_instances(seed, theta, tau):
+    torch.manual_seed(seed)
+    logits_BIC = torch.randn(3, 6, 4) * 2
+    found_BC = threshold(bags_of(logits_BIC, 5), theta, tau)
+    for b, c in itertools.product(range(3), range(4)):
+        confident = [z for z in logits_BIC[b, :5, c].tolist() if references.sigmoid(z) >= tau]
+        assert found_BC[b, c].item() == (len(confident) >= theta)
+
+
+def test_threshold_refuses_what_means_nothing():
+    for theta, tau in [(0, 0.5), (1, 0.0), (1, 1.0)]:
+        with pytest.raises(ValueError, match="theta must be at least 1 and tau between 0 and 1"):
+            threshold(bags_of(torch.zeros(1, 2, 2)), theta, tau)
 
 
 def test_ties_of_cmi_go_to_the_larger_summed_confidence():

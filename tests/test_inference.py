@@ -52,6 +52,16 @@ def test_result_is_complete(classifier, tmp_path):
     assert scene.scores["smi"][scene.label] == pytest.approx(best)
 
 
+def test_classes_present_under_the_threshold_assumption(classifier):
+    scene = classifier.classify_waveform(torch.from_numpy(noise(2.0)[:, 0]).float())
+    every = list(scene.scores["smi"])
+    tau = min(score for instance in scene.instances for score in instance.scores.values())
+    assert scene.present(theta=len(scene.instances), tau=tau) == every
+    assert scene.present(theta=len(scene.instances) + 1, tau=tau) == []
+    best = max(scene.scores["smi"].values())
+    assert scene.present(tau=best * 0.999999) == [scene.label]
+
+
 def test_cmi_can_decide(classifier):
     scene = classifier.classify_waveform(torch.from_numpy(noise(2.0)[:, 0]).float(), assumption="cmi")
     assert scene.label == max(scene.scores["cmi"], key=scene.scores["cmi"].get)

@@ -46,6 +46,7 @@ def parse(arguments):
     add("--recipes", type=Path, default=RECIPES, metavar="DIR", help="folder of the recipes (default: this checkout's)")
     add("--write", type=Path, metavar="DIR", help="where the tables go (default: results/tables beside the recipes)")
     add("--fill_readme", action="store_true", help="put the tables into each recipe's README.md, between its marks")
+    add("--fill", type=Path, metavar="FILE", help="put all the tables into this Markdown file, between the same marks")
     add("--dry_run", action="store_true", help="print every run with its command, and touch nothing")
     add("--no_run", action="store_true", help="write the tables from the runs that are there")
     return parser.parse_args(own), passed
@@ -113,16 +114,19 @@ def train(runs, place, options):
 
 
 def write(found, results, place, options):
-    """Write the tables, and fill the READMEs where that is asked for."""
-    from mil_asc.reproduction.tables import build_table, fill_readme, write_tables  # slow, and not for --dry_run
+    """Write the tables, and fill pages with them where that is asked for."""
+    from mil_asc.reproduction.tables import build_table, fill_page, write_tables  # slow, and not for --dry_run
 
     tables = [build_table(number, rows, missing, results, place, options.seeds) for number, rows, missing in found]
     suffix = f"-{options.dataset.replace(',', '-')}" if options.dataset else ""
     for page in write_tables(options.write or options.recipes / "results/tables", tables, suffix):
         print(f"written: {page}")
     for recipe in dict.fromkeys(table.recipe for table in tables) if options.fill_readme else []:
-        fill_readme(options.recipes / recipe / "README.md", [table for table in tables if table.recipe == recipe])
+        fill_page(options.recipes / recipe / "README.md", [table for table in tables if table.recipe == recipe])
         print(f"written: {options.recipes / recipe / 'README.md'}")
+    if options.fill:
+        fill_page(options.fill, tables)
+        print(f"written: {options.fill}")
 
 
 def reproduce(options, passed):

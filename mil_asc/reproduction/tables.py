@@ -23,7 +23,7 @@ from mil_asc.reproduction.runs import Run
 TEMPLATE = Path(__file__).with_name("page.html")
 PAPER_EPOCHS = 100
 MARKS = "<!-- results -->", "<!-- /results -->"
-"""Between these two lines of a README stand the tables."""
+"""Between these two lines of a README, or another page, stand the tables."""
 COLUMNS = ("strategy", "extractor", "instance label", "objective", "assumption", "parameters")
 MEANS = "The paper gives means over 5 seeds. Its main tables are under SMI; Tables 8 and 9 are the best seed under CMI."
 BESTS = "The paper gives its best seed under CMI here, where its main tables are means over 5 seeds under SMI."
@@ -447,19 +447,19 @@ def write_tables(folder, tables, suffix=""):
     return pages
 
 
-def fill_readme(readme, tables):
-    """Replace what stands between ``MARKS`` in a README by the tables that have finished runs.
+def fill_page(page, tables):
+    """Replace what stands between ``MARKS`` in a Markdown file by the tables that have finished runs.
 
     Raises ``UserError`` where the two marks do not stand there once each, in their order.
     """
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{readme}: {error.strerror or error}") from error
+        raise UserError(f"{page}: {error.strerror or error}") from error
     first, last = MARKS
     if text.count(first) != 1 or text.count(last) != 1 or text.index(first) > text.index(last):
-        raise UserError(f"{readme} needs the lines {first} and {last}, once each, around the place of the tables")
+        raise UserError(f"{page} needs the lines {first} and {last}, once each, around the place of the tables")
     with_runs = [markdown(table, level=3) for table in tables if table.finished]
     body = "\n".join(with_runs) or "No run of these tables is finished yet.\n"
     before, after = text.split(first)[0], text.split(last)[1]
-    write_atomically(readme, f"{before}{first}\n\n{body}\n{last}{after}")
+    write_atomically(page, f"{before}{first}\n\n{body}\n{last}{after}")

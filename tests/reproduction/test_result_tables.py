@@ -12,7 +12,7 @@ from mil_asc.reproduction.runs import Place, read_results, runs_of
 from mil_asc.reproduction.tables import (
     best_seed,
     build_table,
-    fill_readme,
+    fill_page,
     markdown,
     paired_interval,
     reference_row,
@@ -297,12 +297,12 @@ def test_files(tau, tmp_path):
 def test_readme_is_filled_and_filled_again(tau, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# Set\n\nBefore.\n\n<!-- results -->\nold\n<!-- /results -->\n\nAfter.\n")
-    fill_readme(readme, [build(tau, 5, "TAU2019")])
+    fill_page(readme, [build(tau, 5, "TAU2019")])
     once = readme.read_text()
     assert once.startswith("# Set\n\nBefore.\n\n<!-- results -->\n\n### Table 5, TAU2019")
     assert once.endswith("<!-- /results -->\n\nAfter.\n")
     assert "old" not in once and "79.00 ± 1.41" in once
-    fill_readme(readme, [build(tau, 5, "TAU2019")])
+    fill_page(readme, [build(tau, 5, "TAU2019")])
     assert readme.read_text() == once
 
 
@@ -310,7 +310,7 @@ def test_readme_holds_tables_with_runs_alone(place, tmp_path):
     write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results -->\n<!-- /results -->\n")
-    fill_readme(readme, [build(place, 5, "Tiny")])
+    fill_page(readme, [build(place, 5, "Tiny")])
     assert readme.read_text() == ("<!-- results -->\n\nNo run of these tables is finished yet.\n\n<!-- /results -->\n")
 
 
@@ -319,5 +319,5 @@ def test_readme_without_marks_is_left_as_it_is(tau, tmp_path, text):
     readme = tmp_path / "README.md"
     readme.write_text(text)
     with pytest.raises(UserError, match="needs the lines"):
-        fill_readme(readme, [build(tau, 5, "TAU2019")])
+        fill_page(readme, [build(tau, 5, "TAU2019")])
     assert readme.read_text() == text

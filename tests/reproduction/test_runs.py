@@ -325,6 +325,19 @@ def test_dry_run_touches_nothing(place):
     assert sorted(place.recipes.rglob("*")) == before
 
 
+def test_a_page_is_filled_with_all_tables(place, tmp_path):
+    write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
+    write_run(place.folder(Run("Tiny", "fuse_gt", 1)), "fuse_gt", 1)
+    page = tmp_path / "page.md"
+    page.write_text("# Ours\n<!-- results -->\nold\n<!-- /results -->\nthe end\n")
+    options = ("--table=5,7", "--dataset=Tiny", "--seeds=1", "--no_run", f"--fill={page}")
+    code, out, err = finish(reproduce(place, *options))
+    assert code == 0 and f"written: {page}" in out, err
+    text = page.read_text()
+    assert "Table 5" in text and "Table 7" in text and "old" not in text
+    assert text.startswith("# Ours\n") and text.endswith("the end\n")
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
