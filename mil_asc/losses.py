@@ -1,4 +1,7 @@
-"""Bag and instance losses (paper, Eq. 3 to 5), computed from logits, averaged over the clips of a batch."""
+"""Bag and instance losses (paper, Eq. 3 to 5), computed from logits, averaged over the clips of a batch.
+
+A loss names the ``confidence`` it is made for: ``sigmoid``, ``softmax`` (see ``mil_asc.instances``) or ``any``.
+"""
 
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, one_hot
 
@@ -26,6 +29,8 @@ class BagBCE:
     ``alpha`` (> 0) weighs the positive class, C - 1 when left out.
     """
 
+    confidence = "sigmoid"
+
     def __init__(self, alpha=None):
         self.alpha = alpha
 
@@ -41,6 +46,8 @@ class BagCE:
     Meant for softmax confidences. Under the geometric mean it is the cross entropy of global average pooling.
     """
 
+    confidence = "softmax"
+
     def __call__(self, bags, label_B):
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         log_p_BC = logsigmoid(bags.bag_logits_BC)
@@ -52,6 +59,8 @@ class InstanceBCE:
 
     ``assigner`` is a function of ``mil_asc.assigners``; ``alpha`` as in ``BagBCE``.
     """
+
+    confidence = "sigmoid"
 
     def __init__(self, assigner, alpha=None):
         self.assigner = assigner
@@ -70,6 +79,8 @@ class InstanceCE:
     ``mil_asc.assigners``.
     """
 
+    confidence = "softmax"
+
     def __init__(self, assigner):
         self.assigner = assigner
 
@@ -85,6 +96,8 @@ class FrameLoss:
     (1/(N (C-1))) sum_i sum_{c != t} p_ic^2 + (1/(N-1)) sum_i (p_{i+1,t} - p_{i,t})^2; the second term is 0 for a
     single instance. The formula is ours, after the paper's description (section 1).
     """
+
+    confidence = "any"
 
     def __call__(self, bags, label_B):
         """``Bags`` and (B,) class indices -> (B,) losses between 0 and 2, without unit."""

@@ -4,6 +4,8 @@ Shape letters, used in names throughout the package: B bag (clip), I instance, C
 feature map), D instance dimension, F frequency, T frame, N sample.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -34,8 +36,10 @@ class MILClassifier(nn.Module):
         Instance vector generator: a key of ``mil_asc.instances.GENERATORS``.
     detectors, confidence
         As ``InstanceDetector`` takes them.
-    pooling : str or callable
-        From instances to bag: a key of ``mil_asc.pooling.POOLINGS``, or a function like those there.
+    pooling : str
+        From instances to bag: a key of ``mil_asc.pooling.POOLINGS``.
+    pooling_options : dict, optional
+        Further arguments of the pooling, such as ``{"k": 3}`` of ``top_k_mean``.
     input_norm : str
         What the log-mel spectrogram passes first: a key of ``mil_asc.normalization.INPUT_NORMS``.
 
@@ -60,6 +64,7 @@ class MILClassifier(nn.Module):
         detectors=1,
         confidence="sigmoid",
         pooling="max",
+        pooling_options=None,
         input_norm="none",
     ):
         super().__init__()
@@ -70,9 +75,12 @@ class MILClassifier(nn.Module):
         self.instances = _chosen(GENERATORS, instances, "instances")(extractor.out_channels, height, instance_dim)
         self.detector = InstanceDetector(self.instances.dim, num_classes, detectors, confidence)
         self.attention = ATTENTIONS[pooling](self.instances.dim) if pooling in ATTENTIONS else None
-        self.pooling = pooling if callable(pooling) else _chosen(POOLINGS, pooling, "pooling")
-        self.decision = "smi" if pooling in ("max", POOLINGS["max"]) else "bag"
+        self.pooling = partial(_chosen(POOLINGS, pooling, "pooling"), **(pooling_options or {}))
+        self.decision = "smi" if pooling == "max" else "bag"
         self.num_classes = num_classes
+        with torch.no_grad():  # unknown options are refused here, not in the first step
+            scores = [] if self.attention is None else [torch.zeros(1, 1)]
+            self.pooling(torch.zeros(1, 1, num_classes), torch.ones(1, 1, dtype=torch.bool), *scores)
         self.to(memory_format=torch.channels_last)
 
     @property

@@ -278,6 +278,32 @@ def test_other_classes_in_the_folder_of_a_run(bench):
     assert "holds a run on other classes (airport, park, tram), the data has harbour, park, tram" in other
 
 
+def test_other_train_list_in_the_folder_of_a_run(bench):
+    """A finished run would be evaluated on clips it was trained on, once they change their list."""
+    bench.succeeds()
+    lists = bench.data / "evaluation_setup"
+    train = (lists / "fold1_train.csv").read_text().splitlines()
+    (lists / "fold1_train.csv").write_text("\n".join(train[:-1]) + "\n")
+    (lists / "fold1_evaluate.csv").write_text((lists / "fold1_evaluate.csv").read_text() + train[-1] + "\n")
+    assert "holds a run trained on another train list (8 clips there, 7 now)" in bench.refuses()
+    report, err = bench.succeeds("--test_only")
+    assert "WARNING: the run was trained on another train list: it may know clips evaluated here" in err
+    assert len(report["warnings"]) == 1
+
+
+def test_evaluating_again_keeps_what_the_training_said(bench):
+    first, _ = bench.succeeds()
+    for words in ([], ["--test_only"]):
+        again, _ = bench.succeeds(*words)
+        assert again["run"].pop("evaluated_again")["mil_asc"]
+        assert again["run"] == first["run"]
+
+
+def test_objective_must_fit_the_confidences(bench):
+    refused = bench.refuses("--confidence=softmax")
+    assert "the bag loss (BagBCE) wants sigmoid confidences, the model has softmax: set --confidence=sigmoid" in refused
+
+
 def test_evaluation_needs_a_trained_run_with_the_same_model(bench):
     assert f"no checkpoint in {bench.out / 'save'}: train first" in bench.refuses("--test_only")
     assert not bench.out.exists()

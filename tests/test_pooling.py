@@ -135,6 +135,13 @@ def test_unknown_names_are_refused_with_the_legal_ones():
             MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), **{option: "nonsense"})
 
 
+def test_pooling_options_are_checked_when_the_model_is_built():
+    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), pooling="top_k_mean", pooling_options={"k": 2})
+    assert model.pooling.keywords == {"k": 2}
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), pooling_options={"k": 2})
+
+
 def test_make_bags_takes_every_instance_for_the_clips_own():
     bags = make_bags(torch.randn(2, 3, 4))
     assert bags.mask_BI.all() and torch.equal(bags.bag_logits_BC, bags.logits_BIC.amax(1))

@@ -135,6 +135,9 @@ def inspect_lists(corpus, expected=None):
             corpus.notes.append(f"no {name} clip of: {', '.join(missing)}")
         if not counts:
             raise UserError(f"{corpus.folder}: the {name} list holds no clip")
+    unheard = {clip.label for clip in corpus.evaluate} - {clip.label for clip in corpus.train}
+    if unheard:
+        corpus.warnings.append(f"evaluated on but with no clip to train on: {', '.join(sorted(unheard))}")
     shared = {clip.location for clip in corpus.train} & {clip.location for clip in corpus.evaluate}
     if shared:
         some = ", ".join(sorted(shared)[:5]) + (", ..." if len(shared) > 5 else "")

@@ -1,4 +1,4 @@
-"""CP-ResNet, a residual network whose receptive field is a setting (paper, Table 9).
+"""CP-ResNet, a residual network whose receptive field is a setting.
 
 Koutini et al., "The receptive field as a regularizer in deep convolutional neural networks for acoustic scene
 classification", EUSIPCO 2019, arXiv 1907.01803.

@@ -2,7 +2,7 @@
 
 Y. Wu and J. Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3. Running averages lag
 behind the weights; after a training of few steps they can be off by orders of magnitude, and a model that
-fits its training clips then evaluates near chance.
+fits its training clips then evaluates near chance. Dropout stays on, as it is while running averages are taken.
 """
 
 import torch

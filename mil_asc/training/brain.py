@@ -86,7 +86,8 @@ class MILBrain(sb.Brain):
             terms = self.compute_objectives(bags, batch, stage)
         if stage == sb.Stage.TEST:
             counts = bags.mask_BI.sum(1).tolist()
-            logits = [logits_IC[:n].cpu().numpy() for logits_IC, n in zip(bags.logits_BIC.float(), counts)]
+            host_BIC = bags.logits_BIC.float().cpu().numpy()
+            logits = [logits_IC[:n] for logits_IC, n in zip(host_BIC, counts)]
             pooled = bags.bag_logits_BC.float().cpu().numpy()
             self.predictions.update(zip(batch.index_B.tolist(), zip(logits, pooled)))
         self._note(terms, batch)

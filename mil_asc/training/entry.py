@@ -96,6 +96,10 @@ def _with_device(options):
     return dataclasses.replace(options, **chosen, overridden_args=options.overridden_args | set(chosen))
 
 
+def _now():
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 class TrainingRun:
     """The steps of a run and what they share.
 
@@ -119,6 +123,7 @@ class TrainingRun:
         self.device = torch.device(options.device)
         self.network = hparams["model"]["network"]
         self.start = time.perf_counter()
+        self.trained = False
         hardware.tune(self.device.type)
 
     def execute(self):
@@ -148,7 +153,7 @@ class TrainingRun:
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
                 f"set --num_classes={len(corpus.labels)}"
             )
-        self.folder.keep_labels(corpus.labels)
+        self.folder.keep_lists(corpus, training=not self.options.test_only)
         corpus = corpus.hold_out(data["validation_fraction"], seed=self.hparams["seed"])
         if self.options.debug:
             corpus = corpus.head(self.options.debug_batches * self.hparams["training"]["batch_size"])
@@ -205,6 +210,7 @@ class TrainingRun:
         training = self.hparams["training"]
         self.state = RunState()
         self.monitor = "validation" if self.corpus.validation else "evaluation"
+        self.check_objective()
         try:
             brain = training["brain"](
                 modules={"model": self.network},
@@ -226,12 +232,23 @@ class TrainingRun:
         brain.checkpointer.add_recoverable("run_state", self.state)
         return brain
 
+    def check_objective(self):
+        """Refuse losses that are made for other confidences than the model's detector gives."""
+        given = self.network.detector.confidence
+        for name, term in self.hparams["objective"]["loss"].terms.items():
+            if term.confidence not in (given, "any"):
+                raise UserError(
+                    f"the {name} loss ({type(term).__name__}) wants {term.confidence} confidences, "
+                    f"the model has {given}: set --confidence={term.confidence}, or take another objective"
+                )
+
     def train(self, brain):
         """Train until the last epoch, from the latest checkpoint if there is one."""
         counter = EpochCounter(self.hparams["training"]["number_of_epochs"])
         brain.checkpointer.add_recoverable("epoch_counter", counter)
         monitored = self.dataset("validation" if self.corpus.validation else "evaluate")
         brain.fit(counter, self.dataset("train"), monitored)
+        self.trained = brain.first_epoch is not None
 
     # -- evaluation
 
@@ -285,11 +302,18 @@ class TrainingRun:
         }
 
     def describe(self):
-        """What made the figures: seed, versions, machine, speed and memory."""
+        """What made the figures: seed, versions, machine, speed and memory.
+
+        A run that is only evaluated again keeps what its training said, with ``evaluated_again`` behind it.
+        """
+        before = None if self.trained else self.folder.described_before()
+        if before is not None:
+            again = {"finished": _now(), "device": hardware.describe(self.device), "mil_asc": mil_asc.__version__}
+            return before | {"evaluated_again": again}
         trained = sum(record["seconds"] for record in self.state.history)
         clips = sum(record["seconds"] * record["clips_per_second"] for record in self.state.history)
         return {
-            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "finished": _now(),
             "seed": self.hparams["seed"],
             "epochs": len(self.state.history),
             "debug": self.options.debug,

@@ -1,5 +1,6 @@
 """The command line of a recipe: SpeechBrain's run options, and overrides of YAML values, both strict."""
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -167,14 +168,28 @@ def load_hparams(path, overrides):
         A file that is no recipe's; an override that names no key (with the nearest legal one) or no value;
         a ``!PLACEHOLDER`` without a value; a value that ``LEGAL`` or the class it goes to refuses.
     """
-    try:
+    resolved = resolve_settings(path, overrides)
+    with _refusals_of(path):
+        return load_hyperpyyaml(resolved), resolved
+
+
+def resolve_settings(path, overrides):
+    """The resolved YAML text of ``load_hparams``, and its errors, except those of building objects."""
+    with _refusals_of(path):
         text = path.read_text(encoding="utf-8")
         tree = _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {}))
         overrides = _with_whole_keys(overrides, tree)
         _check_overrides(overrides, tree, path)
         resolved = _resolve(text, path, overrides)
         _check_values(_load(resolved), path)
-        return load_hyperpyyaml(resolved), resolved
+        return resolved
+
+
+@contextlib.contextmanager
+def _refusals_of(path):
+    """Turn what YAML and classes raise into a ``UserError`` of one line that names the file."""
+    try:
+        yield
     except (ruamel.yaml.YAMLError, *REFUSALS) as error:
         words = error.args if all(isinstance(part, str) for part in error.args) else [str(error)]
         message = " ".join(" ".join(words).split()) or type(error).__name__
@@ -214,23 +229,34 @@ def _with_whole_keys(overrides, tree):
     """The overrides with shortened keys written out; those that fit no key, or several, are left for the check."""
     legal, whole = flatten(tree), {}
     for key, value in flatten(overrides).items():
-        if not isinstance(value, dict):
-            _insert(whole, key if key in legal else _highest(key, legal) or key, value)
-        elif not value:
-            _insert(whole, key, value)
+        if not isinstance(value, dict) or not value:
+            _insert(whole, _whole_key(key, legal), value)
     return whole
 
 
-def _highest(key, legal):
-    """The key of fewest parts among those that end with ``key``; None where there is no such one."""
-    depth, found = min(((name.count("."), name) for name in legal if name.endswith(f".{key}")), default=(0, None))
-    rivals = [name for name in legal if name.endswith(f".{key}") and name.count(".") == depth]
-    return found if len(rivals) == 1 else None
+def _whole_key(key, legal):
+    """The key of fewest parts among those that end with ``key``; ``key`` itself where there is no such one."""
+    if key in legal:
+        return key
+    group, _, last = key.rpartition(".")
+    if group and _is_open(legal.get(_whole_key(group, legal))):
+        return f"{_whole_key(group, legal)}.{last}"
+    ending = [name for name in legal if name.endswith(f".{key}")]
+    least = min((name.count(".") for name in ending), default=0)
+    highest = [name for name in ending if name.count(".") == least]
+    return highest[0] if len(highest) == 1 else key
+
+
+def _is_open(node):
+    """Whether a node is an empty mapping, which takes keys of any name."""
+    return isinstance(node, dict) and not node and not tag_of(node)
 
 
 def _check_overrides(overrides, tree, path):
     legal = flatten(tree)
     for key, value in flatten(overrides).items():
+        if _is_open(legal.get(key.rpartition(".")[0])):
+            continue
         if key not in legal:
             near = get_close_matches(key, sorted({*legal, *RUN_OPTIONS}), n=1, cutoff=0.0)
             hint = f"did you mean --{near[0]}? " if near else ""

@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 import logging
 import os
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import ruamel.yaml
@@ -20,7 +22,8 @@ from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
 from mil_asc.training.options import flatten, tag_of
 
 SETTINGS = "hyperparams.yaml"
-LABELS = "labels.txt"
+LISTS = "lists.json"
+REPORT = "report.json"
 WHERE_NOT_WHAT = ("data_folder", "output_folder", "cache_folder", "folder", "on_bad_audio")
 """Keys that say where things are: a run may be resumed with others."""
 
@@ -91,26 +94,45 @@ class RunFolder:
         path = self.path / SETTINGS
         if self.debug or not path.is_file() or not self._trained():
             return
-        old, new = (_comparable(text) for text in (path.read_text(encoding="utf-8"), settings))
-        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        changed = [key for key in changed if key.startswith(prefixes)]
+        changes = changed_settings(path.read_text(encoding="utf-8"), settings).items()
+        changed = [f"{key}: {old} there, {new} now" for key, (old, new) in changes if key.startswith(prefixes)]
         if changed:
-            some = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in changed[:3])
+            some = "; ".join(changed[:3])
             raise UserError(
                 f"{self.path} holds a run with other settings ({some}): "
                 "give another --output_folder, or remove that one"
             )
 
-    def keep_labels(self, labels):
-        """Write the classes down; raise a ``UserError`` where this folder's run was trained on others."""
-        path = self.path / LABELS
-        there = path.read_text(encoding="utf-8").splitlines() if path.is_file() and self._trained() else labels
-        if there != list(labels):
+    def keep_lists(self, corpus, training=True):
+        """Write down what the run is trained on, or hold it against what was written when it was.
+
+        A ``UserError`` is raised where the run that is there knows other classes, or is to go on with another train
+        list: clips that it was trained on could be evaluated. An evaluation alone is warned of that.
+        """
+        lines = sorted(f"{clip.path}\t{clip.label}" for clip in corpus.train)
+        now = {"labels": corpus.labels, "clips": len(lines), "train": sha256("\n".join(lines).encode()).hexdigest()}
+        path = self.path / LISTS
+        there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() and self._trained() else now
+        other_folder = "give another --output_folder, or remove that one"
+        if there["labels"] != now["labels"]:
+            words = [", ".join(lists["labels"]) for lists in (there, now)]
             raise UserError(
-                f"{self.path} holds a run on other classes ({', '.join(there)}), the data has {', '.join(labels)}: "
-                "give another --output_folder, or remove that one"
+                f"{self.path} holds a run on other classes ({words[0]}), the data has {words[1]}: {other_folder}"
             )
-        write_atomically(path, "".join(f"{label}\n" for label in labels))
+        if there["train"] == now["train"]:
+            write_atomically(path, json.dumps(now, indent=1))
+        elif training:
+            raise UserError(
+                f"{self.path} holds a run trained on another train list ({there['clips']} clips there, "
+                f"{now['clips']} now): {other_folder}"
+            )
+        else:
+            corpus.warnings.append("the run was trained on another train list: it may know clips evaluated here")
+
+    def described_before(self):
+        """What an earlier report says of how the run was trained; None where there is no report."""
+        path = self.path / REPORT
+        return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else None
 
     def _start_log(self):
         """Everything into ``log.txt``; the package's own messages, and warnings, on the console."""
@@ -169,6 +191,18 @@ class _LogFile(logging.FileHandler):
     def handleError(self, record):
         """Raise what writing the record raised."""
         raise
+
+
+def changed_settings(old, new):
+    """Keys, in their order, that two resolved YAML texts differ in: key -> (value in ``old``, value in ``new``).
+
+    A value is text, tags included, or None where there is no such key. ``WHERE_NOT_WHAT`` does not count.
+    """
+    if old == new:
+        return {}
+    old, new = _comparable(old), _comparable(new)
+    keys = sorted(old.keys() | new.keys())
+    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
 
 
 def _comparable(settings):

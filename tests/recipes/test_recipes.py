@@ -94,7 +94,7 @@ def test_is_a_small_diff_that_states_its_loss(path):
     bag, instance, pooling, confidence = STRATEGIES[what]
     terms, model = hparams["objective"]["loss"].terms, hparams["model"]["network"]
     assert [type(term) for term in terms.values()] == [bag, *filter(None, [instance])]
-    assert model.pooling is POOLINGS[pooling] and model.detector.confidence == confidence
+    assert model.pooling.func is POOLINGS[pooling] and model.detector.confidence == confidence
     assert isinstance(model.instances, FrequencyMean) == what.startswith("gap")
     assert isinstance(model.input_norm, ResNorm) == what.endswith("resnorm")
     if instance in (InstanceBCE, InstanceCE):

@@ -4,6 +4,7 @@ import pytest
 import ruamel.yaml
 
 from mil_asc.errors import UserError
+from mil_asc.pooling import POOLINGS
 from mil_asc.training.entry import main
 from mil_asc.training.options import RUN_OPTIONS, load_hparams, parse_command_line
 
@@ -56,6 +57,14 @@ def test_a_short_key_means_the_one_that_stands_highest():
     hparams = load("--labels=[a, b]", "--num_classes=2", "--data_folder=/elsewhere")
     assert hparams["data"]["labels"] == ["a", "b"] and hparams["model"]["network"].num_classes == 2
     assert hparams["data_folder"] == hparams["data"]["data_folder"] == "/elsewhere"
+
+
+def test_options_of_a_pooling_reach_it():
+    network = load("--pooling=top_k_mean", "--pooling_options={k: 3}")["model"]["network"]
+    assert network.pooling.func is POOLINGS["top_k_mean"] and network.pooling.keywords == {"k": 3}
+    assert load("--pooling=log_sum_exp", "--model.pooling_options.sharpness=2.0")["model"]["network"].decision == "bag"
+    assert "unexpected keyword argument 'sharpness'" in refusal("--pooling_options={sharpness: 2}")
+    assert "k must be at least 1, got 0" in refusal("--pooling=top_k_mean", "--pooling_options={k: 0}")
 
 
 def test_last_of_two_values_wins():
