@@ -56,7 +56,12 @@ class Scene:
     instances: list
 
     def present(self, theta=1, tau=0.5):
-        """Classes found under TMI: those of which at least ``theta`` instances have a confidence of ``tau`` or more."""
+        """Classes found under TMI (``assumptions.threshold``): at least ``theta`` >= 1 instances of ``tau`` or more.
+
+        ``tau`` lies between 0 and 1. There may be several such classes, or none.
+        """
+        if theta < 1 or not 0 < tau < 1:
+            raise ValueError(f"theta must be at least 1 and tau between 0 and 1, got {theta} and {tau}")
         counts = {label: sum(i.scores[label] >= tau for i in self.instances) for label in self.scores["smi"]}
         return [label for label, count in counts.items() if count >= theta]
 

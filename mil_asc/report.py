@@ -80,13 +80,14 @@ def render_page(results, examples):
     """The report as one HTML page that refers to nothing outside itself."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "picture": data_uri}
+    rules = dict.fromkeys(["smi", "cmi", results["evaluation"]["decision"]])
     own_rule = results["evaluation"][results["evaluation"]["decision"]]
     history, monitored = results["history"], results["monitored_list"]
     curves = [plots.svg(paint, history, monitored) for paint in (plots.paint_losses, plots.paint_accuracy) if history]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results,
         small=results["evaluation"]["clips"] < SMALL,
-        intervals={name: accuracy_interval(results["evaluation"], name) for name in ("smi", "cmi")},
+        intervals={name: accuracy_interval(results["evaluation"], name) for name in rules},
         last_epoch=history[-1]["epoch"] if history else results["run"]["epochs"],
         confusions=frequent_confusions(own_rule["confusion"], results["labels"]),
         own_rule=own_rule,

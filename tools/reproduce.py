@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from mil_asc.errors import UserError
+from mil_asc.reproduction.pages import read_page
 from mil_asc.reproduction.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
 from mil_asc.reproduction.runs import (
     Place,
@@ -24,6 +25,7 @@ from mil_asc.reproduction.runs import (
     train_here,
     train_on_ray,
 )
+from mil_asc.reproduction.stale import find_stale, refuse_stale
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -46,7 +48,7 @@ def parse(arguments):
     add("--recipes", type=Path, default=RECIPES, metavar="DIR", help="folder of the recipes (default: this checkout's)")
     add("--write", type=Path, metavar="DIR", help="where the tables go (default: results/tables beside the recipes)")
     add("--fill_readme", action="store_true", help="put the tables into each recipe's README.md, between its marks")
-    add("--fill", type=Path, metavar="FILE", help="put all the tables into this Markdown file, between the same marks")
+    add("--fill", type=Path, metavar="FILE", help="put all the tables into this Markdown file, between such marks")
     add("--dry_run", action="store_true", help="print every run with its command, and touch nothing")
     add("--no_run", action="store_true", help="write the tables from the runs that are there")
     return parser.parse_args(own), passed
@@ -92,10 +94,12 @@ def data_folders(text, recipes, known):
 
 
 def print_runs(runs, results, place):
-    """The runs with their commands, to be given in the recipe's folder."""
+    """The runs with their commands, to be given in the recipe's folder; stale are those trained otherwise."""
+    stale = find_stale(results, place)
     for run in runs:
         command = shlex.join(["python", *place.command(run)])
-        print(f"{'done ' if run in results else 'to do'}  {run}:  cd {place.recipes / run.recipe} && {command}")
+        state = "stale" if run in stale else "done " if run in results else "to do"
+        print(f"{state}  {run}:  cd {place.recipes / run.recipe} && {command}")
 
 
 def train(runs, place, options):
@@ -113,6 +117,13 @@ def train(runs, place, options):
     return len(failures)
 
 
+def pages_to_fill(found, options):
+    """Page -> names of the data sets whose tables it gets."""
+    names = list(dict.fromkeys(rows[0].recipe for _, rows, _ in found))
+    readmes = {options.recipes / name / "README.md": [name] for name in names} if options.fill_readme else {}
+    return readmes | ({options.fill: names} if options.fill else {})
+
+
 def write(found, results, place, options):
     """Write the tables, and fill pages with them where that is asked for."""
     from mil_asc.reproduction.tables import build_table, fill_page, write_tables  # slow, and not for --dry_run
@@ -121,12 +132,9 @@ def write(found, results, place, options):
     suffix = f"-{options.dataset.replace(',', '-')}" if options.dataset else ""
     for page in write_tables(options.write or options.recipes / "results/tables", tables, suffix):
         print(f"written: {page}")
-    for recipe in dict.fromkeys(table.recipe for table in tables) if options.fill_readme else []:
-        fill_page(options.recipes / recipe / "README.md", [table for table in tables if table.recipe == recipe])
-        print(f"written: {options.recipes / recipe / 'README.md'}")
-    if options.fill:
-        fill_page(options.fill, tables)
-        print(f"written: {options.fill}")
+    for page, names in pages_to_fill(found, options).items():
+        fill_page(page, [table for table in tables if table.recipe in names])
+        print(f"written: {page}")
 
 
 def reproduce(options, passed):
@@ -139,6 +147,7 @@ def reproduce(options, passed):
         raise UserError(
             f"--results must be a folder inside each recipe's, such as results/short; got {options.results}"
         )
+    check_options(passed)
     options.recipes = options.recipes.resolve()
     found = sections(options)
     rows = [row for _, rows, missing in found for row in rows if row not in missing]
@@ -149,10 +158,12 @@ def reproduce(options, passed):
         print(f"note: {recipe} has no hparams/{name}.yaml: its rows stay empty", file=sys.stderr)
     runs = runs_of(rows, options.seeds)
     results = read_results(runs, place)
-    check_options(passed, results, place)
+    for page in pages_to_fill(found, options):
+        read_page(page)  # hours before it is needed
     if options.dry_run:
         print_runs(runs, results, place)
         return 0
+    refuse_stale(results, place)
     missing = [run for run in runs if run not in results]
     failed = 0 if options.no_run else train(missing, place, options)
     write(found, results | read_results(missing, place), place, options)

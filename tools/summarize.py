@@ -1,6 +1,7 @@
 """Sum up finished runs: python tools/summarize.py recipes/SynthScenes/results/*/seed-*
 
-Prints a Markdown table with one row an experiment: mean and standard deviation over its runs (seeds).
+Prints a Markdown table with one row an experiment: mean and standard deviation over its runs (seeds). "accuracy" is
+that of the model's own rule: SMI, or the pooling of training where that is not the maximum.
 """
 
 import argparse
@@ -11,9 +12,11 @@ from collections import defaultdict
 from pathlib import Path
 
 COLUMNS = {
+    "accuracy": lambda r: 100 * r["evaluation"][r["evaluation"].get("decision", "smi")]["accuracy"],
     "accuracy SMI": lambda r: 100 * r["evaluation"]["smi"]["accuracy"],
     "accuracy CMI": lambda r: 100 * r["evaluation"]["cmi"]["accuracy"],
     "class-wise SMI": lambda r: 100 * r["evaluation"]["smi"]["macro_accuracy"],
+    "ROC area TMI": lambda r: r["evaluation"].get("tmi", {}).get("auc_macro"),
     "log loss": lambda r: r["evaluation"]["log_loss"],
     "positive instances": lambda r: 100 * r["evaluation"]["underestimation"]["positive_share"],
     "confidence": lambda r: r["evaluation"]["underestimation"]["mean_confidence"],

@@ -1,6 +1,7 @@
 """Published facts that come with the package: data sets and their archives, the paper's tables, other systems."""
 
 import csv
+import io
 from importlib.resources import files
 
 from ruamel.yaml import YAML
@@ -13,7 +14,7 @@ def read_text(name):
 
 def read_table(name):
     """The rows of a packaged ``.csv``, each a dictionary (column -> text)."""
-    return list(csv.DictReader(read_text(name).splitlines()))
+    return list(csv.DictReader(io.StringIO(read_text(name), newline="")))
 
 
 def read_datasets():

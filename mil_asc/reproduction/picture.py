@@ -119,7 +119,10 @@ def _overlap(one, other):
 
 
 def paint_systems(figure, systems):
-    """Systems over a logarithmic axis of parameters, dominated ones in grey, the Pareto front as a line."""
+    """Systems over a logarithmic axis of parameters, the Pareto front as a line.
+
+    Dominated systems are grey, our own among them; ours are squares, the paper's own figures rings.
+    """
     figure.set_size_inches(WIDTH / 72, HEIGHT / 72)
     room = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     axes = figure.add_axes((LEFT / WIDTH, BOTTOM / HEIGHT, room[0] / WIDTH, room[1] / HEIGHT))
@@ -175,10 +178,11 @@ def _hull(one, other, margin=1.0):
 
 
 def _paint_system(axes, system, behind, dot, box):
-    color = DECIDED if system.kind == "ours" else OTHER if behind else TRUE
-    ink = DECIDED if system.kind == "ours" else "#8a9199" if behind else INK
+    color = OTHER if behind else DECIDED if system.kind == "ours" else TRUE
+    ink = "#8a9199" if behind else DECIDED if system.kind == "ours" else INK
+    marker = "s" if system.kind == "ours" else "o"
     face = "white" if system.kind == "paper" else color
-    axes.plot(system.params, system.accuracy, "o", markersize=6, color=color, markerfacecolor=face, zorder=3)
+    axes.plot(system.params, system.accuracy, marker, markersize=6, color=color, markerfacecolor=face, zorder=3)
     if box is None:
         return
     nearest = (min(max(dot[0], box[0]), box[2]) - dot[0], min(max(dot[1], box[1]), box[3]) - dot[1])

@@ -1,12 +1,10 @@
 """Rows of the paper's tables, and the experiment of a recipe that each of them asks for."""
 
-import csv
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mil_asc.errors import UserError
+from mil_asc.facts import read_table
 
-FACTS = Path(__file__).parents[1] / "facts"
 TABLES = range(2, 10)
 """Tables with accuracies; Table 1 is the network."""
 
@@ -106,8 +104,7 @@ class Published:
 
 def read_rows(table):
     """The rows of one of the paper's tables, in its order. A GAP row that names no objective has CE."""
-    with open(FACTS / "paper_tables.csv", encoding="utf-8", newline="") as file:
-        return [_row(fields) for fields in csv.DictReader(file) if int(fields["table"]) == table]
+    return [_row(fields) for fields in read_table("paper_tables.csv") if int(fields["table"]) == table]
 
 
 def _row(fields):
@@ -129,13 +126,11 @@ def _row(fields):
 
 def read_published(table, recipe):
     """The systems that a table lists beside the paper's own; none for data sets that it is not about."""
-    with open(FACTS / "published_systems.csv", encoding="utf-8", newline="") as file:
-        return [
-            Published(table, recipe, *(f[key] for key in ("system", "augmentation", "params")), accuracy, f["note"])
-            for f in csv.DictReader(file)
-            for accuracy in [float(f["accuracy_percent"])]
-            if (int(f["table"]), f["dataset"]) == (table, recipe)
-        ]
+    return [
+        Published(table, recipe, f["system"], f["augmentation"], f["params"], float(f["accuracy_percent"]), f["note"])
+        for f in read_table("published_systems.csv")
+        if (int(f["table"]), f["dataset"]) == (table, recipe)
+    ]
 
 
 def paper_sets():

@@ -29,8 +29,6 @@ CONSOLE = "console.log"
 """What a run prints, in the run's folder; its own log is ``log.txt`` beside it."""
 OURS = ("seed", "data_folder", "output_folder", "experiment", "device", "debug", "test_only")
 """Options of ``train.py`` that are not for the user of this module to give."""
-WHERE = ("cache_folder", "on_bad_audio")
-"""Settings that a finished run may have had otherwise."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,10 @@ class Result:
 
     def official(self, name):
         """How many clips the official list ``name`` has; None for data without official lists."""
-        return self.settings.get("data", {}).get("corpus", {}).get("expected", {}).get(name)
+        data = self.settings.get("data", {})
+        corpus = data.get("corpus") if isinstance(data, dict) else None
+        expected = corpus.get("expected") if isinstance(corpus, dict) else None  # a bare ``!name:`` is no mapping
+        return expected.get(name) if isinstance(expected, dict) else None
 
     def accuracy(self, rule):
         """Accuracy (in percent) under a rule; None where the report is of a version that did not know it."""
@@ -135,39 +136,14 @@ def runs_of(rows, seeds):
 # -- what the user asked for
 
 
-def check_options(options, results, place):
-    """Refuse options of ``train.py`` that are set here, and those that finished runs were not trained with."""
-    given = dict(_split_option(option) for option in options)
-    for key in given:
+def check_options(options):
+    """Refuse what is no option of ``train.py``, and options that are set here."""
+    for option in options:
+        key = option[2:].partition("=")[0]
+        if not option.startswith("--") or not key:
+            raise UserError(f"{option} is no option of train.py: give --KEY=VALUE behind --")
         if key in OURS or key.rpartition(".")[2] in OURS:
             raise UserError(f"--{key} may not be passed to the runs: it is set for each of them, or makes no figures")
-    for run, result in results.items():
-        for key, value in given.items():
-            old = _by_key(result.settings, key)
-            if old is not None and key.rpartition(".")[2] not in WHERE and old != value:
-                raise UserError(
-                    f"{place.folder(run)} holds a finished run with {key} {old}, not {value}: "
-                    "keep these runs apart with --results=results/NAME"
-                )
-
-
-def _split_option(option):
-    key, given, text = option[2:].partition("=")
-    if not option.startswith("--") or not key:
-        raise UserError(f"{option} is no option of train.py: give --KEY=VALUE behind --")
-    try:
-        return key, ruamel.yaml.YAML(typ="safe").load(text) if given else True
-    except ruamel.yaml.YAMLError:
-        return key, text
-
-
-def _by_key(settings, key):
-    *path, last = key.split(".")
-    for name in path:
-        settings = settings.get(name, {}) if isinstance(settings, dict) else {}
-    if path:
-        return settings.get(last) if isinstance(settings, dict) else None
-    return next(_values(settings, last), None)
 
 
 def check_data(runs, place):
@@ -203,7 +179,10 @@ def find_devices(text):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its accuracy (in percent), or why it has none; and the seconds it took."""
+    """How a run ended: its accuracy (in percent), or why it has none; and the seconds it took.
+
+    Those of a finished run are the seconds of its training, over all starts.
+    """
 
     run: Run
     accuracy: float | None
@@ -261,13 +240,13 @@ class Job:
             return None
         result = read_result(self.place.folder(self.run)) if status == 0 else None
         if result is not None:
-            return self.outcome(accuracy=result.accuracy(self.run.rule))
+            return Outcome(self.run, result.accuracy(self.run.rule), None, result.report["run"]["train_seconds"])
         refusal = self.refusal() if status == 1 else None
         if refusal or status == 0:
-            return self.outcome(problem=refusal or "ended without the report of a finished run")
+            return self.failure(refusal or "ended without the report of a finished run")
         ended = f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         if self.starts > RESTARTS:
-            return self.outcome(problem=f"{ended}, the last of {self.starts} times")
+            return self.failure(f"{ended}, the last of {self.starts} times")
         self.say(f"{self.run} {ended} and is started again")
         self.start()
         return None
@@ -279,9 +258,9 @@ class Job:
             lines = log.read().decode(errors="replace").splitlines()
         return next((line[7:] for line in reversed(lines) if line.startswith("error: ")), None)
 
-    def outcome(self, accuracy=None, problem=None):
-        """The ``Outcome`` now."""
-        return Outcome(self.run, accuracy, problem, time.monotonic() - self.begun)
+    def failure(self, problem):
+        """The ``Outcome`` of a run that ends here without a result."""
+        return Outcome(self.run, None, problem, time.monotonic() - self.begun)
 
 
 def stop(jobs):

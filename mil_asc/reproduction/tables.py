@@ -13,17 +13,15 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from scipy.stats import t as student
 
-from mil_asc.errors import UserError
 from mil_asc.files import write_atomically
 from mil_asc.plots import svg
+from mil_asc.reproduction.pages import put_tables
 from mil_asc.reproduction.picture import paint_systems, systems_of
 from mil_asc.reproduction.rows import TITLES, read_published
 from mil_asc.reproduction.runs import Run
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PAPER_EPOCHS = 100
-MARKS = "<!-- results -->", "<!-- /results -->"
-"""Between these two lines of a README, or another page, stand the tables."""
 COLUMNS = ("strategy", "extractor", "instance label", "objective", "assumption", "parameters")
 MEANS = "The paper gives means over 5 seeds. Its main tables are under SMI; Tables 8 and 9 are the best seed under CMI."
 BESTS = "The paper gives its best seed under CMI here, where its main tables are means over 5 seeds under SMI."
@@ -70,7 +68,7 @@ def paired_interval(own, reference):
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table as text; ``marks`` are letters of footnotes, ``empty`` is set where no run is finished."""
+    """A row of a table as text; ``marks`` are letters of footnotes; ``command`` trains it where no run is finished."""
 
     cells: tuple
     paper: str | None
@@ -347,8 +345,8 @@ def _partial(result):
 def _without_figures(found):
     old = [row for row, results in found.items() if len(_accuracies(row, results)) < len(results)]
     return [
-        f"Reports of {row.experiment} hold no accuracy for {row.assumption.upper()}: write them anew with "
-        f"python train.py hparams/{row.experiment}.yaml --seed=N --test_only."
+        f"Runs of {row.experiment} are of a version that did not know {row.assumption.upper()}: move their folders "
+        f"away and train again with python train.py hparams/{row.experiment}.yaml --seed=N."
         for row in old
     ]
 
@@ -434,10 +432,7 @@ def write_tables(folder, tables, suffix=""):
         own = [table for table in tables if table.number == number]
         texts = []
         for table in own:
-            picture = f"table-{number}-{table.recipe}.svg" if table.picture else None
-            if picture:
-                write_atomically(folder / picture, table.picture)
-            texts.append(markdown(table, picture=picture))
+            texts.append(markdown(table, picture=_write_picture(folder, table)))
         write_atomically(folder / f"table-{number}{suffix}.md", "\n".join(texts))
         pages.append(folder / f"table-{number}{suffix}.html")
         write_atomically(pages[-1], render_page(own, f"Table {number}: {TITLES[number]}"))
@@ -448,18 +443,21 @@ def write_tables(folder, tables, suffix=""):
 
 
 def fill_page(page, tables):
-    """Replace what stands between ``MARKS`` in a Markdown file by the tables that have finished runs.
+    """Put the tables that have finished runs into a Markdown file between its marks, and pictures beside it.
 
-    Raises ``UserError`` where the two marks do not stand there once each, in their order.
+    Other tables that stand there stay. Raises ``UserError`` as ``read_page`` does.
     """
-    try:
-        text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{page}: {error.strerror or error}") from error
-    first, last = MARKS
-    if text.count(first) != 1 or text.count(last) != 1 or text.index(first) > text.index(last):
-        raise UserError(f"{page} needs the lines {first} and {last}, once each, around the place of the tables")
-    with_runs = [markdown(table, level=3) for table in tables if table.finished]
-    body = "\n".join(with_runs) or "No run of these tables is finished yet.\n"
-    before, after = text.split(first)[0], text.split(last)[1]
-    write_atomically(page, f"{before}{first}\n\n{body}\n{last}{after}")
+    texts = {}
+    for table in tables:
+        if table.finished:
+            texts[table.number, table.recipe] = markdown(table, level=3, picture=_write_picture(page.parent, table))
+    put_tables(page, texts)
+
+
+def _write_picture(folder, table):
+    """Write the picture of a table; returns its file name, None where the table has none."""
+    if not table.picture:
+        return None
+    name = f"table-{table.number}-{table.recipe}.svg"
+    write_atomically(folder / name, table.picture)
+    return name

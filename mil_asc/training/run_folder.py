@@ -208,7 +208,8 @@ def changed_settings(old, new):
 def _comparable(settings):
     nodes = flatten(ruamel.yaml.YAML().load(settings))
     what = {key: node for key, node in nodes.items() if key.rpartition(".")[2] not in WHERE_NOT_WHAT}
-    return {key: " ".join([tag_of(node) or "", *_content(node)]).strip() for key, node in what.items()}
+    texts = {key: " ".join([tag_of(node) or "", *_content(node)]).strip() for key, node in what.items()}
+    return {key: text for key, text in texts.items() if text}  # an empty group says as much as none
 
 
 def _content(node):

@@ -25,6 +25,7 @@ STRATEGIES = {
     "gt": (BagBCE, InstanceBCE, "max", "sigmoid"),
     "frame_loss": (BagBCE, FrameLoss, "max", "sigmoid"),
     "pnl_ce": (BagCE, InstanceCE, "max", "softmax"),
+    "gt_ce": (BagCE, InstanceCE, "max", "softmax"),
     "gap": (BagCE, None, "geometric_mean", "softmax"),
     "gap_bce": (BagBCE, None, "mean_logits", "sigmoid"),
     "gt_resnorm": (BagBCE, InstanceBCE, "max", "sigmoid"),

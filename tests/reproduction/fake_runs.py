@@ -45,7 +45,19 @@ write_run(folder, experiment, seed, epochs=int(options.get("number_of_epochs", 8
 '''
 
 
-def report(experiment, seed, epochs=8, smi=0.5, cmi=0.4, bag=0.3, clips=100, debug=False, parameters=139082, **more):
+def report(
+    experiment,
+    seed,
+    epochs=8,
+    smi=0.5,
+    cmi=0.4,
+    bag=0.3,
+    clips=100,
+    debug=False,
+    parameters=139082,
+    options=None,
+    **more,
+):
     """The keys of ``report.json`` that tables read, and those around them."""
     accuracies = {"smi": smi, "cmi": cmi, "bag": bag}
     return {
@@ -70,16 +82,23 @@ def report(experiment, seed, epochs=8, smi=0.5, cmi=0.4, bag=0.3, clips=100, deb
             "parameters": parameters,
             "device": "a processor, 2 threads",
             "precision": "bf16",
+            "run_options": {"device": "cpu", "precision": "bf16"} | (options or {}),
+            "wall_seconds": 7.0,
+            "train_seconds": 90.0,
             "versions": {"mil_asc": "0.1.0", "torch": "2.14.1"},
         },
     } | more
 
 
 SETTINGS = """\
+# behaviour: {behaviour}
 experiment: {experiment}
 seed: {seed}
-__set_seed: !apply:speechbrain.utils.seed_everything [{seed}]
+__set_seed: !apply:speechbrain.utils.seed_everything [{seed_again}]
+data_folder: {data_folder}
+output_folder: {output_folder}
 data:
+  cache_folder: results/waveforms
   corpus: !name:mil_asc.data.dcase.read_dcase_folder
     expected: {{train: 9185, evaluate: {official}}}
 model:
@@ -88,12 +107,20 @@ model:
     hop_ms: 32.0
     front_end: !new:mil_asc.features.LogMel
       n_mels: 256
+objective:
+  pnl_weight: 1.0
 training:
   number_of_epochs: {total}
   batch_size: 48
   learning_rate: 0.06
   brain: !name:mil_asc.training.brain.MILBrain
 """
+"""The YAML file of a recipe, and what it resolves to."""
+
+
+def settings(experiment, seed, seed_again, total, official, data_folder, output_folder, behaviour="fine"):
+    """A YAML text of either kind."""
+    return SETTINGS.format(**locals())
 
 
 def write_run(folder, experiment, seed, epochs=8, total=None, official=100, **more):
@@ -101,8 +128,7 @@ def write_run(folder, experiment, seed, epochs=8, total=None, official=100, **mo
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     total = epochs if total is None else total
-    settings = SETTINGS.format(experiment=experiment, seed=seed, total=total, official=official)
-    (folder / "hyperparams.yaml").write_text(settings)
+    (folder / "hyperparams.yaml").write_text(settings(experiment, seed, seed, total, official, "elsewhere", folder))
     (folder / "model.ckpt").write_bytes(b"weights")
     (folder / "report.json").write_text(json.dumps(report(experiment, seed, epochs, **more)))
 
@@ -113,5 +139,6 @@ def write_recipe(folder, needs_data=False, **behaviours):
     (folder / "train.py").write_text(textwrap.dedent(TRAIN).format(here=str(Path(__file__).parent)))
     for experiment, behaviour in behaviours.items():
         data = "!PLACEHOLDER" if needs_data else "data/tiny"
-        (folder / f"hparams/{experiment}.yaml").write_text(f"behaviour: {behaviour}\ndata_folder: {data}\n")
+        text = settings(experiment, 1, "!ref <seed>", 8, 100, data, "!ref results/<experiment>/<seed>", behaviour)
+        (folder / f"hparams/{experiment}.yaml").write_text(text)
     return folder

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mil_asc.plots import svg
+from mil_asc.plots import DECIDED, OTHER, TRUE, svg
 from mil_asc.reproduction.picture import (
     DOT,
     System,
@@ -40,6 +40,24 @@ def test_all_printed_parameters_are_understood():
 def test_pareto_front():
     assert pareto_front([D, C, B, A, E]) == [E, A, B]
     assert [system.name for system in (A, B, C, D, E) if dominated(system, [A, B, C, D, E])] == ["c", "d"]
+
+
+def test_whoever_is_dominated_is_grey():
+    """Ours too, which are told by their shape then."""
+    from matplotlib.figure import Figure
+
+    theirs, ours = System("b", 200, 60, "other"), System("b'", 100, 50, "ours")
+    beaten = [System("c", 200, 55, "other"), System("d", 300, 58, "ours"), System("e", 400, 40, "paper")]
+    figure = Figure()
+    paint_systems(figure, [theirs, ours, *beaten])
+    dots = {(dot.get_xdata()[0], dot.get_ydata()[0]): dot for dot in figure.axes[0].lines if len(dot.get_xdata()) == 1}
+    assert {place: (dot.get_color(), dot.get_marker()) for place, dot in dots.items()} == {
+        (200, 60): (TRUE, "o"),
+        (100, 50): (DECIDED, "s"),
+        (200, 55): (OTHER, "o"),
+        (300, 58): (OTHER, "s"),
+        (400, 40): (OTHER, "o"),
+    }
 
 
 def test_equals_do_not_dominate_each_other():

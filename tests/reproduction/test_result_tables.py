@@ -2,13 +2,14 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from fake_runs import write_recipe, write_run
 
 from mil_asc.errors import UserError
 from mil_asc.reproduction.rows import check_recipes, select_rows
-from mil_asc.reproduction.runs import Place, read_results, runs_of
+from mil_asc.reproduction.runs import Place, read_result, read_results, runs_of
 from mil_asc.reproduction.tables import (
     best_seed,
     build_table,
@@ -168,6 +169,15 @@ def test_data_without_official_lists_are_never_partial(place):
     assert (table.loud, table.finished) == ([], 1)
 
 
+def test_a_corpus_named_by_its_reader_alone_has_no_official_lists(place):
+    add(place, "TAU2019", "fuse_pnl", 1)
+    settings = place.recipes / "TAU2019/results/fuse_pnl/seed-1/hyperparams.yaml"
+    bare = re.sub("\n    expected:.*", "", settings.read_text())
+    settings.write_text(bare)
+    assert "read_dcase_folder\nmodel:" in bare
+    assert read_result(settings.parent).official("evaluate") is None
+
+
 def test_like_runs_are_not(place):
     write_recipe(place.recipes / "TAU2019", needs_data=True, fuse_pnl="fine", fuse_gt="fine")
     add(place, "TAU2019", "fuse_pnl", 1, epochs=100)
@@ -244,7 +254,9 @@ def test_other_data_sets_get_paired_differences_and_no_figure_of_the_paper(tiny)
 
 def test_a_rule_that_old_reports_lack_is_said(tiny):
     table = build(tiny, 7, "Tiny", seeds=3)
-    assert any("fuse_pnl hold no accuracy for CMI" in text and "--test_only" in text for text in table.loud)
+    assert any(
+        "fuse_pnl are of a version that did not know CMI" in text and "train again" in text for text in table.loud
+    )
     assert "no run yet" in row_of(markdown(table), "MIL w/ PNL", "| CMI")[6]
 
 
@@ -299,11 +311,43 @@ def test_readme_is_filled_and_filled_again(tau, tmp_path):
     readme.write_text("# Set\n\nBefore.\n\n<!-- results -->\nold\n<!-- /results -->\n\nAfter.\n")
     fill_page(readme, [build(tau, 5, "TAU2019")])
     once = readme.read_text()
-    assert once.startswith("# Set\n\nBefore.\n\n<!-- results -->\n\n### Table 5, TAU2019")
+    assert once.startswith("# Set\n\nBefore.\n\n<!-- results -->\n\n<!-- table 5 TAU2019 -->\n\n### Table 5, TAU2019")
     assert once.endswith("<!-- /results -->\n\nAfter.\n")
     assert "old" not in once and "79.00 ± 1.41" in once
     fill_page(readme, [build(tau, 5, "TAU2019")])
     assert readme.read_text() == once
+
+
+def test_tables_do_not_drive_each_other_out(tau, tmp_path):
+    """Several calls, in any order: by number, one for each data set, the newest of each."""
+    write_recipe(tau.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
+    add(tau, "Tiny", "fuse_pnl", 1)
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- results -->\nold\n<!-- /results -->\nz\n")
+    for number, recipe in ((8, "TAU2019"), (5, "TAU2019"), (5, "Tiny"), (7, "TAU2019")):
+        fill_page(page, [build(tau, number, recipe)])
+    once = page.read_text()
+    titles = ["5, TAU2019", "5, Tiny", "7, TAU2019", "8, TAU2019"]
+    assert re.findall("### Table (.*?):", once) == titles
+    add(tau, "Tiny", "fuse_pnl", 1, smi=0.125)
+    fill_page(page, [build(tau, 5, "Tiny")])
+    again = page.read_text()
+    assert re.findall("### Table (.*?):", again) == titles
+    assert again == once.replace("50.0", "12.5") != once
+    fill_page(page, [])
+    assert page.read_text() == again
+
+
+def test_pictures_stand_beside_the_page_where_there_are_runs(tau, tmp_path):
+    page = tmp_path / "docs/page.md"
+    page.parent.mkdir()
+    page.write_text("<!-- results -->\n<!-- /results -->\n")
+    table = build(tau, 8, "TAU2019")
+    fill_page(page, [replace(table, finished=0)])
+    assert [path.name for path in page.parent.iterdir()] == ["page.md"]
+    fill_page(page, [table])
+    assert "![Accuracy against parameters](table-8-TAU2019.svg)" in page.read_text()
+    assert (page.parent / "table-8-TAU2019.svg").read_text() == table.picture
 
 
 def test_readme_holds_tables_with_runs_alone(place, tmp_path):

@@ -1,11 +1,13 @@
 """Runs: which are finished, what becomes of those that die, are refused, or are stopped."""
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from fake_runs import write_recipe, write_run
 
 from mil_asc.errors import UserError
 from mil_asc.reproduction import runs as module
-from mil_asc.reproduction.rows import select_rows
+from mil_asc.reproduction.rows import TABLES, paper_sets, read_rows, select_rows
 from mil_asc.reproduction.runs import (
     RESTARTS,
     Place,
@@ -26,8 +28,10 @@ from mil_asc.reproduction.runs import (
     runs_of,
     train_here,
 )
+from mil_asc.reproduction.stale import find_stale, refuse_stale
 
 TOOL = Path(__file__).parents[2] / "tools/reproduce.py"
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture
@@ -112,24 +116,102 @@ def test_commands(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--seed=2", "--debug", "--data.data_folder=x", "--output_folder=x", "--test_only"])
-def test_options_that_are_set_here(place, option):
+def test_options_that_are_set_here(option):
     with pytest.raises(UserError, match="may not be passed"):
-        check_options([option], {}, place)
+        check_options([option])
 
 
-def test_options_without_dashes(place):
+def test_options_without_dashes():
     with pytest.raises(UserError, match="8 is no option of train.py"):
-        check_options(["--number_of_epochs", "8"], {}, place)
+        check_options(["--number_of_epochs", "8"])
 
 
-@pytest.mark.parametrize("option", ["--number_of_epochs=9", "--training.number_of_epochs=9", "--n_mels=64"])
-def test_options_that_finished_runs_did_not_have(place, option):
-    run = Run("Tiny", "fuse_pnl", 1)
-    write_run(place.folder(run), "fuse_pnl", 1, epochs=8)
-    results = read_results([run], place)
-    check_options(["--number_of_epochs=8", "--precision=fp32", "--learning_rate=6e-2"], results, place)
-    with pytest.raises(UserError, match="seed-1 holds a finished run with .* keep these runs apart with --results"):
-        check_options([option], results, place)
+# -- finished runs that were trained otherwise
+
+
+@pytest.fixture
+def finished(place):
+    """A recipe with two finished runs of 8 epochs: seeds 1 and 12 of ``fuse_pnl``."""
+    write_recipe(place.recipes / "Tiny", needs_data=True, fuse_pnl="fine")
+    runs = [Run("Tiny", "fuse_pnl", seed) for seed in (1, 12)]
+    for run in runs:
+        write_run(place.folder(run), "fuse_pnl", run.seed)
+    return runs
+
+
+def stale(place, runs, *options):
+    """What ``find_stale`` says with ``options`` for train.py: seed -> words."""
+    place = replace(place, options=options)
+    return {run.seed: str(change) for run, change in find_stale(read_results(runs, place), place).items()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--number_of_epochs=8", "--learning_rate=6e-2"),
+        ("--cache_folder=/elsewhere",),
+        ("--precision=bf16", "--noprogressbar", "--ckpt_interval_minutes=3"),
+    ],
+)
+def test_runs_trained_alike_are_not_stale(place, finished, options):
+    assert stale(place, finished, *options) == {}
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ("--number_of_epochs=9", "training.number_of_epochs 8, not 9"),
+        ("--training.number_of_epochs=9", "training.number_of_epochs 8, not 9"),
+        ("--n_mels=64", "model.features.n_mels 256, not 64"),
+        ("--precision=fp32", "precision bf16, not fp32"),
+        ("--grad_accumulation_factor=4", "grad_accumulation_factor 1, not 4"),
+        ("--compile", "compile False, not True"),
+    ],
+)
+def test_options_that_finished_runs_did_not_have(place, finished, option, words):
+    assert stale(place, finished, option) == {1: words, 12: words}
+
+
+def test_options_that_finished_runs_had(place, finished):
+    write_run(place.folder(finished[1]), "fuse_pnl", 12, options={"grad_accumulation_factor": 4, "precision": "fp32"})
+    assert stale(place, finished) == {12: "grad_accumulation_factor 4, not 1"}
+    assert stale(place, finished[1:], "--grad_accumulation_factor=4", "--precision=fp32") == {}
+
+
+def test_a_yaml_file_that_changed_since(place, finished):
+    file = place.recipes / "Tiny/hparams/fuse_pnl.yaml"
+    file.write_text(file.read_text().replace("pnl_weight: 1.0", "pnl_weight: 1.0\n  more: [1, 2]"))
+    words = "objective.more unset, not [1, 2]"
+    assert stale(place, finished) == {1: words, 12: words}
+
+
+def test_a_folder_that_holds_another_seed(place, finished):
+    write_run(place.folder(finished[1]), "fuse_pnl", 13)
+    assert stale(place, finished) == {
+        12: "__set_seed !apply:speechbrain.utils.seed_everything [13], not "
+        "!apply:speechbrain.utils.seed_everything [12]"
+    }
+
+
+def test_a_yaml_file_that_reckons_with_the_seed(place, finished):
+    file = place.recipes / "Tiny/hparams/fuse_pnl.yaml"
+    file.write_text(file.read_text().replace("pnl_weight: 1.0", "pnl_weight: !ref <seed> + 1"))
+    for run in finished:
+        settings = place.folder(run) / "hyperparams.yaml"
+        settings.write_text(settings.read_text().replace("pnl_weight: 1.0", f"pnl_weight: {run.seed + 1}"))
+    assert stale(place, finished) == {}
+
+
+def test_a_stale_run_is_refused_with_what_to_do(place, finished):
+    other = replace(place, options=("--batch_size=24",))
+    with pytest.raises(UserError) as caught:
+        refuse_stale(read_results(finished, other), other)
+    assert str(caught.value) == (
+        f"{place.folder(finished[0])} holds a finished run with training.batch_size 48, not 24: "
+        "move the folder away, or keep these runs apart with --results=results/NAME"
+    )
+    refuse_stale(read_results(finished, place), place)
 
 
 def test_audio_must_be_named_and_there(tmp_path):
@@ -177,8 +259,9 @@ def test_runs_end_as_they_may(place, capsys):
     assert {run.experiment for run in read_results(runs, place)} == {"fuse_pnl", "fuse_gt", "resnet_pnl"}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"[0/5] Tiny fuse_pnl seed 1 starts on cpu, log in {place.folder(runs[0]) / 'console.log'}"
-    assert lines[1].startswith("[1/5] Tiny fuse_pnl seed 1 finished in 0.")
-    assert lines[1].endswith(" min, accuracy 51.00 % (SMI); about 1 min left")
+    assert lines[1] == (
+        "[1/5] Tiny fuse_pnl seed 1 finished in 1.5 min, accuracy 51.00 % (SMI); about 6 min left"
+    )  # as the report says: 90 s of training each
     assert "[1/5] Tiny fuse_gt seed 1 died of SIGKILL and is started again" in lines
     assert any("Tiny fuse_no_il seed 1 FAILED" in line and "meta.csv is not a table" in line for line in lines)
 
@@ -325,6 +408,57 @@ def test_dry_run_touches_nothing(place):
     assert sorted(place.recipes.rglob("*")) == before
 
 
+def test_dry_run_tells_stale_runs_which_are_refused_otherwise(place):
+    write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
+    folder = place.folder(Run("Tiny", "fuse_gt", 1))
+    write_run(folder, "fuse_gt", 1)
+    options = ("--table=5", "--dataset=Tiny", "--seeds=1", "--devices=cpu")
+    passed = ("--", "--batch_size=24")
+    code, out, err = finish(reproduce(place, *options, "--dry_run", *passed))
+    assert (code, err) == (0, "")
+    assert [line[:5] for line in out.splitlines()] == ["to do", "stale"]
+    code, out, err = finish(reproduce(place, *options, *passed))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {folder} holds a finished run with training.batch_size 48, not 24: ")
+    assert err.count("\n") == 1
+    assert not place.folder(Run("Tiny", "fuse_pnl", 1)).exists()
+
+
+def test_dry_run_of_all_names_a_command_for_every_row(tmp_path):
+    folders = {name: tmp_path / name for name in paper_sets()}
+    for folder in folders.values():
+        folder.mkdir()
+    audio = ",".join(f"{name}={folder}" for name, folder in folders.items())
+    command = [sys.executable, str(TOOL), "--table=all", "--dry_run", "--seeds=2", f"--data_folder={audio}"]
+    results = f"--results=results/{tmp_path.parent.name}-{tmp_path.name}"  # where no run is
+    out = subprocess.run([*command, results], capture_output=True, text=True, check=True).stdout
+    lines = out.splitlines()
+    with open(Path(module.__file__).parents[1] / "facts/paper_tables.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    needed = {
+        f"to do  {row.recipe} {row.experiment} seed {seed}:  cd {RECIPES / row.recipe} && "
+        f"python train.py hparams/{row.experiment}.yaml --seed={seed} --data_folder={folders[row.recipe]} "
+        f"--output_folder={results[10:]}/{row.experiment}/seed-{seed}"
+        for table in TABLES
+        for row in read_rows(table)
+        for seed in (1, 2)
+    }
+    assert sum(len(read_rows(table)) for table in TABLES) == len(rows)
+    assert set(lines) == needed and len(lines) == len(needed)
+
+
+@pytest.mark.parametrize("option", ["--fill_readme", "--fill"])
+def test_marks_are_looked_for_before_training(place, tmp_path, option):
+    recipe = write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
+    page = recipe / "README.md" if option == "--fill_readme" else tmp_path / "page.md"
+    page.write_text("no marks")
+    word = option if option == "--fill_readme" else f"--fill={page}"
+    code, _, err = finish(reproduce(place, "--table=5", "--dataset=Tiny", "--seeds=1", "--devices=cpu", word))
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith(f"error: {page} needs the lines <!-- results --> and")
+    assert not (recipe / "results").exists()
+
+
 def test_a_page_is_filled_with_all_tables(place, tmp_path):
     write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
     write_run(place.folder(Run("Tiny", "fuse_gt", 1)), "fuse_gt", 1)
@@ -336,6 +470,8 @@ def test_a_page_is_filled_with_all_tables(place, tmp_path):
     text = page.read_text()
     assert "Table 5" in text and "Table 7" in text and "old" not in text
     assert text.startswith("# Ours\n") and text.endswith("the end\n")
+    code, _, err = finish(reproduce(place, "--table=7", "--dataset=Tiny", "--seeds=1", "--no_run", f"--fill={page}"))
+    assert (code, page.read_text()) == (0, text)
 
 
 @pytest.mark.parametrize(
