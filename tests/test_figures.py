@@ -16,10 +16,11 @@ from mil_asc.errors import UserError
 from mil_asc.figures.ambiguity import mean_bag_confidence
 from mil_asc.figures.confidence import class_measures
 from mil_asc.figures.embedding import choose_instances, embed, instance_points
+from mil_asc.figures.extractors import by_extractor, choose_extractor, with_cross_entropy, with_instance_loss
 from mil_asc.figures.layout import cell, shorten
-from mil_asc.figures.masks import choose_clips, frame_confidence
+from mil_asc.figures.masks import brightness, choose_clips, frame_confidence
 from mil_asc.figures.page import draw_figures, render
-from mil_asc.figures.runs import CannotDraw, Options, Run, read_experiments, with_instance_loss
+from mil_asc.figures.runs import CannotDraw, Options, Run, read_experiments
 from mil_asc.figures.scenes import choose_scenes
 from mil_asc.training.entry import main as train
 
@@ -29,18 +30,35 @@ SPEC.loader.exec_module(TOOL)
 
 LABELS = ["airport", "park", "tram"]
 SETTINGS = """\
+seed: {seed}
+__set_seed: !apply:speechbrain.utils.seed_everything [{seed}]
 data_folder: nowhere
 output_folder: results/{experiment}/seed-{seed}
+data:
+  data_folder: nowhere
+  train_clips: {train_clips}
 model:
   confidence: {confidence}
+  features:
+    n_mels: {n_mels}
+    hop_ms: 64.0
+  network: !new:mil_asc.model.MILClassifier
+    extractor: !new:mil_asc.extractors.{extractor}
+      channels: {channels}
+    input_norm: {input_norm}
+training:
+  number_of_epochs: {epochs}
 objective:
   loss: !new:mil_asc.losses.MILLoss
     bag: !new:mil_asc.losses.BagBCE
 """
 INSTANCE_TERM = """\
-    instance: !new:mil_asc.losses.InstanceBCE
+    instance: !new:mil_asc.losses.{name}
       assigner: !name:mil_asc.assigners.positive_negative_labels
 """
+FRAME_TERM = "    frame: !new:mil_asc.losses.FrameLoss\n"
+MODEL = {"extractor": "fuse.FUSE", "n_mels": 128, "channels": [4, 8], "input_norm": "none"}
+VGG_LIKE = {"extractor": "vgg_like.VGGLike"}
 
 
 def logits_of(p):
@@ -48,8 +66,10 @@ def logits_of(p):
     return np.log(p / (1 - p)).astype(np.float32)
 
 
-def write_run(folder, experiment, logits, truth, seed=1, softmax=False, paths=None, labels=LABELS, **changes):
-    """A run's folder with what the figures read of it, but no model."""
+def write_run(
+    folder, experiment, logits, truth, seed=1, softmax=False, paths=None, labels=LABELS, settings=None, **changes
+):
+    """A run's folder with what the figures read of it, but no model; the experiment's name says what the loss has."""
     folder = folder / experiment / f"seed-{seed}"
     folder.mkdir(parents=True)
     right = np.mean([z.max(0).argmax() == c for z, c in zip(logits, truth)])
@@ -61,8 +81,13 @@ def write_run(folder, experiment, logits, truth, seed=1, softmax=False, paths=No
         "run": {"seed": seed, "epochs": 1, "debug": False},
     }
     (folder / "report.json").write_text(json.dumps(report | changes))
-    settings = SETTINGS.format(experiment=experiment, seed=seed, confidence="softmax" if softmax else "sigmoid")
-    (folder / "hyperparams.yaml").write_text(settings + (INSTANCE_TERM if "no_il" not in experiment else ""))
+    chosen = MODEL | {"confidence": "softmax" if softmax else "sigmoid", "train_clips": 20, "epochs": 1}
+    text = SETTINGS.format(experiment=experiment, seed=seed, **chosen | (settings or {}))
+    if "frame_loss" in experiment:
+        text += FRAME_TERM
+    elif not experiment.endswith(("no_il", "gap")):
+        text += INSTANCE_TERM.format(name="InstanceCE" if softmax else "InstanceBCE")
+    (folder / "hyperparams.yaml").write_text(text)
     np.savez(
         folder / "predictions.npz",
         paths=np.array(paths or [f"audio/{k}.wav" for k in range(len(truth))]),
@@ -133,6 +158,16 @@ def test_every_frame_has_the_confidence_of_its_instance():
     slow = [confidence_I[t // 4] for t in range(14) if t // 4 < 3]
     assert found.tolist() == slow and len(found) == 12
     assert frame_confidence(confidence_I, 11, 4).tolist() == slow[:11]
+
+
+def test_spectrograms_are_painted_in_few_rows_and_shades():
+    logmel_FT = np.random.default_rng(0).normal(size=(256, 50))
+    bright_FT = brightness(logmel_FT)
+    means_FT = np.array([logmel_FT[2 * f : 2 * f + 2].mean(0) for f in range(128)])
+    low, high = np.percentile(means_FT, (1, 99.8))
+    expected_FT = np.clip((means_FT - low) / (high - low), 0, 1)
+    assert len(np.unique(bright_FT)) == 32 and np.abs(bright_FT - expected_FT).max() <= 0.5 / 31 + 1e-9
+    assert len(brightness(logmel_FT[:40])) == 40 and len(brightness(logmel_FT[:130])) == 65
 
 
 def test_clips_are_chosen_by_their_confidence(tmp_path):
@@ -216,7 +251,8 @@ def test_figures_of_the_decisions_alone(three_experiments, tmp_path):
             assert experiment in text
     assert "no clips" not in (tmp_path / "out/figure_6.svg").read_text()
     assert "tau = 0.4" in page and "| confidence of the true class | fuse_no_il | fuse_pnl | fuse_pnl_ce |" in page
-    assert "| fuse_no_il | no | sigmoid | 1, 2 | 1 |" in page and "| fuse_pnl_ce | yes | softmax | 1 | 1 |" in page
+    assert "| fuse_no_il | FUSE | - | sigmoid | 1, 2 | 1 |" in page
+    assert "| fuse_pnl_ce | FUSE | instance loss | softmax | 1 | 1 |" in page
     all_clips = next(line for line in page.splitlines() if line.startswith("| all clips"))
     runs = [class_measures(Run(folder))[-1]["confidence"] for folder in three_experiments if "no_il" in str(folder)]
     assert all_clips.split(" | ")[1] == f"{np.mean(runs):.3f} ± {np.std(runs, ddof=1):.3f}"
@@ -264,17 +300,107 @@ def test_both_kinds_of_runs_are_needed(tmp_path, experiments, words):
         with_instance_loss(read_experiments(folders))
 
 
+GAP = {"decision": "bag", "smi": {"accuracy": 0.25}, "bag": {"accuracy": 0.75}}
+
+
 def test_models_that_pool_otherwise_are_no_mil_without_instance_loss(tmp_path):
     logits = random_logits(0, TRUTH)
-    evaluation = {"decision": "bag", "smi": {"accuracy": 0.25}, "bag": {"accuracy": 0.75}}
     folders = [
         write_run(tmp_path, "fuse_pnl", logits, TRUTH),
-        write_run(tmp_path, "fuse_gap", logits, TRUTH, evaluation=evaluation),
+        write_run(tmp_path, "fuse_gap", logits, TRUTH, softmax=True, evaluation=GAP),
     ]
     experiments = read_experiments(folders)
     with pytest.raises(CannotDraw, match="no run without instance loss"):
         with_instance_loss(experiments)
-    assert "| fuse_gap | yes | sigmoid | 1 | 1 | 75.0 |" in render(experiments, {}, {})
+    with pytest.raises(CannotDraw, match="no run trained with cross entropy"):
+        with_cross_entropy(experiments)
+    assert "| fuse_gap | FUSE | - | softmax | 1 | 1 | 75.0 |" in render(experiments, {}, {})
+
+
+def test_models_that_pool_otherwise_stand_in_figure_10_alone_of_those_without_sound(three_experiments, tmp_path):
+    gap = write_run(tmp_path, "fuse_gap", random_logits(0, TRUTH), TRUTH, softmax=True, evaluation=GAP)
+    drawings, _ = draw_figures(read_experiments([*three_experiments, gap]), Options(), [6, 9, 10])
+    for number in (6, 9):
+        (picture,) = drawings[number].pictures.values()
+        assert "fuse_gap" not in picture and "decides: fuse_gap." in drawings[number].text
+    assert "fuse_gap" in drawings[10].pictures["figure_10.svg"]
+
+
+def test_frame_loss_is_no_instance_loss(tmp_path):
+    logits = random_logits(0, TRUTH)
+    folders = [write_run(tmp_path, name, logits, TRUTH) for name in ("fuse_no_il", "fuse_frame_loss")]
+    experiments = read_experiments(folders)
+    assert [experiment.first.terms for experiment in experiments] == [[], ["frame loss"]]
+    with pytest.raises(CannotDraw, match="no run with instance loss, such as fuse_pnl or fuse_gt"):
+        with_instance_loss(experiments)
+    experiments = read_experiments([*folders, write_run(tmp_path, "fuse_pnl", logits, TRUTH)])
+    assert [experiment.name for experiment in with_instance_loss(experiments)] == ["fuse_no_il", "fuse_pnl"]
+    drawing = draw_figures(experiments, Options(), [6])[0][6]
+    assert "fuse_frame_loss was trained with frame loss." in drawing.text
+    assert "| fuse_frame_loss | FUSE | frame loss | sigmoid |" in render(experiments, {}, {})
+
+
+# -- several extractors
+
+
+def write_extractors(folder, *names_and_settings):
+    logits = random_logits(0, TRUTH)
+    return read_experiments([write_run(folder, name, logits, TRUTH, settings=s) for name, s in names_and_settings])
+
+
+def test_experiments_of_different_extractors_are_no_pair(tmp_path):
+    experiments = write_extractors(tmp_path, ("vgg_like_no_il", VGG_LIKE), ("fuse_pnl", {}))
+    with pytest.raises(UserError, match="figure 6 cannot be drawn: no extractor has all it takes"):
+        draw_figures(experiments, Options(), [6])
+
+
+@pytest.mark.parametrize("other", [{"n_mels": 40}, {"channels": [4, 4]}, {"input_norm": "resnorm"}])
+def test_experiments_of_different_models_are_no_pair(tmp_path, other):
+    experiments = write_extractors(tmp_path, ("fuse_no_il", {}), ("fuse_pnl", other))
+    with pytest.raises(CannotDraw):
+        choose_extractor(experiments, complete=with_instance_loss)
+
+
+def test_a_pair_is_the_first_of_the_same_model(tmp_path):
+    wanted = ("fuse_no_il", {}), ("fuse_pnl", {"input_norm": "resnorm"}), ("fuse_gt", {})
+    pair = with_instance_loss(write_extractors(tmp_path, *wanted))
+    assert [experiment.name for experiment in pair] == ["fuse_no_il", "fuse_gt"]
+
+
+def test_the_papers_extractor_is_drawn_unless_another_is_named(tmp_path):
+    names = [(f"{model}_{what}", s) for model, s in (("vgg_like", VGG_LIKE), ("fuse", {})) for what in ("no_il", "pnl")]
+    experiments = write_extractors(tmp_path, *names)
+    for number in (6, 10):
+        for wanted, drawn, other in (("", "fuse", "vgg_like"), ("vgg_like", "vgg_like", "fuse")):
+            drawing = draw_figures(experiments, Options(extractor=wanted), [number])[0][number]
+            (picture,) = drawing.pictures.values()
+            assert f"{drawn}_pnl" in picture and f"{drawn}_no_il" in picture and f"{other}_" not in picture
+            names = ("FUSE", "VGGLike") if drawn == "fuse" else ("VGGLike", "FUSE")
+            assert "Extractor: {}. Of other extractors, not drawn here: {}.".format(*names) in drawing.text
+    with pytest.raises(UserError, match="--extractor: no run has 'resnet'; legal: FUSE, VGGLike"):
+        draw_figures(experiments, Options(extractor="resnet"), [10])
+
+
+def test_another_extractor_is_drawn_where_the_papers_lacks_runs(tmp_path):
+    names = [("vgg_like_no_il", VGG_LIKE), ("vgg_like_pnl", VGG_LIKE), ("fuse_pnl", {})]
+    chosen, said = choose_extractor(write_extractors(tmp_path, *names), complete=with_instance_loss)
+    assert [experiment.name for experiment in chosen] == ["vgg_like_no_il", "vgg_like_pnl"] and "VGGLike" in said
+    with pytest.raises(CannotDraw, match="no run without instance loss"):
+        choose_extractor(write_extractors(tmp_path / "again", *names), "FUSE", with_instance_loss)
+
+
+def test_extractors_are_named_as_short_as_they_can_be(tmp_path):
+    small = VGG_LIKE | {"n_mels": 40}
+    experiments = write_extractors(
+        tmp_path, ("a_pnl", VGG_LIKE), ("b_pnl", small), ("c_pnl", {}), ("d_pnl", small | {"channels": [2, 2]})
+    )
+    groups = {name: [member.name for member in members] for name, members in by_extractor(experiments).items()}
+    assert groups == {
+        "FUSE": ["c_pnl"],
+        "VGGLike-128mel": ["a_pnl"],
+        "VGGLike-40mel-64.0ms-1": ["b_pnl"],
+        "VGGLike-40mel-64.0ms-2": ["d_pnl"],
+    }
 
 
 def test_experiments_stand_in_the_papers_order(three_experiments):
@@ -310,7 +436,7 @@ def damage(folder, how):
         ("no report", "holds no report.json"),
         ("report of another program", "is not a run's"),
         ("report cut off", "is not a run's"),
-        ("no predictions", "holds no predictions.npz: evaluate the run again"),
+        ("no predictions", "holds no predictions.npz, which older versions did not write: train it again"),
         ("predictions cut off", "predictions.npz is damaged"),
         ("predictions of another run", "predictions.npz does not fit report.json or itself"),
     ],
@@ -332,6 +458,7 @@ def test_damaged_runs_are_refused(by_hand, tmp_path, capsys, how, words):
         ("--tau=high", "--tau must be a number above 0 and below 1, got 'high'"),
         ("--scenes=parc", "unknown class 'parc'; did you mean 'park'?"),
         ("--clips=audio/99.wav", "audio/99.wav is no clip of the evaluation list"),
+        ("--extractor=resnet", "--extractor: no run has 'resnet'; legal: FUSE"),
         ("--device=cuda:77", "--device: there is no 'cuda:77' here; legal: cpu"),
         ("--data_folder=gone", "--data_folder: gone is not a folder"),
     ],
@@ -360,6 +487,33 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path):
         read_experiments([first, write_run(tmp_path / "d", "fuse_gt", logits, TRUTH, paths=list("abcdefgh"))])
     with pytest.raises(UserError, match="are both fuse_pnl with seed 1"):
         read_experiments([first, write_run(tmp_path / "e", "fuse_pnl", logits, TRUTH)])
+    more = {"settings": {"train_clips": 30}}
+    with pytest.raises(UserError, match=r"differ in their data settings \(data.train_clips: 30 and 20\)"):
+        read_experiments([first, write_run(tmp_path / "f", "fuse_gt", logits, TRUTH, **more)])
+    with pytest.raises(UserError, match=r"differ in their settings \(model.network.extractor.channels: \[4\] and"):
+        other = write_run(tmp_path / "g", "fuse_pnl", logits, TRUTH, seed=2, settings={"channels": [4]})
+        read_experiments([first, other])
+    with pytest.raises(UserError, match="is not finished: 1 of 3 epochs; train it to its end"):
+        read_experiments([write_run(tmp_path / "h", "fuse_gt", logits, TRUTH, settings={"epochs": 3})])
+
+
+def test_debug_runs_are_left_out_with_a_note(three_experiments, tmp_path, capsys):
+    debug = write_run(tmp_path, "fuse_gt", random_logits(0, TRUTH), TRUTH, run={"seed": 1, "epochs": 2, "debug": True})
+    (debug / "predictions.npz").unlink()
+    with pytest.raises(UserError, match="is a debug run"):
+        read_experiments([*three_experiments, debug])
+    arguments = ["--to", str(tmp_path / "out"), "--figure=10"]
+    assert TOOL.main([*map(str, three_experiments), str(debug), *arguments]) == 0
+    assert f"{debug} is left out: a debug run" in capsys.readouterr().out
+    assert "Debug runs are left out: fuse_gt/seed-1." in (tmp_path / "out/figures.md").read_text()
+    assert TOOL.main([str(debug), *arguments]) == 1
+    assert "error: these are debug runs alone" in capsys.readouterr().err
+
+
+def test_warnings_of_runs_stand_on_the_page(tmp_path):
+    logits = random_logits(0, TRUTH)
+    folders = [write_run(tmp_path, name, logits, TRUTH, warnings=["few clips"]) for name in ("fuse_no_il", "fuse_pnl")]
+    assert "\n- few clips (fuse_no_il seed 1, fuse_pnl seed 1)\n" in render(read_experiments(folders), {}, {})
 
 
 # -- from training to the page
@@ -367,16 +521,17 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained_runs(tmp_path_factory):
-    """Three experiments trained at debug size, and the folder of their recordings."""
+    """Three tiny experiments trained for an epoch, and the folder of their recordings."""
     home = tmp_path_factory.mktemp("home")
     data = home / "scenes"
     generate_synth_scenes(data, train_clips=20, evaluate_clips=20, seconds=2.0, progress=False)
     sizes = ["--data.train_clips=20", "--data.evaluate_clips=20", "--data.seconds=2.0"]
+    epochs = ["--number_of_epochs=1", "--warmup_epochs=0", "--evaluate_every=1", "--precise_bn_clips=8"]
     folders = []
     for experiment in ("fuse_no_il", "fuse_pnl", "fuse_pnl_ce"):
         recipe, output = f"recipes/SynthScenes/hparams/{experiment}.yaml", home / f"results/{experiment}/seed-1"
-        assert train(tiny.tiny_run(recipe, data, output, "--debug", *sizes)) == 0
-        folders.append(output.with_name("seed-1_debug"))
+        assert train(tiny.tiny_run(recipe, data, output, *epochs, *sizes)) == 0
+        folders.append(output)
     return folders, data
 
 
@@ -388,8 +543,8 @@ def test_all_figures_of_trained_runs(trained_runs, tmp_path):
     pictures = re.findall(r"\]\((\S+)\)", page)
     assert {f"figure_{name}.svg" for name in ("6", "7_1", "8", "9", "10")} <= set(pictures)
     assert all(ElementTree.fromstring((out / name).read_text()).tag.endswith("svg") for name in pictures)
-    assert "left out" not in page and "debug runs" in page
-    assert "| fuse_pnl_ce | yes | softmax |" in page and "| fuse_no_il | no | sigmoid |" in page
+    assert "left out" not in page
+    assert "| fuse_pnl_ce | FUSE | instance loss | softmax |" in page and "| fuse_no_il | FUSE | - | sigmoid |" in page
 
 
 def test_too_few_instances_for_an_embedding_are_refused(trained_runs):

@@ -202,6 +202,16 @@ def test_large_set_has_no_interval():
     assert "Wilson" not in render_page(results, [])
 
 
+def test_a_model_that_pools_otherwise_is_shown_by_its_own_rule():
+    clips, predictions = evaluated()
+    pooled = np.full((4, len(LABELS)), -3.0, dtype=np.float32)
+    pooled[:, 2] = 3.0  # always a park: two of four, where SMI has three
+    page = render_page(full_results(clips, predictions._replace(bag_logits_BC=pooled, decision="bag")), [])
+    words = Elements(page).words
+    assert "By the pooling it was trained with it decides 50.0 % rightly" in words
+    assert "Accuracy, pooled" in words and "by the model's pooling" in words.replace("’", "'")
+
+
 def test_page_stands_alone(full_page):
     elements = Elements(full_page).found
     assert sum(tag == "img" for tag, _ in elements) == 2 + 3

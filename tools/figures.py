@@ -11,7 +11,7 @@ import torch
 
 from mil_asc.errors import UserError
 from mil_asc.figures.page import FIGURES, draw_figures, write_page
-from mil_asc.figures.runs import Options, read_experiments
+from mil_asc.figures.runs import Options, read_experiments, without_debug_runs
 
 
 def parse_arguments(arguments=None):
@@ -20,6 +20,9 @@ def parse_arguments(arguments=None):
     parser.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs on one data set")
     parser.add_argument("--to", type=Path, default=Path("figures"), help="folder to write to (default: figures)")
     parser.add_argument("--figure", help="numbers such as 6,10 (default: all that the runs allow)")
+    parser.add_argument(
+        "--extractor", default="", help="whose runs to draw, such as FUSE (default: FUSE before others)"
+    )
     parser.add_argument("--scenes", default="", help="classes of Figures 8 and 9, such as park,airport")
     parser.add_argument("--clips", default="", help="clips of Figure 7, such as audio/park-oslo-1-0-a.wav")
     parser.add_argument("--tau", default="0.5", help="confidence from which an instance counts in Figure 10")
@@ -32,6 +35,7 @@ def parse_arguments(arguments=None):
         parsed,
         numbers,
         Options(
+            extractor=parsed.extractor.strip(),
             scenes=_names(parsed.scenes),
             clips=_names(parsed.clips),
             tau=_tau(parsed.tau),
@@ -75,12 +79,15 @@ def main(arguments=None):
     """Draw what the command line asks for; returns the exit status."""
     try:
         parsed, numbers, options = parse_arguments(arguments)
-        experiments = read_experiments(parsed.runs)
+        folders, debug = without_debug_runs(parsed.runs)
+        experiments = read_experiments(folders)
         drawings, left_out = draw_figures(experiments, options, numbers)
-        page = write_page(parsed.to, experiments, drawings, left_out)
+        page = write_page(parsed.to, experiments, drawings, left_out, debug)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    for folder in debug:
+        print(f"{folder} is left out: a debug run")
     for number, reason in left_out.items():
         print(f"figure {number} is left out: {reason}")
     print(page)

@@ -1,8 +1,9 @@
 """Figure 9: mean bag confidence of every class for clips of one class, cross entropy beside binary cross entropy."""
 
 from mil_asc import plots
+from mil_asc.figures.extractors import choose_extractor, of_strongest_instance, with_cross_entropy
 from mil_asc.figures.layout import Panel, cell, paint_bars, table
-from mil_asc.figures.runs import CannotDraw, Drawing
+from mil_asc.figures.runs import Drawing
 from mil_asc.figures.scenes import choose_scenes
 
 
@@ -13,10 +14,8 @@ def mean_bag_confidence(run, label):
 
 def draw(experiments, options):
     """A panel a chosen class, a bar a class and experiment."""
-    if not any(experiment.first.softmax for experiment in experiments):
-        raise CannotDraw("no run trained with cross entropy, such as fuse_pnl_ce")
-    if all(experiment.first.softmax for experiment in experiments):
-        raise CannotDraw("no run trained with binary cross entropy, such as fuse_pnl")
+    chosen, extractor = choose_extractor(experiments, options.extractor, with_cross_entropy)
+    experiments, left_out = of_strongest_instance(chosen)
     first = experiments[0].first
     labels = first.labels
     scenes = choose_scenes(options.scenes, labels, first.truth_B)
@@ -33,8 +32,9 @@ def draw(experiments, options):
         {"figure_9.svg": plots.svg(paint_bars, panels, labels)},
         "For the clips of one class (shaded): the bag confidence of each class, which is that of its most confident "
         "instance, averaged over the clips. Binary cross entropy asks about each class on its own, so that a clip may "
-        "be confident of several classes, which shows the classes it could be taken for; under cross entropy they "
-        "compete.\n\n" + "\n\n".join(tables),
+        "be confident of several classes, which shows the classes it could be taken for. Under cross entropy classes "
+        "compete within each instance, yet different instances may speak for different classes: these bars need not "
+        f"sum to 1 either. {extractor}{left_out}\n\n" + "\n\n".join(tables),
     )
 
 

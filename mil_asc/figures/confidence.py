@@ -3,8 +3,9 @@
 import numpy as np
 
 from mil_asc import plots
+from mil_asc.figures.extractors import choose_extractor, of_strongest_instance, with_instance_loss
 from mil_asc.figures.layout import Panel, cell, paint_bars, table
-from mil_asc.figures.runs import Drawing, with_instance_loss
+from mil_asc.figures.runs import Drawing
 
 ALL = "all clips"
 
@@ -36,7 +37,8 @@ def class_measures(run):
 
 def draw(experiments, options):
     """Bars by class and experiment, and the numbers under them."""
-    with_instance_loss(experiments)
+    chosen, extractor = choose_extractor(experiments, options.extractor, with_instance_loss)
+    experiments, left_out = of_strongest_instance(chosen)
     rows = [*experiments[0].first.labels, ALL]
     measured = {e.name: [class_measures(run) for run in e.runs] for e in experiments}
     panels = [
@@ -49,8 +51,8 @@ def draw(experiments, options):
         "Left: the confidence that instances have in the class of their clip, averaged over all instances of that "
         "class's clips. Right: the share of those instances whose most confident class is the clip's (positive "
         "instances). A model that is right about clips while both stay low underestimates: few moments carry the "
-        "decision. Lines on the bars and ± are the standard deviation over seeds.\n\n"
-        + "\n\n".join(_table(panel, rows) for panel in panels),
+        "decision. Lines on the bars and ± are the standard deviation over seeds. "
+        f"{extractor}{_other_terms(experiments)}{left_out}\n\n" + "\n\n".join(_table(panel, rows) for panel in panels),
     )
 
 
@@ -61,3 +63,9 @@ def _seeds(runs, row, key):
 def _table(panel, rows):
     body = [[row, *(cell(values[i]) for values in panel.values.values())] for i, row in enumerate(rows)]
     return table([panel.title, *panel.values], body)
+
+
+def _other_terms(experiments):
+    """Says which experiments have a term beside the bag's that is no instance loss."""
+    other = [(e.name, [term for term in e.first.terms if term != "instance loss"]) for e in experiments]
+    return "".join(f" {name} was trained with {' and '.join(terms)}." for name, terms in other if terms)

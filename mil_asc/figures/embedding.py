@@ -7,6 +7,7 @@ import torch
 
 from mil_asc import plots
 from mil_asc.errors import UserError
+from mil_asc.figures.extractors import choose_extractor
 from mil_asc.figures.layout import shorten, table
 from mil_asc.figures.runs import CannotDraw, Drawing
 from mil_asc.figures.scenes import choose_scenes
@@ -87,7 +88,8 @@ def embed(x_PK, seed=0):
 
 
 def draw(experiments, options):
-    """A panel an experiment."""
+    """A panel an experiment of one extractor."""
+    experiments, extractor = choose_extractor(experiments, options.extractor)
     first = experiments[0].first
     scenes = choose_scenes(options.scenes, first.labels, first.truth_B)
     panels, rows = {}, []
@@ -105,7 +107,7 @@ def draw(experiments, options):
         "Instance vectors of clips of the chosen classes, laid out in the plane by t-SNE, which keeps neighbours near "
         "and says nothing by its axes or by large distances. Filled: positive instances (their most confident class "
         f"is the clip's); rings: negative ones. One model an experiment (seeds "
-        f"{', '.join(str(e.first.seed) for e in experiments)}), each laid out on its own.\n\n"
+        f"{', '.join(str(e.first.seed) for e in experiments)}), each laid out on its own. {extractor}\n\n"
         + table(["experiment", "class", "instances shown", "positive", "share"], rows),
     )
 

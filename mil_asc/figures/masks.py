@@ -8,11 +8,14 @@ import torch
 
 from mil_asc import plots
 from mil_asc.errors import UserError
+from mil_asc.figures.extractors import choose_extractor, with_instance_loss
 from mil_asc.figures.layout import table
-from mil_asc.figures.runs import Drawing, with_instance_loss
+from mil_asc.figures.runs import Drawing
 
 HEIGHT, GAP, TOP = 92, 20, 20
 LONGEST_TITLE = 72
+MOST_BINS = 128
+"""Rows of a painted spectrogram, about its height on the screen: more would make the file larger and show no more."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ def mean_true_confidence(run):
 
 def draw(experiments, options):
     """A picture a clip: its log-mel spectrogram, and the same masked by either run."""
-    without, trained = (group[0].first for group in with_instance_loss(experiments))
-    chosen = choose_clips(without, trained, options.clips)
+    chosen, extractor = choose_extractor(experiments, options.extractor, with_instance_loss)
+    without, trained = (experiment.first for experiment in with_instance_loss(chosen))
+    clips = choose_clips(without, trained, options.clips)
     for run in (without, trained):
         run.recordings(options.data_folder)  # refused before a model is loaded
     models = [(run, run.classifier(options.device).mods.model) for run in (without, trained)]
     pictures, rows = {}, []
-    for k, (position, reason) in enumerate(chosen, start=1):
+    for k, (position, reason) in enumerate(clips, start=1):
         views = [_view(run, model, position, options) for run, model in models]
         pictures[f"figure_7_{k}.svg"] = plots.svg(paint, views, without.paths[position], _label(without, position))
         for view in views:
@@ -86,8 +90,8 @@ def draw(experiments, options):
         pictures,
         f"Each clip as it is, and with the brightness of every frame multiplied by the confidence that its instance "
         f"has in the clip's class: without instance loss ({without.experiment}, seed {without.seed}) and with it "
-        f"({trained.experiment}, seed {trained.seed}). Bright moments speak for the class, dark ones do not.\n\n"
-        + table(header, rows),
+        f"({trained.experiment}, seed {trained.seed}). Bright moments speak for the class, dark ones do not. "
+        f"{extractor}\n\n" + table(header, rows),
     )
 
 
@@ -107,15 +111,23 @@ def _paint_image(axes, view, mask_T, title):
     from matplotlib import colormaps
 
     bins, frames = view.logmel_FT.shape
-    low, high = np.percentile(view.logmel_FT, (1, 99.8))
-    bright_FT = np.clip((view.logmel_FT - low) / max(high - low, 1e-6), 0, 1)
-    image_FT3 = colormaps["magma"](bright_FT)[..., :3] * mask_T[None, :, None]
+    image_FT3 = colormaps["magma"](brightness(view.logmel_FT))[..., :3] * mask_T[None, :, None]
     hop = view.hop_seconds
     extent = (-hop / 2, (frames - 0.5) * hop, -0.5, bins - 0.5)
     axes.imshow(image_FT3, extent=extent, origin="lower", aspect="auto", interpolation="none")
     axes.set_ylabel("mel bin", fontsize=9, labelpad=3)
     axes.set_yticks([0, bins // 2, bins - 1])
     axes.set_title(title, fontsize=9, loc="left", pad=3)
+
+
+def brightness(logmel_FT):
+    """(rows, T) brightness from 0 to 1 in ``plots.SHADES`` steps, of at most ``MOST_BINS`` rows: means of some bins."""
+    step = -(-len(logmel_FT) // MOST_BINS)
+    starts = np.arange(0, len(logmel_FT), step)
+    mean_FT = np.add.reduceat(logmel_FT, starts) / np.diff([*starts, len(logmel_FT)])[:, None]
+    low, high = np.percentile(mean_FT, (1, 99.8))
+    bright_FT = np.clip((mean_FT - low) / max(high - low, 1e-6), 0, 1)
+    return np.round(bright_FT * (plots.SHADES - 1)) / (plots.SHADES - 1)
 
 
 def _shorten(title):

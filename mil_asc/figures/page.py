@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.figures import ambiguity, confidence, embedding, masks, threshold
+from mil_asc.figures.extractors import by_extractor
 from mil_asc.figures.layout import cell, table
 from mil_asc.figures.runs import CannotDraw
 from mil_asc.files import write_atomically
@@ -36,21 +37,24 @@ def draw_figures(experiments, options, numbers=None):
     return drawings, left_out
 
 
-def write_page(folder, experiments, drawings, left_out):
-    """Write the pictures and the page that shows them into ``folder``; returns the page's path."""
+def write_page(folder, experiments, drawings, left_out, debug=()):
+    """Write the pictures and the page that shows them into ``folder``; returns the page's path.
+
+    ``debug`` are folders of debug runs, which were left out.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for drawing in drawings.values():
             for name, text in drawing.pictures.items():
                 write_atomically(folder / name, text)
-        write_atomically(folder / PAGE, render(experiments, drawings, left_out))
+        write_atomically(folder / PAGE, render(experiments, drawings, left_out, debug))
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}; give another --to") from error
     return folder / PAGE
 
 
-def render(experiments, drawings, left_out):
+def render(experiments, drawings, left_out, debug=()):
     """The page as Markdown."""
     first = experiments[0].first
     parts = [
@@ -59,8 +63,12 @@ def render(experiments, drawings, left_out):
         "Accuracies are under SMI, or for models that pool otherwise, by their own pooling.",
         _runs(experiments),
     ]
-    if any(run.report["run"].get("debug") for experiment in experiments for run in experiment.runs):
-        parts.append("Some of these are debug runs: they show that the programs work, and nothing else.")
+    warnings = _warnings(experiments)
+    if warnings:
+        parts.append("Warnings of these runs:\n\n" + "\n".join(warnings))
+    if debug:
+        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in debug)
+        parts.append(f"Debug runs are left out: {names}.")
     for number, drawing in drawings.items():
         parts.append(f"## Figure {number}: {drawing.title}")
         parts += [f"![Figure {number}: {drawing.title}]({name})" for name in drawing.pictures]
@@ -69,18 +77,32 @@ def render(experiments, drawings, left_out):
     return "\n\n".join(parts) + "\n"
 
 
+def _warnings(experiments):
+    """A line of Markdown a warning, with the runs that gave it."""
+    givers = {}
+    for experiment in experiments:
+        for run in experiment.runs:
+            for warning in run.warnings:
+                givers.setdefault(" ".join(warning.split()), []).append(f"{run.experiment} seed {run.seed}")
+    return [f"- {warning} ({', '.join(names)})" for warning, names in givers.items()]
+
+
 def _runs(experiments):
     rows = []
+    extractors = {e.name: name for name, members in by_extractor(experiments).items() for e in members}
     for experiment in experiments:
         runs, first = sorted(experiment.runs, key=lambda run: run.seed), experiment.first
         rows.append(
             [
                 experiment.name,
-                "yes" if first.instance_loss else "no",
+                extractors[experiment.name],
+                " and ".join(first.terms) or "-",
                 "softmax" if first.softmax else "sigmoid",
                 ", ".join(str(run.seed) for run in runs),
                 "/".join(str(n) for n in sorted({run.report["run"]["epochs"] for run in runs})),
                 cell([100 * run.accuracy for run in runs], 1),
             ]
         )
-    return table(["experiment", "instance loss", "confidence", "seeds", "epochs", "accuracy (%)"], rows)
+    return table(
+        ["experiment", "extractor", "beside the bag's loss", "confidence", "seeds", "epochs", "accuracy (%)"], rows
+    )

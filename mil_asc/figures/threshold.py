@@ -1,6 +1,7 @@
 """Figure 10: ROC curves under the threshold assumption."""
 
 from mil_asc import plots
+from mil_asc.figures.extractors import choose_extractor
 from mil_asc.figures.layout import cell, colour, mean_and_spread, table, turn
 from mil_asc.figures.runs import Drawing
 from mil_asc.roc import mean_curve, roc, threshold_scores
@@ -11,7 +12,8 @@ AVERAGES = {"micro": "all classes' decisions together (micro)", "macro": "mean o
 
 
 def draw(experiments, options):
-    """A curve an experiment, micro and macro average, and the areas under them."""
+    """A curve an experiment, micro and macro average, and the areas under them, of one extractor."""
+    experiments, extractor = choose_extractor(experiments, options.extractor)
     curves = {
         e.name: [roc(run.truth_B, threshold_scores(run.logits, options.tau)) for run in e.runs] for e in experiments
     }
@@ -36,7 +38,7 @@ def draw(experiments, options):
         f"A class is present in a clip when at least theta of its instances have a confidence of {options.tau:g} or "
         "more; the curve is drawn by sweeping theta, each class against the rest. With several seeds the mean curve "
         "is shown; its straight end leads to theta = 0, where every class is present in every clip. An area of 0.5 is "
-        "chance, 1 is perfect.\n\n" + areas,
+        f"chance, 1 is perfect. {extractor}\n\n" + areas,
     )
 
 
