@@ -5,6 +5,7 @@ feature map), D instance dimension, F frequency, T frame, N sample.
 """
 
 from functools import partial
+from inspect import signature
 
 import torch
 from torch import nn
@@ -75,10 +76,10 @@ class MILClassifier(nn.Module):
         self.instances = _chosen(GENERATORS, instances, "instances")(extractor.out_channels, height, instance_dim)
         self.detector = InstanceDetector(self.instances.dim, num_classes, detectors, confidence)
         self.attention = ATTENTIONS[pooling](self.instances.dim) if pooling in ATTENTIONS else None
-        self.pooling = partial(_chosen(POOLINGS, pooling, "pooling"), **(pooling_options or {}))
+        self.pooling = _pooling(pooling, pooling_options or {})
         self.decision = "smi" if pooling == "max" else "bag"
         self.num_classes = num_classes
-        with torch.no_grad():  # unknown options are refused here, not in the first step
+        with torch.no_grad():  # options out of range are refused here, not in the first step
             scores = [] if self.attention is None else [torch.zeros(1, 1)]
             self.pooling(torch.zeros(1, 1, num_classes), torch.ones(1, 1, dtype=torch.bool), *scores)
         self.to(memory_format=torch.channels_last)
@@ -172,6 +173,16 @@ class MILClassifier(nn.Module):
                 score_BIC = part_BIC.new_zeros(len(wav_BN), *part_BIC.shape[1:])
             score_BIC[rows, : part_BIC.shape[1]] = part_BIC
         return score_BIC
+
+
+def _pooling(name, options):
+    """The pooling called ``name`` with its options set."""
+    pooling = _chosen(POOLINGS, name, "pooling")
+    legal = [p.name for p in signature(pooling).parameters.values() if p.default is not p.empty]
+    for option in options:
+        if option not in legal:
+            raise ValueError(f"pooling_options of {name}: unknown {option!r}; legal: {', '.join(legal) or 'none'}")
+    return partial(pooling, **options)
 
 
 def _chosen(registry, name, what):

@@ -71,8 +71,9 @@ def write_report(folder, results, examples):
     ``results`` is the content of ``report.json``, plain data without NaN; ``examples`` are ``Example``.
     """
     folder = Path(folder)
+    page = render_page(results, examples)  # first, so that the two files always belong together
     write_atomically(folder / "report.json", json.dumps(results, indent=1, allow_nan=False))
-    write_atomically(folder / "report.html", render_page(results, examples))
+    write_atomically(folder / "report.html", page)
     return folder / "report.html"
 
 

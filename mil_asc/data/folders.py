@@ -267,6 +267,9 @@ def _split(folder, clips, evaluate_groups, fraction, seed, notes):
         notes.append(
             f"{len(chosen)} of {len(groups)} groups drawn to evaluate on: {count} of {len(clips)} files (seed {seed})"
         )
+    else:
+        some = ", ".join(sorted(chosen)[:10]) + (", ..." if len(chosen) > 10 else "")
+        notes.append(f"groups evaluated on, of {len(groups)}: {some}")
     return {
         "train": [clip for clip in clips if clip.location not in chosen],
         "evaluate": [clip for clip in clips if clip.location in chosen],

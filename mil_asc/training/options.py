@@ -235,16 +235,35 @@ def _with_whole_keys(overrides, tree):
 
 
 def _whole_key(key, legal):
-    """The key of fewest parts among those that end with ``key``; ``key`` itself where there is no such one."""
+    """The key of fewest parts among those that end with ``key``; ``key`` itself where there is no such one.
+
+    Arguments of code are left out: a value that is passed on to them stands elsewhere under a name of its own.
+    """
     if key in legal:
         return key
     group, _, last = key.rpartition(".")
     if group and _is_open(legal.get(_whole_key(group, legal))):
         return f"{_whole_key(group, legal)}.{last}"
-    ending = [name for name in legal if name.endswith(f".{key}")]
+    ending = [name for name in legal if name.endswith(f".{key}") and not _is_argument(name, legal)]
     least = min((name.count(".") for name in ending), default=0)
     highest = [name for name in ending if name.count(".") == least]
     return highest[0] if len(highest) == 1 else key
+
+
+def _is_argument(key, legal):
+    """Whether ``key`` lies within a mapping that is passed to code."""
+    parents = [key[:end] for end, letter in enumerate(key) if letter == "."]
+    return any(tag_of(legal[parent]) for parent in parents)
+
+
+def _nearest(key, legal):
+    """The key or run option that looks most like ``key``, by its end where ``key`` is one word; None without any."""
+    whole = {name: name for name in [*legal, *RUN_OPTIONS]}
+    if "." not in key:
+        ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
+        whole = {name: name for name in RUN_OPTIONS} | {end: _whole_key(end, legal) for end in ends}
+    near = get_close_matches(key, sorted(whole), n=1, cutoff=0.0)
+    return whole[near[0]] if near else None
 
 
 def _is_open(node):
@@ -258,8 +277,8 @@ def _check_overrides(overrides, tree, path):
         if _is_open(legal.get(key.rpartition(".")[0])):
             continue
         if key not in legal:
-            near = get_close_matches(key, sorted({*legal, *RUN_OPTIONS}), n=1, cutoff=0.0)
-            hint = f"did you mean --{near[0]}? " if near else ""
+            near = _nearest(key, legal)
+            hint = f"did you mean --{near}? " if near else ""
             raise UserError(f"unknown option --{key}; {hint}(keys of {path} and run options are legal)")
         node = legal[key]
         if isinstance(node, dict) and node and not (isinstance(value, dict) and value):

@@ -83,7 +83,8 @@ def test_groups_in_a_table(tmp_path, delimiter):
     (tmp_path / "groups.csv").write_text("\n".join(rows).replace(",", delimiter))
     corpus = read_class_folders(tmp_path, evaluate_groups=[3])
     assert names(corpus.evaluate) == ["cat/3.wav", "dog/3.wav"] and len(corpus.train) == 6
-    assert {clip.location for clip in corpus.train} == {"0", "1", "2"} and corpus.notes == corpus.warnings == []
+    assert {clip.location for clip in corpus.train} == {"0", "1", "2"} and corpus.warnings == []
+    assert corpus.notes == ["groups evaluated on, of 4: 3"]
     assert read_class_folders(tmp_path, evaluate_groups=3) == corpus
     with pytest.raises(UserError, match="evaluate_groups names '4', which is no group; groups: 0, 1, 2, 3"):
         read_class_folders(tmp_path, evaluate_groups=[3, 4])
@@ -95,7 +96,10 @@ def test_table_elsewhere_and_paths_of_another_system(tmp_path):
     table.write_text('path,group\n./cat/0.wav,"a, b"\ncat\\1.wav,c\ndog/0.wav,"a, b"\ndog/1.wav,c\ndog/9.wav,c\n')
     corpus = read_class_folders(tmp_path / "data", groups=table, evaluate_groups=["a, b"])
     assert names(corpus.evaluate) == ["cat/0.wav", "dog/0.wav"]
-    assert corpus.notes == ["1 line(s) of places.csv name no audio file of these classes"]
+    assert corpus.notes == [
+        "1 line(s) of places.csv name no audio file of these classes",
+        "groups evaluated on, of 2: a, b",
+    ]
 
 
 @pytest.mark.parametrize(

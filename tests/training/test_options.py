@@ -53,6 +53,11 @@ def test_the_end_of_a_key_is_enough():
     assert hparams["data"]["on_bad_audio"] == "skip"
 
 
+def test_arguments_of_code_have_no_short_key():
+    """The optimizer's lr is set from learning_rate at every step: a value given to it would be lost."""
+    assert "unknown option --lr" in refusal("--lr=0.001")
+
+
 def test_a_short_key_means_the_one_that_stands_highest():
     hparams = load("--labels=[a, b]", "--num_classes=2", "--data_folder=/elsewhere")
     assert hparams["data"]["labels"] == ["a", "b"] and hparams["model"]["network"].num_classes == 2
@@ -63,7 +68,8 @@ def test_options_of_a_pooling_reach_it():
     network = load("--pooling=top_k_mean", "--pooling_options={k: 3}")["model"]["network"]
     assert network.pooling.func is POOLINGS["top_k_mean"] and network.pooling.keywords == {"k": 3}
     assert load("--pooling=log_sum_exp", "--model.pooling_options.sharpness=2.0")["model"]["network"].decision == "bag"
-    assert "unexpected keyword argument 'sharpness'" in refusal("--pooling_options={sharpness: 2}")
+    assert "pooling_options of max: unknown 'k'; legal: none" in refusal("--pooling_options={k: 2}")
+    assert "unknown 'q'; legal: k" in refusal("--pooling=top_k_mean", "--pooling_options={q: 2}")
     assert "k must be at least 1, got 0" in refusal("--pooling=top_k_mean", "--pooling_options={k: 0}")
 
 
@@ -81,6 +87,9 @@ def test_last_of_two_values_wins():
         (["--prec", "bf16"], "--precision"),
         (["--num_block=2"], "--model.num_blocks"),
         (["--debug_batch=1"], "--debug_batches"),
+        (["--n_mel=64"], "--model.features.n_mels"),
+        (["--hop=32"], "--model.features.hop_ms"),
+        (["--poolnig=mean"], "--model.pooling"),
         (["--noprogresbar"], "--noprogressbar"),
         (["--test"], "--test_only"),
     ],
