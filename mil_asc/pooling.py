@@ -92,8 +92,8 @@ def top_k_mean(logits_BIC, mask_BI, k=5):
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     top_BKC = _own(logits_BIC, mask_BI).topk(min(k, logits_BIC.shape[1]), dim=1).values
-    rank_K = torch.arange(top_BKC.shape[1], device=mask_BI.device)
-    return mean(top_BKC.nan_to_num(neginf=0.0), rank_K < mask_BI.sum(1, keepdim=True))
+    own_BK = torch.arange(top_BKC.shape[1], device=mask_BI.device) < mask_BI.sum(1, keepdim=True)
+    return mean(top_BKC.masked_fill(~own_BK.unsqueeze(2), 0.0), own_BK)
 
 
 def attention_mean(logits_BIC, mask_BI, score_BI):

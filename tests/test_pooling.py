@@ -68,6 +68,14 @@ def test_padding_does_not_count(name):
     torch.testing.assert_close(POOLINGS[name](padded, mask_of([5, 5], 9)), alone_BC)
 
 
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_logit_that_is_not_a_number_is_not_hidden(name):
+    logits_BIC = torch.zeros(1, 3, 2)
+    logits_BIC[0, 1, 0] = float("nan")
+    bag_BC = POOLINGS[name](logits_BIC, mask_of([3], 3))
+    assert bag_BC[0, 0].isnan() and bag_BC[0, 1].isfinite()
+
+
 def test_sharpness_and_k_run_from_mean_to_maximum():
     logits_BIC, mask_BI = torch.randn(2, 6, 3), mask_of([6, 6], 6)
     torch.testing.assert_close(log_sum_exp(logits_BIC, mask_BI, 1e-3), logits_BIC.mean(1), atol=1e-2, rtol=0)
