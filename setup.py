@@ -17,7 +17,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["mil_asc", "mil_asc.*"]),
-    package_data={"mil_asc": ["*.html"], "mil_asc.facts": ["*.csv", "*.yaml"], "mil_asc.reproduction": ["*.html"]},
+    package_data={
+        "mil_asc.corpora": ["*.yaml"],
+        "mil_asc.results": ["*.html"],
+        "mil_asc.paper": ["*.html"],
+        "mil_asc.paper.facts": ["*.csv"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.11,<2.16",

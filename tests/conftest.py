@@ -4,7 +4,7 @@ import sys
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on a shared machine
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the figures asserted here are those of float32 on a CPU
 
-import mil_asc.compat  # noqa: F401  (before SpeechBrain)
+import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
 import hypothesis
@@ -14,9 +14,9 @@ import soundfile
 import torch
 from speechbrain.utils.importutils import LazyModule
 
-from mil_asc.extractors.fuse import FUSE
-from mil_asc.features import LogMel
-from mil_asc.model import MILClassifier
+from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.extractors.fuse import FUSE
+from mil_asc.model.features import LogMel
 
 torch.set_num_threads(1)  # tiny models: a second thread would only wait
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)

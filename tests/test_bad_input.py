@@ -15,7 +15,7 @@ from conftest import write_dcase_folder
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from mil_asc.data import cache
+from mil_asc.store import build as cache
 from mil_asc.training.entry import main
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,9 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, dcase_folder, capsys, monkeypatch):
-    monkeypatch.setattr("mil_asc.report.render_page", lambda *arguments: "")  # has its own tests, and takes its time
+    monkeypatch.setattr(
+        "mil_asc.results.report.render_page", lambda *arguments: ""
+    )  # has its own tests, and takes its time
     return Bench(tmp_path, dcase_folder, capsys)
 
 
@@ -262,7 +264,7 @@ def test_other_settings_in_the_folder_of_a_run(bench):
     first, _ = bench.succeeds()
     assert "number_of_epochs: 1 there, 2 now" in bench.refuses("--number_of_epochs=2")
     other = bench.refuses("--experiment=fuse_pnl", recipe=RECIPE.with_name("fuse_gt.yaml"))
-    assert "positive_negative_labels there, !name:mil_asc.assigners.ground_truth_labels now" in other
+    assert "positive_negative_labels there, !name:mil_asc.mil.assigners.ground_truth_labels now" in other
     assert bench.succeeds("--on_bad_audio=skip")[0]["history"] == first["history"]
 
 

@@ -34,18 +34,18 @@ import soxr
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mil_asc import hardware
-from mil_asc.allocator import SWITCH, malloc_environment
-from mil_asc.assigners import positive_negative_labels
-from mil_asc.assumptions import standard
-from mil_asc.data.cache import WaveformCache, prepare_waveforms
-from mil_asc.data.dataset import ClipDataset, ResidentWaveforms
-from mil_asc.data.manifest import Clip
+from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
-from mil_asc.extractors.fuse import FUSE
-from mil_asc.features import LogMel
-from mil_asc.losses import BagBCE, InstanceBCE, MILLoss
-from mil_asc.model import MILClassifier
+from mil_asc.mil.assigners import positive_negative_labels
+from mil_asc.mil.decisions import standard
+from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
+from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.extractors.fuse import FUSE
+from mil_asc.model.features import LogMel
+from mil_asc.runtime import hardware
+from mil_asc.runtime.allocator import SWITCH, malloc_environment
+from mil_asc.store.batches import ClipDataset, ResidentWaveforms
+from mil_asc.store.build import WaveformCache, prepare_waveforms
 
 MEASURES = ("preparing", "feeding", "training", "latency")
 SAMPLE_RATE, FILE_RATE, NUM_CLASSES = 16000, 48000, 10

@@ -10,9 +10,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from mil_asc.complexity import DCASE_MACS, DCASE_WEIGHT_BYTES, complexity
 from mil_asc.errors import UserError
-from mil_asc.training.options import load_hparams
+from mil_asc.model.complexity import DCASE_MACS, DCASE_WEIGHT_BYTES, complexity
+from mil_asc.training.config import load_hparams
 
 NOTES = f"""
 Multiply-accumulates: convolutions and matrix products, from the log-mel spectrogram on (the front end is left out).

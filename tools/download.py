@@ -10,7 +10,7 @@ import sys
 
 from tqdm import tqdm
 
-from mil_asc.data.download import download
+from mil_asc.corpora.download import download
 from mil_asc.errors import UserError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from mil_asc.errors import UserError
-from mil_asc.figures.page import FIGURES, draw_figures, write_page
-from mil_asc.figures.runs import Options, read_experiments, without_debug_runs
+from mil_asc.paper.figures.experiments import Options, read_experiments, without_debug_runs
+from mil_asc.paper.figures.page import FIGURES, draw_figures, write_page
 
 
 def parse_arguments(arguments=None):

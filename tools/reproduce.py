@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 from mil_asc.errors import UserError
-from mil_asc.reproduction.pages import read_page
-from mil_asc.reproduction.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
-from mil_asc.reproduction.runs import (
+from mil_asc.paper.fill import read_page
+from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
+from mil_asc.paper.stale import find_stale, refuse_stale
+from mil_asc.paper.supervise import (
     Place,
     check_data,
     check_options,
@@ -25,7 +26,6 @@ from mil_asc.reproduction.runs import (
     train_here,
     train_on_ray,
 )
-from mil_asc.reproduction.stale import find_stale, refuse_stale
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -126,7 +126,7 @@ def pages_to_fill(found, options):
 
 def write(found, results, place, options):
     """Write the tables, and fill pages with them where that is asked for."""
-    from mil_asc.reproduction.tables import build_table, fill_page, write_tables  # slow, and not for --dry_run
+    from mil_asc.paper.tables import build_table, fill_page, write_tables  # slow, and not for --dry_run
 
     tables = [build_table(number, rows, missing, results, place, options.seeds) for number, rows, missing in found]
     suffix = f"-{options.dataset.replace(',', '-')}" if options.dataset else ""

@@ -1,5 +1,8 @@
 """The Brain of every recipe: the training loop's parts that SpeechBrain leaves to the user, or leaves open."""
 
+import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
+
+# isort: split
 import logging
 import math
 import time
@@ -10,9 +13,9 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
-from mil_asc.data.dataset import as_is
 from mil_asc.errors import UserError
-from mil_asc.evaluation import Predictions
+from mil_asc.results.evaluation import Predictions
+from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
 
 logger = logging.getLogger(__name__)

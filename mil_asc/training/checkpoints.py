@@ -1,5 +1,8 @@
 """Checkpoints that a kill cannot spoil, and the state of a run that SpeechBrain does not save."""
 
+import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
+
+# isort: split
 import json
 import os
 import random
@@ -15,7 +18,7 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 
-from mil_asc.files import flush_to_disk
+from mil_asc.runtime.files import flush_to_disk
 
 PARTIAL = ".partial-checkpoint"
 REMOVED = ".removed-checkpoint"

@@ -1,5 +1,8 @@
 """One training run, from command line to report. Every recipe's ``train.py`` ends up here."""
 
+import mil_asc.runtime.compat
+
+# isort: split
 import dataclasses
 import importlib.metadata
 import logging
@@ -14,23 +17,23 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from tqdm import tqdm
 
 import mil_asc
-from mil_asc import hardware
-from mil_asc.allocator import keeps_pages
-from mil_asc.data.cache import prepare_waveforms
-from mil_asc.data.dataset import ClipDataset, place_waveforms
-from mil_asc.data.pieces import cut_recordings
 from mil_asc.errors import AudioError, UserError
-from mil_asc.evaluation import (
+from mil_asc.results.evaluation import (
     PREDICTIONS,
     decisions,
     evaluate_events,
     evaluate_predictions,
     write_predictions,
 )
-from mil_asc.metrics import instance_times
-from mil_asc.report import choose_examples, write_report
+from mil_asc.results.metrics import instance_times
+from mil_asc.results.report import choose_examples, write_report
+from mil_asc.runtime import hardware
+from mil_asc.runtime.allocator import keeps_pages
+from mil_asc.store.batches import ClipDataset, place_waveforms
+from mil_asc.store.build import prepare_waveforms
+from mil_asc.store.segments import cut_recordings
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
-from mil_asc.training.options import HELP, load_hparams, parse_command_line
+from mil_asc.training.config import HELP, load_hparams, parse_command_line
 from mil_asc.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from mil_asc.errors import UserError
-from mil_asc.files import write_atomically
-from mil_asc.model import MODEL_SETTINGS, MODEL_WEIGHTS
-from mil_asc.training.options import flatten, tag_of
+from mil_asc.model.classifier import MODEL_SETTINGS, MODEL_WEIGHTS
+from mil_asc.runtime.files import write_atomically
+from mil_asc.training.config import flatten, tag_of
 
 SETTINGS = "hyperparams.yaml"
 LISTS = "lists.json"
@@ -147,7 +147,7 @@ class RunFolder:
             logging.getLogger().addHandler(handler)
 
     def save_model(self, model, settings, labels):
-        """Write the trained model beside its settings, as ``mil_asc.inference`` reads them."""
+        """Write the trained model beside its settings, as ``mil_asc.inference.classifier`` reads them."""
         tree = ruamel.yaml.YAML().load(settings)
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"labels": list(labels), "model": tree["model"]}, stream)

@@ -1,6 +1,6 @@
 """Train on TAU Urban Acoustic Scenes 2020 Mobile: python train.py hparams/fuse_pnl.yaml --data_folder=DIR"""
 
-from mil_asc.launch import main
+from mil_asc.training.launch import main
 
 if __name__ == "__main__":
     main()

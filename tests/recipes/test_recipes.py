@@ -7,15 +7,15 @@ import pytest
 import soundfile
 import tiny
 
-from mil_asc.assigners import ground_truth_labels, positive_negative_labels
-from mil_asc.data.synth_scenes import generate_synth_scenes
-from mil_asc.inference import SceneClassifier
-from mil_asc.instances import FrequencyMean
-from mil_asc.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE
-from mil_asc.normalization import ResNorm
-from mil_asc.pooling import POOLINGS
+from mil_asc.inference.classifier import SceneClassifier
+from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
+from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE
+from mil_asc.mil.pooling import POOLINGS
+from mil_asc.model.heads import FrequencyMean
+from mil_asc.model.normalization import ResNorm
+from mil_asc.synth.scenes import generate_synth_scenes
+from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main
-from mil_asc.training.options import load_hparams
 
 EXPERIMENTS = sorted(path.relative_to(tiny.ROOT) for path in tiny.ROOT.glob("recipes/*/hparams/*.yaml"))
 EXTRACTORS = tuple(tiny.TINY_MODELS)

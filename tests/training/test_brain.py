@@ -7,14 +7,14 @@ import pytest
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from mil_asc.assigners import ground_truth_labels
-from mil_asc.data.dataset import ClipDataset
-from mil_asc.data.manifest import Clip
+from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
-from mil_asc.extractors.fuse import FUSE
-from mil_asc.features import LogMel
-from mil_asc.losses import BagBCE, InstanceBCE, MILLoss
-from mil_asc.model import MILClassifier
+from mil_asc.mil.assigners import ground_truth_labels
+from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
+from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.extractors.fuse import FUSE
+from mil_asc.model.features import LogMel
+from mil_asc.store.batches import ClipDataset
 from mil_asc.training.brain import MILBrain
 from mil_asc.training.checkpoints import RunState
 from mil_asc.training.schedule import WarmupCosine

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mil_asc.files import write_atomically
+from mil_asc.runtime.files import write_atomically
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
 
 

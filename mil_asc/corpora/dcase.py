@@ -1,0 +1,104 @@
+"""Folders in the official layout of the TUT and TAU Urban Acoustic Scenes development sets.
+
+``meta.csv`` (tab-separated, header filename, scene_label, identifier, source_label), the lists of fold 1 under
+``evaluation_setup/`` (``fold1_train.csv`` with the header filename, scene_label; in the sets of 2018
+``fold1_train.txt`` without a header), and ``audio/scene-city-location-segment-device.wav``.
+"""
+
+from pathlib import Path
+
+from mil_asc.corpora.delimited import read_rows
+from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
+from mil_asc.errors import UserError
+
+SCENES = (
+    "airport",
+    "bus",
+    "metro",
+    "metro_station",
+    "park",
+    "public_square",
+    "shopping_mall",
+    "street_pedestrian",
+    "street_traffic",
+    "tram",
+)
+
+
+def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
+    """Read the manifest of a data set in the official layout.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder that holds ``meta.csv``.
+    labels : sequence of str
+        The legal classes, in the order of the model's outputs.
+    fold : int
+        Which lists of ``evaluation_setup`` to read.
+    expected : dict, optional
+        Official number of clips of ``train`` and ``evaluate``; another number is noted, not refused.
+
+    Returns
+    -------
+    Corpus
+        Its notes tell of files in neither list, and of cities and devices that are evaluated on but not
+        trained on; the official sets have all three on purpose.
+
+    Raises
+    ------
+    UserError
+        A missing folder, file or column, or a class outside ``labels``, with file and line.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
+    labels = list(labels)
+    path = _existing(folder / "meta.csv")
+    meta = {row["filename"]: row for _, row in read_rows(path, "filename", "identifier", "source_label")}
+    lists = {name: _read_list(_list_file(folder, f"fold{fold}_{name}"), meta, labels) for name in ("train", "evaluate")}
+    corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists), expected)
+    unlisted = len(meta) - len(corpus.clips)
+    if unlisted:
+        corpus.notes.append(f"{unlisted} of {len(meta)} files stand in neither list")
+    corpus.notes += _never_trained_on(corpus, "city", "cities")
+    corpus.notes += _never_trained_on(corpus, "source_device", "devices")
+    return corpus
+
+
+def _never_trained_on(corpus, by, words):
+    """A note that names what is evaluated on but not trained on, if anything is."""
+    known = corpus.counts("train", by)
+    unknown = {name: count for name, count in sorted(corpus.counts("evaluate", by).items()) if name not in known}
+    names = ", ".join(f"{name} ({count} clips)" for name, count in unknown.items())
+    return [f"{words} in the evaluate list only: {names}"] if unknown else []
+
+
+def _list_file(folder, stem):
+    """The list with a header, or the one without (``.txt``) where only that is there."""
+    with_header = folder / "evaluation_setup" / f"{stem}.csv"
+    without = with_header.with_suffix(".txt")
+    return without if without.is_file() and not with_header.is_file() else _existing(with_header)
+
+
+def _read_list(path, meta, labels):
+    clips = {}
+    for line, row in read_rows(path, "filename", "scene_label", header=path.suffix != ".txt"):
+        name, label = row["filename"], row["scene_label"]
+        check_label(label, labels, f"{path}, line {line}")
+        if name not in meta:
+            raise UserError(f"{path}, line {line}: {name} is not listed in meta.csv")
+        if name in clips and clips[name].label != label:
+            raise UserError(f"{path}, line {line}: {name} is {label} here and {clips[name].label} further up")
+        identifier = meta[name]["identifier"]
+        city = identifier.rpartition("-")[0] or identifier
+        clips[name] = Clip(name, label, city, identifier, meta[name]["source_label"])
+    return list(clips.values())
+
+
+def _existing(path):
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: the data folder must have the official layout (meta.csv, evaluation_setup/, audio/)"
+        )
+    return path

@@ -1,0 +1,148 @@
+"""What is known of a data set before any sound is read: its clips, their lists and labels."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from mil_asc.errors import UserError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording, or a piece of one (``path`` is then ``FILE@START``, see ``mil_asc.store.segments``).
+
+    ``path`` is relative to the data folder; ``location`` is the place, city included, or whatever else must
+    not be split over two lists.
+    """
+
+    path: str
+    label: str
+    city: str
+    location: str
+    source_device: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """A sound event inside a clip: ``onset`` and ``offset`` (in seconds), its kind and its role."""
+
+    onset: float
+    offset: float
+    kind: str
+    role: str
+
+
+@dataclass
+class Corpus:
+    """The clips of a data set: lists to train and to evaluate on, and what a reader should know of them.
+
+    ``labels`` are the classes in the order of the model's outputs; ``events`` (path -> events) is empty
+    where nobody wrote them down; ``notes`` are announcements (counts, empty classes), ``warnings`` what
+    makes the figures doubtful (a location in both lists); longer recordings are cut into pieces of
+    ``clip_seconds`` (in seconds, 0 keeps them whole).
+    """
+
+    folder: Path
+    labels: list[str]
+    train: list[Clip]
+    evaluate: list[Clip]
+    validation: list[Clip] = field(default_factory=list)
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    clip_seconds: float = 0.0
+
+    @property
+    def clips(self):
+        """Every clip once, in the order train, validation, evaluate."""
+        return list({clip.path: clip for clip in [*self.train, *self.validation, *self.evaluate]}.values())
+
+    def counts(self, name, by="label"):
+        """Number of clips of the list called ``name`` by class, or by another field of ``Clip``: a ``Counter``."""
+        return Counter(getattr(clip, by) for clip in getattr(self, name))
+
+    def without(self, paths):
+        """A copy that leaves out the clips at ``paths``."""
+        return self._with_lists(lambda clips: [clip for clip in clips if clip.path not in paths])
+
+    def head(self, count):
+        """A copy of at most ``count`` clips a list, spread evenly over each list (for debug runs)."""
+
+        def thin(clips):
+            chosen = np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).round().astype(int))
+            return [clips[i] for i in chosen]
+
+        return self._with_lists(thin)
+
+    def cut(self, pieces):
+        """A copy with every recording replaced by its pieces: ``pieces`` maps its path to their names, in order."""
+        return self._with_lists(
+            lambda clips: [replace(clip, path=name) for clip in clips for name in pieces[clip.path]]
+        )
+
+    def hold_out(self, fraction, seed=0):
+        """A copy whose training list gives up about ``fraction`` of each class's locations for validation.
+
+        No location is split. Every class keeps a location for training, so one with a single location
+        gives none.
+        """
+        if not 0 <= fraction < 1:
+            raise UserError(f"validation_fraction must be at least 0 and below 1, got {fraction}")
+        if fraction == 0:
+            return self
+        rng = np.random.default_rng(seed)
+        places = {label: {clip.location for clip in self.train if clip.label == label} for label in self.labels}
+        held = set()
+        for own in filter(None, places.values()):
+            wanted = min(max(1, round(fraction * len(own))), len(own) - 1)
+            for location in rng.permutation(sorted(own)).tolist():
+                if len(held & own) < wanted and all(other - held - {location} for other in places.values() if other):
+                    held.add(location)
+        train = [clip for clip in self.train if clip.location not in held]
+        validation = [clip for clip in self.train if clip.location in held]
+        none = ["no validation clips: every class has but one location to train on"] if not held else []
+        return replace(self, train=train, validation=validation, notes=self.notes + none)
+
+    def _with_lists(self, choose):
+        lists = {name: choose(getattr(self, name)) for name in ("train", "validation", "evaluate")}
+        return replace(self, **lists)
+
+
+def check_label(label, labels, where):
+    """Raise a ``UserError`` that names the place and the nearest legal class unless ``label`` is one."""
+    if label not in labels:
+        near = get_close_matches(label, labels, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"{where}: unknown class {label!r}; {hint}legal: {', '.join(labels)}")
+
+
+def inspect_lists(corpus, expected=None):
+    """Add what a reader should know of the lists to ``corpus.notes`` and ``corpus.warnings``.
+
+    ``expected`` maps ``train`` and ``evaluate`` to the official numbers of clips.
+    """
+    for name, official in (expected or {}).items():
+        found = len(getattr(corpus, name))
+        if found != official:
+            corpus.notes.append(f"partial set: {found} of the official {official} {name} clips")
+    for name in ("train", "evaluate"):
+        counts = corpus.counts(name)
+        missing = [label for label in corpus.labels if not counts[label]]
+        if missing:
+            corpus.notes.append(f"no {name} clip of: {', '.join(missing)}")
+        if not counts:
+            raise UserError(f"{corpus.folder}: the {name} list holds no clip")
+    unheard = {clip.label for clip in corpus.evaluate} - {clip.label for clip in corpus.train}
+    if unheard:
+        corpus.warnings.append(f"evaluated on but with no clip to train on: {', '.join(sorted(unheard))}")
+    shared = {clip.location for clip in corpus.train} & {clip.location for clip in corpus.evaluate}
+    if shared:
+        some = ", ".join(sorted(shared)[:5]) + (", ..." if len(shared) > 5 else "")
+        corpus.warnings.append(
+            f"{len(shared)} location(s) stand in both the train and the evaluate list ({some}): "
+            "the scores will flatter the model"
+        )
+    return corpus

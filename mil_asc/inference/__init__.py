@@ -1,0 +1,1 @@
+"""Classify recordings with a trained model."""

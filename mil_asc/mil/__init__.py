@@ -1,0 +1,1 @@
+"""The method: bags, poolings, instance labels, losses, decisions."""

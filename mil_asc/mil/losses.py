@@ -1,0 +1,142 @@
+"""Bag and instance losses (paper, Eq. 3 to 5), computed from logits, averaged over the clips of a batch.
+
+A loss names the ``confidence`` it is made for: ``sigmoid``, ``softmax`` (see ``mil_asc.model.heads``) or ``any``.
+"""
+
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, one_hot
+
+
+def weighted_bce(logits, target, alpha=None):
+    """Mean over classes of the weighted binary cross entropy (Eq. 3): (..., C) -> (...).
+
+    ``-(1/C) sum_c [alpha y_c ln p_c + (1 - y_c) ln(1 - p_c)]`` with p = sigmoid(logits), computed without
+    ever taking the log of a sigmoid. ``alpha`` defaults to C - 1; 1 gives the plain cross entropy.
+
+    Example
+    -------
+    >>> import torch
+    >>> weighted_bce(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])).item() == torch.log(torch.tensor(2.0)).item()
+    True
+    """
+    alpha = logits.shape[-1] - 1 if alpha is None else alpha
+    weight = logits.new_full((), float(alpha))
+    return binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none").mean(-1)
+
+
+class BagBCE:
+    """Bag loss of Eq. 3 on the bag logits that the model's pooling makes.
+
+    ``alpha`` (> 0) weighs the positive class, C - 1 when left out.
+    """
+
+    confidence = "sigmoid"
+
+    def __init__(self, alpha=None):
+        self.alpha = alpha
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        bag_logits_BC = bags.bag_logits_BC
+        return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).float(), self.alpha)
+
+
+class BagCE:
+    """Cross entropy of the bag: -ln of the true class's share of the bag confidences, P_t / sum_c P_c.
+
+    Meant for softmax confidences. Under the geometric mean it is the cross entropy of global average pooling.
+    """
+
+    confidence = "softmax"
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        log_p_BC = logsigmoid(bags.bag_logits_BC)
+        return log_p_BC.logsumexp(1) - log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1)
+
+
+class InstanceBCE:
+    """Instance loss of Eq. 4 on labels an assigner makes at every step.
+
+    ``assigner`` is a function of ``mil_asc.mil.assigners``; ``alpha`` as in ``BagBCE``.
+    """
+
+    confidence = "sigmoid"
+
+    def __init__(self, assigner, alpha=None):
+        self.assigner = assigner
+        self.alpha = alpha
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses: means over the clip's own instances and classes, in nats."""
+        target_BIC = self.assigner(bags.logits_BIC, label_B)
+        return _instance_mean(weighted_bce(bags.logits_BIC, target_BIC, self.alpha), bags.mask_BI)
+
+
+class InstanceCE:
+    """Cross entropy of the instances whose label is positive, averaged over all N instances of the clip.
+
+    -(1/N) sum_i sum_c y'_ic ln p_ic; meant for softmax confidences. ``assigner`` is a function of
+    ``mil_asc.mil.assigners``.
+    """
+
+    confidence = "softmax"
+
+    def __init__(self, assigner):
+        self.assigner = assigner
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        target_BIC = self.assigner(bags.logits_BIC, label_B)
+        return _instance_mean(-(target_BIC * logsigmoid(bags.logits_BIC)).sum(2), bags.mask_BI)
+
+
+class FrameLoss:
+    """Frame loss: keeps absent classes near zero and the true class smooth over time (section 5.1, Table 4).
+
+    (1/(N (C-1))) sum_i sum_{c != t} p_ic^2 + (1/(N-1)) sum_i (p_{i+1,t} - p_{i,t})^2; the second term is 0 for a
+    single instance. The formula is ours, after the paper's description (section 1).
+    """
+
+    confidence = "any"
+
+    def __call__(self, bags, label_B):
+        """``Bags`` and (B,) class indices -> (B,) losses between 0 and 2, without unit."""
+        p_BIC = bags.logits_BIC.sigmoid()
+        true_BI = p_BIC.gather(2, label_B.view(-1, 1, 1).expand(-1, p_BIC.shape[1], 1)).squeeze(2)
+        absent_BI = ((p_BIC**2).sum(2) - true_BI**2) / (p_BIC.shape[2] - 1)
+        pairs_BI = bags.mask_BI[:, 1:] & bags.mask_BI[:, :-1]
+        steps_B = (true_BI.diff(dim=1) ** 2 * pairs_BI).sum(1) / pairs_BI.sum(1).clamp(min=1)
+        return _instance_mean(absent_BI, bags.mask_BI) + steps_B
+
+
+def _instance_mean(loss_BI, mask_BI):
+    """(B,) means over the clips' own instances."""
+    return (loss_BI * mask_BI).sum(1) / mask_BI.sum(1)
+
+
+class MILLoss:
+    """Sum of named loss terms (Eq. 5: L = L_bag + L_ins), each the mean over the clips of the batch.
+
+    Arguments
+    ---------
+    **terms : callable
+        ``(bags, label_B) -> (B,)`` each; the keyword is the name it is logged under.
+
+    Example
+    -------
+    >>> import torch
+    >>> from mil_asc.mil.bags import make_bags
+    >>> bags = make_bags(torch.zeros(2, 3, 10))
+    >>> sorted(MILLoss(bag=BagBCE())(bags, torch.tensor([0, 1])))
+    ['bag', 'loss']
+    """
+
+    def __init__(self, **terms):
+        if not terms:
+            raise ValueError("MILLoss needs at least one loss term")
+        self.terms = terms
+
+    def __call__(self, bags, label_B):
+        """A dictionary of scalar tensors: ``loss``, the sum, and every term by its name."""
+        values = {name: term(bags, label_B).mean() for name, term in self.terms.items()}
+        return {"loss": sum(values.values()), **values}

@@ -1,0 +1,1 @@
+"""The network: front end, extractors, instance heads."""

@@ -1,0 +1,191 @@
+"""The whole model: waveform -> log-mel -> feature map -> instances -> instance logits.
+
+Shape letters, used in names throughout the package: B bag (clip), I instance, C class (or channel in a
+feature map), D instance dimension, F frequency, T frame, N sample.
+"""
+
+from functools import partial
+from inspect import signature
+
+import torch
+from torch import nn
+
+from mil_asc.mil.bags import make_bags
+from mil_asc.mil.pooling import POOLINGS
+from mil_asc.model.heads import ATTENTIONS, GENERATORS, InstanceDetector
+from mil_asc.model.normalization import INPUT_NORMS
+
+MODEL_SETTINGS = "model.yaml"
+MODEL_WEIGHTS = "model.ckpt"
+"""Files of a trained model in a run's folder: how to build it, and its weights."""
+
+
+class MILClassifier(nn.Module):
+    """Front end, feature-map extractor, instance vector generator, detector and pooling (paper, Fig. 2).
+
+    Arguments
+    ---------
+    front_end : nn.Module
+        (B, N) waveforms -> (B, F, T), as ``LogMel`` is.
+    extractor : nn.Module
+        (B, 1, F, T) -> (B, channels, F', T'); see ``mil_asc.model.extractors``.
+    num_classes : int
+        Number of classes C.
+    instance_dim : int
+        Instance dimension D.
+    instances : str
+        Instance vector generator: a key of ``mil_asc.model.heads.GENERATORS``.
+    detectors, confidence
+        As ``InstanceDetector`` takes them.
+    pooling : str
+        From instances to bag: a key of ``mil_asc.mil.pooling.POOLINGS``.
+    pooling_options : dict, optional
+        Further arguments of the pooling, such as ``{"k": 3}`` of ``top_k_mean``.
+    input_norm : str
+        What the log-mel spectrogram passes first: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
+
+    Example
+    -------
+    >>> from mil_asc.model.features import LogMel
+    >>> from mil_asc.model.extractors.fuse import FUSE
+    >>> model = MILClassifier(LogMel(), FUSE())
+    >>> sum(p.numel() for p in model.parameters())
+    139082
+    >>> model.eval()(torch.randn(2, 160000)).logits_BIC.shape
+    torch.Size([2, 39, 10])
+    """
+
+    def __init__(
+        self,
+        front_end,
+        extractor,
+        num_classes=10,
+        instance_dim=256,
+        instances="separable",
+        detectors=1,
+        confidence="sigmoid",
+        pooling="max",
+        pooling_options=None,
+        input_norm="none",
+    ):
+        super().__init__()
+        height = extractor.out_height(front_end.n_mels)
+        self.front_end = front_end
+        self.input_norm = _chosen(INPUT_NORMS, input_norm, "input_norm")()
+        self.extractor = extractor
+        self.instances = _chosen(GENERATORS, instances, "instances")(extractor.out_channels, height, instance_dim)
+        self.detector = InstanceDetector(self.instances.dim, num_classes, detectors, confidence)
+        self.attention = ATTENTIONS[pooling](self.instances.dim) if pooling in ATTENTIONS else None
+        self.pooling = _pooling(pooling, pooling_options or {})
+        self.decision = "smi" if pooling == "max" else "bag"
+        self.num_classes = num_classes
+        with torch.no_grad():  # options out of range are refused here, not in the first step
+            scores = [] if self.attention is None else [torch.zeros(1, 1)]
+            self.pooling(torch.zeros(1, 1, num_classes), torch.ones(1, 1, dtype=torch.bool), *scores)
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def instance_samples(self):
+        """Step from one instance to the next (in samples)."""
+        return self.front_end.hop_length * self.extractor.time_reduction
+
+    @property
+    def min_samples(self):
+        """Shortest clip (in samples) that makes one instance."""
+        return max(self.instance_samples - self.front_end.hop_length, self.front_end.min_samples)
+
+    @property
+    def context_instances(self):
+        """How far an instance hears on either side, in instances, the front end's window included."""
+        samples = self.extractor.context_frames * self.front_end.hop_length + self.front_end.n_fft // 2
+        return -(-samples // self.instance_samples) + 1
+
+    def num_instances(self, num_samples):
+        """Instances of a clip of ``num_samples`` samples (int or integer tensor)."""
+        return self.extractor.out_frames(self.front_end.num_frames(num_samples))
+
+    def instance_vectors(self, wav_BN):
+        """(B, N) waveforms of one common length -> (B, I, D) instance vectors."""
+        logmel_B1FT = self.input_norm(self.front_end(wav_BN).unsqueeze(1))
+        feature_BCFI = self.extractor(logmel_B1FT.contiguous(memory_format=torch.channels_last))
+        return self.instances(feature_BCFI)
+
+    def forward(self, wav_BN, length_B=None):
+        """Instance logits of a batch of clips.
+
+        Arguments
+        ---------
+        wav_BN : torch.Tensor
+            (B, N) waveforms, linear amplitude.
+        length_B : torch.Tensor, optional
+            (B,) integer lengths of the clips (in samples), each at least ``min_samples``; what lies beyond
+            is padding. All N samples when left out. In training the padding passes the network (fill it
+            with more of the same clip, so that it does not disturb the batch statistics) and is masked; only the
+            last instances of a shorter clip hear some of it.
+            In evaluation clips of different length are computed apart, so a clip's scores never depend
+            on its batch mates.
+
+        Returns
+        -------
+        Bags
+        """
+        if wav_BN.shape[1] < self.min_samples:
+            raise ValueError(f"clips of {wav_BN.shape[1]} samples are too short: one instance needs {self.min_samples}")
+        if length_B is None:
+            length_B = torch.full((len(wav_BN),), wav_BN.shape[1], device=wav_BN.device)
+        if self.training:
+            score_BIC = self._scores(wav_BN)
+        else:
+            score_BIC = self._scores_by_length(wav_BN, length_B)
+        index_I = torch.arange(score_BIC.shape[1], device=wav_BN.device)
+        return self.as_bags(score_BIC, index_I < self.num_instances(length_B).unsqueeze(1))
+
+    def as_bags(self, score_BIC, mask_BI=None):
+        """``Bags`` of instance scores as ``instance_scores`` gives them, those of several parts of a clip joined."""
+        logits_BIC = score_BIC[..., : self.num_classes]
+        attention_BI = None if self.attention is None else score_BIC[..., self.num_classes]
+        return make_bags(logits_BIC, mask_BI, self.pooling, attention_BI)
+
+    def instance_scores(self, bags):
+        """(B, I, C) logits of ``bags``, or (B, I, C + 1) with the attention scores behind them."""
+        parts = [bags.logits_BIC] if self.attention is None else [bags.logits_BIC, bags.attention_BI.unsqueeze(2)]
+        return torch.cat(parts, dim=2)
+
+    def _scores(self, wav_BN):
+        """Logits (and attention) in float32 even under autocast: bfloat16 would round instances to a tie."""
+        instance_BID = self.instance_vectors(wav_BN)
+        with torch.autocast(wav_BN.device.type, enabled=False):
+            instance_BID = instance_BID.float()
+            scores = [self.detector(instance_BID)]
+            if self.attention is not None:
+                scores.append(self.attention(instance_BID))
+            return torch.cat(scores, dim=2)
+
+    def _scores_by_length(self, wav_BN, length_B):
+        lengths = length_B.unique().tolist()
+        if len(lengths) == 1:
+            return self._scores(wav_BN[:, : lengths[0]])
+        score_BIC = None
+        for length in reversed(lengths):
+            rows = (length_B == length).nonzero().squeeze(1)
+            part_BIC = self._scores(wav_BN[rows, :length])
+            if score_BIC is None:
+                score_BIC = part_BIC.new_zeros(len(wav_BN), *part_BIC.shape[1:])
+            score_BIC[rows, : part_BIC.shape[1]] = part_BIC
+        return score_BIC
+
+
+def _pooling(name, options):
+    """The pooling called ``name`` with its options set."""
+    pooling = _chosen(POOLINGS, name, "pooling")
+    legal = [p.name for p in signature(pooling).parameters.values() if p.default is not p.empty]
+    for option in options:
+        if option not in legal:
+            raise ValueError(f"pooling_options of {name}: unknown {option!r}; legal: {', '.join(legal) or 'none'}")
+    return partial(pooling, **options)
+
+
+def _chosen(registry, name, what):
+    if name not in registry:
+        raise ValueError(f"{what} must be one of {', '.join(registry)}; got {name!r}")
+    return registry[name]

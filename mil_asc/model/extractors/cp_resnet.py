@@ -1,0 +1,74 @@
+"""CP-ResNet, a residual network whose receptive field is a setting.
+
+Koutini et al., "The receptive field as a regularizer in deep convolutional neural networks for acoustic scene
+classification", EUSIPCO 2019, arXiv 1907.01803.
+"""
+
+from torch import nn
+
+from mil_asc.model.extractors.layers import check_count, check_counts, conv_bn
+from mil_asc.model.extractors.resnet import BasicBlock
+
+POOLED_BLOCKS = (1, 2, 4)
+"""Blocks of the first stage, counted from 1, that max-pooling follows."""
+
+
+class CPResNet(nn.Sequential):
+    """5x5 conv of stride 2 - BN - ReLU, then three stages of basic blocks, each twice as wide as the one before.
+
+    (B, 1, F, T) -> (B, 4 base_channels, F', T'), F' and T' a sixteenth (the stem rounds up, the poolings down).
+    The first block has a 3x3 and a 1x1 convolution; of those that follow, the first ``rho`` are 3x3, the others 1x1.
+    The receptive field is 2 context_frames + 15 rows and columns: 23, 31, 39, 55, 71, 87, 103, 135 for rho = 0 to 7.
+
+    With a 1x1 convolution to 10 classes without bias and BN behind it the default has 3,956,628 parameters (our count).
+    Ours: the stem pads 2, so that columns are centred on their own frames. The published 65K are a narrower network,
+    pruned, which is not done here.
+
+    Arguments
+    ---------
+    base_channels : int
+        Width of the first stage.
+    rho : int
+        3x3 convolutions after the first block, from 0 to all of them, 2 (sum(blocks) - 1).
+    blocks : list of int
+        Blocks of the three stages; the first has at least 4.
+
+    Example
+    -------
+    >>> import torch
+    >>> CPResNet(base_channels=16)(torch.randn(2, 1, 256, 313)).shape
+    torch.Size([2, 64, 16, 19])
+    """
+
+    def __init__(self, base_channels=128, rho=7, blocks=(4, 4, 4)):
+        check_count("base_channels", base_channels)
+        check_counts("blocks", blocks, length=3)
+        if blocks[0] < max(POOLED_BLOCKS):
+            raise ValueError(f"the first of blocks must be at least {max(POOLED_BLOCKS)}, got {blocks!r}")
+        check_count("rho", rho, least=0)
+        if rho > 2 * (sum(blocks) - 1):
+            raise ValueError(f"rho must be from 0 to {2 * (sum(blocks) - 1)} with blocks {blocks!r}, got {rho}")
+        widths = [base_channels * 2**stage for stage, count in enumerate(blocks) for _ in range(count)]
+        kernels = [3, 1, *(3 if k < rho else 1 for k in range(2 * len(widths) - 2))]
+        layers = [conv_bn(1, base_channels, 5, stride=2, activation=nn.ReLU(inplace=True))]
+        width, step, context = base_channels, 2, 2
+        for number, outs in enumerate(widths, start=1):
+            pair = kernels[2 * number - 2 : 2 * number]
+            layers.append(BasicBlock(width, outs, pair))
+            context += step * sum(size // 2 for size in pair)
+            if number in POOLED_BLOCKS:
+                layers.append(nn.MaxPool2d(2))
+                step *= 2
+            width = outs
+        super().__init__(*layers)
+        self.out_channels = width
+        self.time_reduction = step
+        self.context_frames = context
+
+    def out_height(self, n_mels):
+        """Frequency rows F' of the feature map of ``n_mels`` mel bins."""
+        return (n_mels + 1) // 2 // 8
+
+    def out_frames(self, num_frames):
+        """Columns T' of the feature map of ``num_frames`` frames (int or integer tensor)."""
+        return (num_frames + 1) // 2 // 8

@@ -1,0 +1,103 @@
+"""A residual network of two paths, low and high frequencies apart (paper, Table 8, "deep residual network").
+
+McDonnell and Gao, "Acoustic scene classification using deep residual networks with late fusion of separated high
+and low frequency paths", ICASSP 2020.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mil_asc.model.extractors.layers import check_count
+
+STACKS = 4
+"""Stacks of two blocks in a path; each after the first doubles the width and halves the frames."""
+
+
+def norm_relu_conv(in_channels, out_channels, kernel_size, stride=1):
+    """Batch norm without scale and offset - ReLU - convolution without bias that pads by half its kernel."""
+    return nn.Sequential(
+        nn.BatchNorm2d(in_channels, affine=False),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False),
+    )
+
+
+class PreActivationBlock(nn.Module):
+    """Two times BN - ReLU - 3x3 conv, plus the input: (B, C, F, T) -> (B, C, F, T), or (B, 2C, F, T/2) where it widens.
+
+    Where it widens, the shortcut is the input averaged over 3x3 at every other frame, with C channels of zeros behind.
+    """
+
+    def __init__(self, in_channels, widen=False):
+        super().__init__()
+        channels = in_channels * 2 if widen else in_channels
+        self.residual = nn.Sequential(
+            norm_relu_conv(in_channels, channels, 3, (1, 2) if widen else 1),
+            norm_relu_conv(channels, channels, 3),
+        )
+        self.pool = nn.AvgPool2d(3, (1, 2), padding=1, count_include_pad=False) if widen else None
+
+    def forward(self, x_BCFT):
+        """Sum of residual and shortcut."""
+        residual_BCFT = self.residual(x_BCFT)
+        if self.pool is not None:
+            x_BCFT = F.pad(self.pool(x_BCFT), (0, 0, 0, 0, 0, x_BCFT.shape[1]))
+        return residual_BCFT + x_BCFT
+
+
+class TwoPathResNet(nn.Module):
+    """Lower and upper half of the mel bins through a residual network each, stacked again and joined by a 1x1 conv.
+
+    (B, 1, F, T) -> (B, 32 filters, F, T/16), T/16 rounded up; frequency is never pooled. A path: BN - 3x3 conv of
+    stride 2 along time, then four stacks of two pre-activation blocks.
+
+    With the published head behind it (BN without scale and offset, 1x1 conv to 10 classes, BN likewise, mean) the
+    default has 3,245,236 parameters (our count, for one input channel; published is 3.2M).
+
+    Arguments
+    ---------
+    filters : int
+        Width of the first stack; the published 24.
+
+    Example
+    -------
+    >>> TwoPathResNet(filters=4)(torch.randn(2, 1, 128, 313)).shape
+    torch.Size([2, 128, 128, 20])
+    """
+
+    def __init__(self, filters=24):
+        super().__init__()
+        check_count("filters", filters)
+        self.low = self._path(filters)
+        self.high = self._path(filters)
+        self.out_channels = 4 * filters * 2 ** (STACKS - 1)
+        self.join = norm_relu_conv(self.out_channels // 4, self.out_channels, 1)
+        self.time_reduction = 2**STACKS
+        # The stem; then of a stack's four convolutions, the first works on the frames of the stack before.
+        self.context_frames = 1 + 4 * 2 + sum(2**stack + 3 * 2 ** (stack + 1) for stack in range(1, STACKS))
+
+    @staticmethod
+    def _path(filters):
+        stem = nn.Conv2d(1, filters, 3, (1, 2), padding=1, bias=False)
+        layers = [nn.BatchNorm2d(1), stem]
+        for stack in range(STACKS):
+            width = filters * 2 ** max(stack - 1, 0)
+            layers += [PreActivationBlock(width, widen=stack > 0), PreActivationBlock(filters * 2**stack)]
+        return nn.Sequential(*layers)
+
+    def forward(self, x_B1FT):
+        """(B, 1, F, T) -> (B, 32 filters, F, T/16)."""
+        half = x_B1FT.shape[2] // 2
+        both_BCFT = torch.cat([self.low(x_B1FT[:, :, :half]), self.high(x_B1FT[:, :, half:])], dim=2)
+        return self.join(both_BCFT)
+
+    def out_height(self, n_mels):
+        """Frequency rows F' of the feature map: all ``n_mels`` of them, at least 2 (one a path)."""
+        if n_mels < 2:
+            raise ValueError(f"two frequency paths need at least 2 mel bins, got {n_mels}")
+        return n_mels
+
+    def out_frames(self, num_frames):
+        """Columns T' of the feature map of ``num_frames`` frames (int or integer tensor)."""
+        return -(-num_frames // self.time_reduction)

@@ -1,0 +1,44 @@
+"""Figure 9: mean bag confidence of every class for clips of one class, cross entropy beside binary cross entropy."""
+
+from mil_asc.paper.figures.comparable import choose_extractor, of_strongest_instance, with_cross_entropy
+from mil_asc.paper.figures.experiments import Drawing
+from mil_asc.paper.figures.layout import Panel, cell, paint_bars, table
+from mil_asc.paper.figures.shown_classes import choose_scenes
+from mil_asc.results import plots
+
+
+def mean_bag_confidence(run, label):
+    """(C,) bag confidence under SMI, max_i p_ic, averaged over the clips of one class; 0 to 1."""
+    return run.bag_confidences_BC[run.truth_B == run.labels.index(label)].mean(0)
+
+
+def draw(experiments, options):
+    """A panel a chosen class, a bar a class and experiment."""
+    chosen, extractor = choose_extractor(experiments, options.extractor, with_cross_entropy)
+    experiments, left_out = of_strongest_instance(chosen)
+    first = experiments[0].first
+    labels = first.labels
+    scenes = choose_scenes(options.scenes, labels, first.truth_B)
+    panels = [_panel(experiments, scene, labels) for scene in scenes]
+    tables = [
+        table(
+            [f"clips of {scene}", *panel.values],
+            [[label, *(cell(values[c]) for values in panel.values.values())] for c, label in enumerate(labels)],
+        )
+        for scene, panel in zip(scenes, panels)
+    ]
+    return Drawing(
+        "bag confidence of every class for clips of one class",
+        {"figure_9.svg": plots.svg(paint_bars, panels, labels)},
+        "For the clips of one class (shaded): the bag confidence of each class, which is that of its most confident "
+        "instance, averaged over the clips. Binary cross entropy asks about each class on its own, so that a clip may "
+        "be confident of several classes, which shows the classes it could be taken for. Under cross entropy classes "
+        "compete within each instance, yet different instances may speak for different classes: these bars need not "
+        f"sum to 1 either. {extractor}{left_out}\n\n" + "\n\n".join(tables),
+    )
+
+
+def _panel(experiments, scene, labels):
+    means = {e.name: [mean_bag_confidence(run, scene).tolist() for run in e.runs] for e in experiments}
+    values = {name: [list(seeds) for seeds in zip(*runs)] for name, runs in means.items()}
+    return Panel(scene, values, marked=labels.index(scene))

@@ -1,0 +1,108 @@
+"""The page of figures: which are drawn, and the Markdown file that shows them."""
+
+from pathlib import Path
+
+from mil_asc.errors import UserError
+from mil_asc.paper.figures import ambiguity, confidence, embedding, masks, threshold
+from mil_asc.paper.figures.comparable import by_extractor
+from mil_asc.paper.figures.experiments import CannotDraw
+from mil_asc.paper.figures.layout import cell, table
+from mil_asc.runtime.files import write_atomically
+
+FIGURES = {6: confidence.draw, 7: masks.draw, 8: embedding.draw, 9: ambiguity.draw, 10: threshold.draw}
+PAGE = "figures.md"
+
+
+def draw_figures(experiments, options, numbers=None):
+    """Draw the figures with these numbers, or every one that the runs allow.
+
+    Returns
+    -------
+    (dict, dict)
+        ``Drawing`` by number, and why a figure was left out by number.
+
+    Raises
+    ------
+    UserError
+        ``numbers`` names a figure that the runs do not allow, or something else is amiss.
+    """
+    drawings, left_out = {}, {}
+    for number in numbers or FIGURES:
+        try:
+            drawings[number] = FIGURES[number](experiments, options)
+        except CannotDraw as error:
+            if numbers:
+                raise UserError(f"figure {number} cannot be drawn: {error}") from error
+            left_out[number] = str(error)
+    return drawings, left_out
+
+
+def write_page(folder, experiments, drawings, left_out, debug=()):
+    """Write the pictures and the page that shows them into ``folder``; returns the page's path.
+
+    ``debug`` are folders of debug runs, which were left out.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for drawing in drawings.values():
+            for name, text in drawing.pictures.items():
+                write_atomically(folder / name, text)
+        write_atomically(folder / PAGE, render(experiments, drawings, left_out, debug))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}; give another --to") from error
+    return folder / PAGE
+
+
+def render(experiments, drawings, left_out, debug=()):
+    """The page as Markdown."""
+    first = experiments[0].first
+    parts = [
+        f"# Figures of the runs on {first.dataset}",
+        f"Drawn as Figures 6 to 10 of the paper are, from the decisions on {len(first.paths)} evaluated clips. "
+        "Accuracies are under SMI, or for models that pool otherwise, by their own pooling.",
+        _runs(experiments),
+    ]
+    warnings = _warnings(experiments)
+    if warnings:
+        parts.append("Warnings of these runs:\n\n" + "\n".join(warnings))
+    if debug:
+        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in debug)
+        parts.append(f"Debug runs are left out: {names}.")
+    for number, drawing in drawings.items():
+        parts.append(f"## Figure {number}: {drawing.title}")
+        parts += [f"![Figure {number}: {drawing.title}]({name})" for name in drawing.pictures]
+        parts.append(drawing.text)
+    parts += [f"Figure {number} is left out: {reason}." for number, reason in left_out.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _warnings(experiments):
+    """A line of Markdown a warning, with the runs that gave it."""
+    givers = {}
+    for experiment in experiments:
+        for run in experiment.runs:
+            for warning in run.warnings:
+                givers.setdefault(" ".join(warning.split()), []).append(f"{run.experiment} seed {run.seed}")
+    return [f"- {warning} ({', '.join(names)})" for warning, names in givers.items()]
+
+
+def _runs(experiments):
+    rows = []
+    extractors = {e.name: name for name, members in by_extractor(experiments).items() for e in members}
+    for experiment in experiments:
+        runs, first = sorted(experiment.runs, key=lambda run: run.seed), experiment.first
+        rows.append(
+            [
+                experiment.name,
+                extractors[experiment.name],
+                " and ".join(first.terms) or "-",
+                "softmax" if first.softmax else "sigmoid",
+                ", ".join(str(run.seed) for run in runs),
+                "/".join(str(n) for n in sorted({run.report["run"]["epochs"] for run in runs})),
+                cell([100 * run.accuracy for run in runs], 1),
+            ]
+        )
+    return table(
+        ["experiment", "extractor", "beside the bag's loss", "confidence", "seeds", "epochs", "accuracy (%)"], rows
+    )

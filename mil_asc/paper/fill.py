@@ -1,0 +1,56 @@
+"""Markdown pages that tables are put into, each between marks of its own, so that no table drives out another."""
+
+import re
+from dataclasses import dataclass
+
+from mil_asc.errors import UserError
+from mil_asc.runtime.files import write_atomically
+
+MARKS = "<!-- results -->", "<!-- /results -->"
+"""Between these two lines of a README, or another page, stand the tables, and nothing else."""
+BLOCK = re.compile(r"<!-- table (\d+) (\S+) -->\n(.*?)<!-- /table \1 \2 -->", re.DOTALL)
+"""A table between ``MARKS``: its number, its data set and its text."""
+NOTHING = "No run of these tables is finished yet.\n"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page in three parts: the text ``before`` and ``after`` ``MARKS``, and (number, data set) -> a table's text."""
+
+    before: str
+    blocks: dict
+    after: str
+
+
+def read_page(path):
+    """The ``Page`` in a Markdown file.
+
+    Raises ``UserError`` where the two marks do not stand there once each, in their order.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    first, last = MARKS
+    if text.count(first) != 1 or text.count(last) != 1 or text.index(first) > text.index(last):
+        raise UserError(f"{path} needs the lines {first} and {last}, once each, around the place of the tables")
+    before, rest = text.split(first)
+    body, after = rest.split(last)
+    blocks = {(int(number), name): text for number, name, text in BLOCK.findall(body)}
+    return Page(before, blocks, after)
+
+
+def put_tables(path, blocks):
+    """Put tables into a page, (number, data set) -> Markdown, by number; others that stand there stay.
+
+    Raises ``UserError`` as ``read_page`` does.
+    """
+    page = read_page(path)
+    blocks = page.blocks | {key: f"\n{text}\n" for key, text in blocks.items()}
+    parts = [
+        f"<!-- table {number} {name} -->\n{text}<!-- /table {number} {name} -->\n"
+        for (number, name), text in sorted(blocks.items())
+    ]
+    first, last = MARKS
+    body = "\n".join(parts) or NOTHING
+    write_atomically(path, f"{page.before}{first}\n\n{body}\n{last}{page.after}")

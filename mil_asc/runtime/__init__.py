@@ -1,0 +1,1 @@
+"""What a process needs to start well: allocator, torchaudio, hardware, atomic writes."""

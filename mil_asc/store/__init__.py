@@ -1,0 +1,1 @@
+"""Waveforms decoded once and read many times."""

@@ -1,0 +1,1 @@
+"""SynthScenes: synthetic acoustic scenes, made from a seed."""

@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import pytest
+from conftest import write_dcase_folder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mil_asc.corpora.dcase import read_dcase_folder
+from mil_asc.corpora.manifest import Clip, Corpus, inspect_lists
+from mil_asc.errors import UserError
+
+LABELS = ["airport", "park", "tram"]
+
+
+def clip(label, location, segment=0):
+    return Clip(f"audio/{label}-{location}-{segment}-a.wav", label, location.split("-")[0], location, "a")
+
+
+def corpus_of(train, evaluate=()):
+    return Corpus(folder=Path("data"), labels=LABELS, train=list(train), evaluate=list(evaluate))
+
+
+# -- the official layout
+
+
+def test_lists_and_meta_become_clips(dcase_folder):
+    corpus = read_dcase_folder(dcase_folder, LABELS)
+    assert (len(corpus.train), len(corpus.evaluate), len(corpus.clips)) == (8, 4, 12)
+    assert corpus.train[0] == Clip("audio/airport-lisbon-10-0-a.wav", "airport", "lisbon", "lisbon-10", "a")
+    assert corpus.notes == ["cities in the evaluate list only: prague (4 clips)"]
+    assert corpus.warnings == [] and corpus.validation == []
+
+
+def test_default_labels_are_the_ten_scenes(dcase_folder):
+    corpus = read_dcase_folder(dcase_folder)
+    assert len(corpus.labels) == 10 and corpus.labels == sorted(corpus.labels)
+
+
+def test_partial_set_is_noted(dcase_folder):
+    notes = read_dcase_folder(dcase_folder, LABELS, expected={"train": 9185, "evaluate": 4}).notes
+    assert notes[0] == "partial set: 8 of the official 9185 train clips" and len(notes) == 2
+
+
+def test_classes_without_clips_are_noted(dcase_folder):
+    notes = read_dcase_folder(dcase_folder, [*LABELS, "bus"]).notes
+    assert notes[:2] == ["no train clip of: bus", "no evaluate clip of: bus"]
+
+
+def test_location_in_both_lists_is_warned_of(tmp_path):
+    clips = [("train", "park", "paris", 1, 0), ("evaluate", "park", "paris", 1, 1), ("evaluate", "tram", "paris", 2, 0)]
+    corpus = read_dcase_folder(write_dcase_folder(tmp_path / "data", clips), ["park", "tram"])
+    untrained, shared = corpus.warnings
+    assert untrained == "evaluated on but with no clip to train on: tram"
+    assert shared.startswith("1 location(s)") and "paris-1" in shared and "paris-2" not in shared
+
+
+def test_byte_order_mark_and_windows_line_ends_are_accepted(dcase_folder):
+    plain = read_dcase_folder(dcase_folder, LABELS)
+    for path in [dcase_folder / "meta.csv", *dcase_folder.glob("evaluation_setup/*.csv")]:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_dcase_folder(dcase_folder, LABELS) == plain
+
+
+def test_duplicate_in_a_list_is_kept_once(dcase_folder):
+    path = dcase_folder / "evaluation_setup/fold1_train.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[1]]) + "\n")
+    assert len(read_dcase_folder(dcase_folder, LABELS).train) == 8
+    path.write_text("\n".join([*lines, lines[1].replace("\tairport", "\tpark")]) + "\n")
+    with pytest.raises(UserError, match=r"line 10: .* is park here and airport further up"):
+        read_dcase_folder(dcase_folder, LABELS)
+
+
+def test_quote_at_the_start_of_a_field_swallows_nothing(dcase_folder):
+    meta = dcase_folder / "meta.csv"
+    meta.write_text(meta.read_text() + 'audio/x.wav\tpark\t"lisbon-9\ta\naudio/y.wav\tpark\tlisbon-8\ta\n')
+    path = dcase_folder / "evaluation_setup/fold1_train.csv"
+    path.write_text(path.read_text() + "audio/x.wav\tpark\naudio/y.wav\tpark\n")
+    assert len(read_dcase_folder(dcase_folder, LABELS).train) == 10
+
+
+@pytest.mark.parametrize(
+    "file, old, new, part",
+    [
+        ("meta.csv", "identifier", "place", r"meta.csv, line 1: no column 'identifier'"),
+        ("meta.csv", "\tlisbon-11\ta", "", r"meta.csv, line 3: 3 tab-separated values are needed"),
+        ("meta.csv", "airport-lisbon-10", "airport-lisbon-1", r"line 2: audio/airport-.* is not listed in meta.csv"),
+        ("meta.csv", None, b"\xff\xfe\x00", r"meta.csv is not UTF-8 text"),
+        ("meta.csv", None, b"", r"meta.csv, line 1: no column 'filename'"),
+        (
+            "evaluation_setup/fold1_train.csv",
+            "\tpark",
+            "\tparc",
+            r"line 3: unknown class 'parc'; did you mean 'park'\?",
+        ),
+        ("evaluation_setup/fold1_train.csv", None, b"filename\tscene_label\n", r"the train list holds no clip"),
+        ("evaluation_setup/fold1_evaluate.csv", "scene_label", "label", r"no column 'scene_label'"),
+    ],
+)
+def test_broken_list_is_named_with_its_line(dcase_folder, file, old, new, part):
+    path = dcase_folder / file
+    path.write_bytes(new if old is None else path.read_bytes().replace(old.encode(), new.encode(), 1))
+    with pytest.raises(UserError, match=part) as caught:
+        read_dcase_folder(dcase_folder, LABELS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["meta.csv", "evaluation_setup/fold1_evaluate.csv"])
+def test_missing_file_is_named(dcase_folder, file):
+    (dcase_folder / file).unlink()
+    with pytest.raises(UserError, match=f"{file} is missing"):
+        read_dcase_folder(dcase_folder, LABELS)
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="none is not a folder"):
+        read_dcase_folder(tmp_path / "none")
+
+
+# -- lists
+
+
+def test_empty_list_is_refused():
+    with pytest.raises(UserError, match="the evaluate list holds no clip"):
+        inspect_lists(corpus_of([clip("park", "paris-1")]))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(LABELS), st.integers(0, 6), st.integers(0, 3)), min_size=1),
+    st.floats(0, 0.99),
+    st.integers(0, 9),
+)
+def test_hold_out_splits_no_location_and_keeps_every_class(clips, fraction, seed):
+    corpus = corpus_of(clip(label, f"paris-{place}", segment) for label, place, segment in clips)
+    held = corpus.hold_out(fraction, seed)
+    assert not {c.location for c in held.train} & {c.location for c in held.validation}
+    assert {c.label for c in held.train} == {c.label for c in corpus.train}
+    assert sorted(c.path for c in held.train + held.validation) == sorted(c.path for c in corpus.train)
+    assert held.evaluate == corpus.evaluate
+    assert held == corpus.hold_out(fraction, seed)
+
+
+def test_hold_out_takes_its_share_of_each_class():
+    clips = [clip(label, f"{label}-{i}", s) for label in LABELS for i in range(10) for s in range(3)]
+    held = corpus_of(clips).hold_out(0.3, seed=1)
+    for label in LABELS:
+        assert len({c.location for c in held.validation if c.label == label}) == 3
+    assert len(held.validation) == 27
+    assert held.validation != corpus_of(clips).hold_out(0.3, seed=2).validation
+
+
+def test_hold_out_of_nothing():
+    corpus = corpus_of([clip("park", "paris-1"), clip("tram", "paris-2")])
+    assert corpus.hold_out(0) is corpus
+    held = corpus.hold_out(0.5)
+    assert held.validation == [] and held.train == corpus.train
+    assert held.notes == ["no validation clips: every class has but one location to train on"]
+    for fraction in (-0.1, 1.0, float("nan")):
+        with pytest.raises(UserError, match="validation_fraction"):
+            corpus.hold_out(fraction)
+
+
+def test_head_spreads_over_the_list():
+    corpus = corpus_of([clip("park", f"paris-{i}") for i in range(100)], [clip("park", "rome-1")])
+    head = corpus.head(5)
+    assert [c.location for c in head.train] == [f"paris-{i}" for i in (0, 25, 50, 74, 99)]
+    assert head.evaluate == corpus.evaluate and head.validation == []
+    assert corpus.head(1000).train == corpus.train
+
+
+def test_counts_by_class_and_by_place():
+    corpus = corpus_of([clip("park", "paris-1"), clip("park", "rome-1"), clip("tram", "paris-2")])
+    assert corpus.counts("train") == {"park": 2, "tram": 1} and corpus.counts("evaluate") == {}
+    assert corpus.counts("train", "city") == {"paris": 2, "rome": 1}
+
+
+def test_without_leaves_out_paths():
+    corpus = corpus_of([clip("park", "paris-1"), clip("tram", "paris-2")], [clip("park", "rome-1")])
+    rest = corpus.without({corpus.train[0].path: "why", corpus.evaluate[0].path: "why"})
+    assert rest.train == corpus.train[1:] and rest.evaluate == []

@@ -1,0 +1,124 @@
+"""Three lines classify a recording: any rate, channels, length; strict weights; no network."""
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+import torch
+
+from mil_asc.errors import AudioError, UserError
+from mil_asc.inference import classifier as inference
+from mil_asc.inference.classifier import SceneClassifier
+from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.extractors.fuse import FUSE
+from mil_asc.model.features import LogMel
+from mil_asc.training.entry import main
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    from conftest import write_dcase_folder
+
+    clips = [(name, label, "lisbon", place, 0) for place, (name, label) in enumerate(
+        [("train", "park"), ("train", "tram"), ("evaluate", "park"), ("evaluate", "tram")]
+    )]  # fmt: skip
+    root = tmp_path_factory.mktemp("inference")
+    data = write_dcase_folder(root / "set", clips)
+    assert main(tiny.tiny_run("recipes/TAU2019/hparams/fuse_gt.yaml", data, root / "run", "--number_of_epochs=1")) == 0
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def classifier(run_folder):
+    return SceneClassifier.from_hparams(source=run_folder, run_opts={"device": "cpu"})
+
+
+def noise(seconds, rate=16000, channels=1):
+    return 0.05 * np.random.default_rng(0).normal(size=(round(seconds * rate), channels))
+
+
+def test_result_is_complete(classifier, tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(3.0), 16000)
+    scene = classifier.classify_file(tmp_path / "a.wav")
+    assert scene.label == max(scene.scores["smi"], key=scene.scores["smi"].get)
+    assert sum(scene.scores["cmi"].values()) == pytest.approx(1, abs=1e-5)
+    assert len(scene.scores["smi"]) == 10 and scene.label in str(scene)
+    first, second = scene.instances[:2]
+    assert first.start == 0 and first.end == second.start
+    for instance in scene.instances:
+        assert instance.positive == (instance.label == scene.label)
+        assert instance.confidence == max(instance.scores.values())
+    best = max(instance.scores[scene.label] for instance in scene.instances)
+    assert scene.scores["smi"][scene.label] == pytest.approx(best)
+
+
+def test_classes_present_under_the_threshold_assumption(classifier):
+    scene = classifier.classify_waveform(torch.from_numpy(noise(2.0)[:, 0]).float())
+    every = list(scene.scores["smi"])
+    tau = min(score for instance in scene.instances for score in instance.scores.values())
+    assert scene.present(theta=len(scene.instances), tau=tau) == every
+    assert scene.present(theta=len(scene.instances) + 1, tau=tau) == []
+    best = max(scene.scores["smi"].values())
+    assert scene.present(tau=best * 0.999999) == [scene.label]
+
+
+def test_cmi_can_decide(classifier):
+    scene = classifier.classify_waveform(torch.from_numpy(noise(2.0)[:, 0]).float(), assumption="cmi")
+    assert scene.label == max(scene.scores["cmi"], key=scene.scores["cmi"].get)
+    with pytest.raises(ValueError, match="smi, cmi"):
+        classifier.classify_waveform(torch.zeros(16000), assumption="tmi")
+
+
+@pytest.mark.parametrize("rate, channels, name", [(8000, 1, "a.wav"), (48000, 2, "b.flac"), (22050, 1, "c.ogg")])
+def test_any_rate_channels_and_format(classifier, tmp_path, rate, channels, name):
+    soundfile.write(tmp_path / name, noise(1.3, rate, channels), rate)
+    assert len(classifier.classify_file(tmp_path / name).instances) == 5
+
+
+def test_same_scores_as_the_training_modules(classifier, run_folder):
+    wav = torch.from_numpy(noise(2.0)[:, 0]).float()
+    with torch.no_grad():
+        expected = classifier.mods.model(wav.unsqueeze(0)).logits_BIC
+    torch.testing.assert_close(classifier.classify_batch(wav.unsqueeze(0)).logits_BIC, expected)
+
+
+def test_context_covers_what_an_instance_hears():
+    """Windows of a model that hears far give what the whole recording gives."""
+    torch.manual_seed(0)
+    model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), 3, 8).eval()
+    wav, context = torch.randn(400_000), model.context_instances * model.instance_samples
+    with torch.no_grad():
+        whole = model(wav.unsqueeze(0)).logits_BIC[0]
+        first = 60 * model.instance_samples
+        part = model(wav[first - context : first + model.instance_samples + context].unsqueeze(0)).logits_BIC[0]
+    torch.testing.assert_close(part[model.context_instances], whole[60], rtol=1e-4, atol=1e-4)
+
+
+def test_long_recordings_are_computed_in_windows_with_equal_results(classifier, monkeypatch):
+    wav = torch.from_numpy(noise(31.7)[:, 0]).float()
+    whole = classifier._windowed_scores(wav)
+    monkeypatch.setattr(inference, "WINDOW_INSTANCES", 20)
+    torch.testing.assert_close(classifier._windowed_scores(wav), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_bad_files_are_refused_in_one_line(classifier, tmp_path):
+    soundfile.write(tmp_path / "short.wav", noise(0.01), 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
+    for name, reason in [("short.wav", "too short"), ("silent.wav", "silent"), ("none.wav", "no such file")]:
+        with pytest.raises(AudioError, match=reason) as caught:
+            classifier.classify_file(tmp_path / name)
+        assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no finished run"):
+        SceneClassifier.from_hparams(source=tmp_path / "no_such_run")
+
+
+def test_weights_that_do_not_fit_are_refused(run_folder, tmp_path):
+    weights = torch.load(run_folder / "model.ckpt", weights_only=True)
+    weights.pop("detector.bias")
+    torch.save(weights, tmp_path / "model.ckpt")
+    (tmp_path / "model.yaml").write_text((run_folder / "model.yaml").read_text())
+    with pytest.raises(UserError, match=r"detector\.bias"):
+        SceneClassifier.from_hparams(source=tmp_path)

@@ -1,0 +1,79 @@
+import itertools
+
+import pytest
+import references
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mil_asc.mil.bags import make_bags
+from mil_asc.mil.decisions import ASSUMPTIONS, count, standard, threshold
+
+
+def bags_of(logits_BIC, count=None):
+    mask_BI = torch.arange(logits_BIC.shape[1]).expand(logits_BIC.shape[:2]) < (count or logits_BIC.shape[1])
+    return make_bags(logits_BIC, mask_BI)
+
+
+def test_one_loud_instance_wins_under_smi_and_loses_under_cmi():
+    logits_BIC = torch.tensor([[[9.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
+    assert standard(bags_of(logits_BIC)).argmax(1).item() == 0
+    assert count(bags_of(logits_BIC)).argmax(1).item() == 1
+    torch.testing.assert_close(count(bags_of(logits_BIC))[0], torch.tensor([1 / 3, 2 / 3]).double(), atol=1e-5, rtol=0)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6), st.sampled_from([0.2, 0.5, 0.9]))
+def test_threshold_counts_confident_instances(seed, theta, tau):
+    torch.manual_seed(seed)
+    logits_BIC = torch.randn(3, 6, 4) * 2
+    found_BC = threshold(bags_of(logits_BIC, 5), theta, tau)
+    for b, c in itertools.product(range(3), range(4)):
+        confident = [z for z in logits_BIC[b, :5, c].tolist() if references.sigmoid(z) >= tau]
+        assert found_BC[b, c].item() == (len(confident) >= theta)
+
+
+def test_threshold_refuses_what_means_nothing():
+    for theta, tau in [(0, 0.5), (1, 0.0), (1, 1.0)]:
+        with pytest.raises(ValueError, match="theta must be at least 1 and tau between 0 and 1"):
+            threshold(bags_of(torch.zeros(1, 2, 2)), theta, tau)
+
+
+def test_ties_of_cmi_go_to_the_larger_summed_confidence():
+    logits_BIC = torch.tensor([[[1.0, 0.0], [0.0, 1.1]], [[1.2, 0.0], [0.0, 1.1]]])
+    assert count(bags_of(logits_BIC)).argmax(1).tolist() == [1, 0]
+
+
+@given(st.integers(0, 2**31), st.integers(2, 7))
+def test_against_slow_reference(seed, instances):
+    torch.manual_seed(seed)
+    logits_BIC = torch.randn(4, instances, 3)
+    for b in range(4):
+        logits_IC = logits_BIC[b].tolist()
+        assert standard(bags_of(logits_BIC))[b].tolist() == pytest.approx(
+            references.bag_confidence(logits_IC), rel=1e-6
+        )
+        assert count(bags_of(logits_BIC))[b].argmax().item() == references.count_decision(logits_IC)
+
+
+@given(st.integers(0, 2**31), st.sampled_from(sorted(ASSUMPTIONS)), st.permutations(range(6)))
+def test_order_and_padding_do_not_matter(seed, name, order):
+    torch.manual_seed(seed)
+    logits_BIC = torch.randn(2, 6, 3)
+    scores_BC = ASSUMPTIONS[name](bags_of(logits_BIC))
+    torch.testing.assert_close(ASSUMPTIONS[name](bags_of(logits_BIC[:, order])), scores_BC)
+    padded = torch.cat([logits_BIC, torch.full((2, 2, 3), 50.0)], dim=1)
+    torch.testing.assert_close(ASSUMPTIONS[name](bags_of(padded, count=6)), scores_BC)
+
+
+@given(st.integers(0, 2**31), st.floats(0.1, 8))
+def test_scaling_all_logits_changes_no_decision_of_smi(seed, factor):
+    torch.manual_seed(seed)
+    logits_BIC = torch.randn(3, 5, 4)
+    decided = standard(bags_of(logits_BIC)).argmax(1)
+    assert torch.equal(standard(bags_of(logits_BIC * factor)).argmax(1), decided)
+
+
+def test_scores_lie_between_0_and_1_and_shares_sum_to_1():
+    bags = bags_of(torch.randn(5, 39, 10))
+    assert ((standard(bags) >= 0) & (standard(bags) <= 1)).all()
+    torch.testing.assert_close(count(bags).sum(1), torch.ones(5).double(), atol=1e-5, rtol=0)

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch import nn
+
+from mil_asc.model.extractors.cp_resnet import CPResNet
+
+RECEPTIVE_FIELDS = [23, 31, 39, 55, 71, 87, 103, 135, 167]
+"""Of rho = 0, 1, ... 8."""
+
+
+def test_parameters():
+    """Our own count, with the published kind of head: 1x1 convolution without bias, BN."""
+    head = nn.Sequential(nn.Conv2d(512, 10, 1, bias=False), nn.BatchNorm2d(10))
+    assert sum(p.numel() for p in [*CPResNet().parameters(), *head.parameters()]) == 3_956_628
+
+
+@pytest.mark.parametrize("rho, field", list(enumerate(RECEPTIVE_FIELDS)))
+def test_receptive_field_grows_with_rho(rho, field):
+    """Measured: the rows and columns of the input that the gradient of one output reaches."""
+    torch.manual_seed(0)
+    extractor = CPResNet(base_channels=4, rho=rho).double().eval()
+    assert 2 * extractor.context_frames + 15 == field
+    for module in extractor.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.uniform_(module.weight, 0.0, 0.5)
+    x = torch.rand(1, 1, 352, 352, dtype=torch.float64).requires_grad_()
+    reach = torch.zeros(352, 352, dtype=torch.bool)
+    for _ in range(8):  # max-pooling passes on one of four: several inputs find them all
+        with torch.no_grad():
+            x.uniform_()
+        (gradient,) = torch.autograd.grad(extractor(x)[0, :, 11, 11].sum(), x)
+        reach |= gradient[0, 0] != 0
+    for axis in (0, 1):
+        hit = reach.any(axis).nonzero().flatten()
+        assert field - 4 <= hit[-1] - hit[0] + 1 <= field
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"rho": 23}, "rho must be from 0 to 22"),
+        ({"rho": -1}, "rho must be an integer of at least 0"),
+        ({"blocks": (3, 4, 4)}, "the first of blocks must be at least 4"),
+        ({"blocks": (4, 4)}, "blocks must be a list of 3 integers"),
+        ({"base_channels": 0}, "base_channels must be an integer of at least 1"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CPResNet(**settings)

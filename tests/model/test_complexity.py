@@ -1,0 +1,121 @@
+"""Costs of a model: the paper's figures, a slow count by hand, and the tool."""
+
+import importlib.util
+import json
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.complexity import LiveBytes, activation_peak, complexity, multiply_accumulates, parameter_count
+from mil_asc.model.extractors.fuse import FUSE
+from mil_asc.model.features import LogMel
+
+SPEC = importlib.util.spec_from_file_location("complexity_tool", tiny.ROOT / "tools/complexity.py")
+TOOL = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(TOOL)
+FUSE_PNL = tiny.ROOT / "recipes/TAU2019/hparams/fuse_pnl.yaml"
+
+
+@pytest.fixture(scope="module")
+def paper_model():
+    return MILClassifier(LogMel(), FUSE())
+
+
+def counted_by_hand(network, seconds):
+    """Products of every weight with every value it meets, convolutions and linear layers, front end left out."""
+    total = []
+
+    def convolution(module, inputs, output):
+        total.append(output.numel() * module.weight[0].numel())
+
+    def linear(module, inputs, output):
+        total.append(output.numel() * module.in_features)
+
+    hooks = [m.register_forward_hook(convolution) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    hooks += [m.register_forward_hook(linear) for m in network.modules() if isinstance(m, nn.Linear)]
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 16000 * seconds))
+    for hook in hooks:
+        hook.remove()
+    return sum(total)
+
+
+def test_fuse_costs_what_the_paper_says(paper_model):
+    assert parameter_count(paper_model) == 139_082
+    assert round(multiply_accumulates(paper_model, 10) / 1e6, 1) == 214.6
+    assert multiply_accumulates(paper_model, 1) == 21_997_568
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 10])
+def test_agrees_with_a_count_by_hand(paper_model, seconds):
+    assert multiply_accumulates(paper_model, seconds) == counted_by_hand(paper_model, seconds)
+
+
+def test_limits_of_dcase(paper_model):
+    figures = complexity(paper_model)
+    assert figures["weight_bytes"] == {"float32": 556_328, "float16": 278_164, "int8": 139_082}
+    assert figures["dcase"]["weights_within"] == {"float32": False, "float16": False, "int8": False}
+    assert figures["dcase"]["macs_within"] is True
+    small = complexity(MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 64)), instance_dim=256))
+    assert 32_000 >= small["parameters"] > 128_000 / 8 and all(small["dcase"]["weights_within"].values())
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_live_bytes_of_a_known_chain():
+    kilobyte = torch.zeros(250)
+    with LiveBytes() as live:
+        live.restart(kilobyte)
+        a = kilobyte + 1  # 2 kB
+        b = torch.cat([a, a])  # 4 kB
+        view = b.view(2, 250).t()  # nothing new
+        a.add_(1)  # in place, nothing new
+        del a  # 3 kB
+        c = view.sum(1)  # 4 kB
+        del b, view  # 2 kB: a view keeps its memory, and is gone too
+        c = c * 2  # 3 kB
+    assert live.peak == 4000
+    assert sum(size for _, size in live.alive.values()) == 3000
+
+
+def test_ignored_memory_does_not_count_through_views_either():
+    weight = torch.zeros(100, 10)
+    with LiveBytes([weight]) as live:
+        product = torch.ones(1, 10) @ weight.t()
+    assert live.peak == 4 * (10 + 100) and product.shape == (1, 100)
+
+
+def test_activation_peak_grows_with_the_clip_and_holds_the_widest_layer(paper_model):
+    second, ten = activation_peak(paper_model, 1), activation_peak(paper_model, 10)
+    widest = 4 * 32 * 256 * 313  # the first module's maps: 32 channels, 256 bins, 313 frames
+    # a block's input, the running sum (its first term is the pointwise output) and the two maps of a convolution
+    assert 3 * widest <= ten <= 5 * widest
+    assert 9 < ten / second < 10.5
+    assert activation_peak(paper_model, 10) == ten
+
+
+def test_tool_prints_a_table(capsys):
+    assert TOOL.main([str(FUSE_PNL), str(FUSE_PNL.with_stem("fuse_gt"))]) == 0
+    header, _, *rows = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert len(rows) == 1 and rows[0].startswith("| TAU2019: fuse_pnl, fuse_gt |")
+    assert header.count("|") == rows[0].count("|")
+    for cell in ("139,082", "22.0 M (within)", "214.6 M", "139.1 kB (over)", "556.3 kB (over)"):
+        assert f"| {cell} |" in rows[0]
+
+
+def test_tool_prints_json(capsys):
+    assert TOOL.main(["--json", str(FUSE_PNL)]) == 0
+    (figures,) = json.loads(capsys.readouterr().out)
+    assert figures["macs"]["10"] == 214_631_936 and figures["file"] == str(FUSE_PNL)
+
+
+@pytest.mark.parametrize("content", [None, "experiment: [", "just: one", "network: !new:no.such.Class\n"])
+def test_tool_refuses_what_is_no_recipe_in_one_line(tmp_path, capsys, content):
+    path = tmp_path / "bad.yaml"
+    if content is not None:
+        path.write_text(content)
+    assert TOOL.main([str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and str(path) in said.err and said.err.count("\n") == 1

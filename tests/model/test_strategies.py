@@ -1,0 +1,79 @@
+"""Every extractor under every strategy: one step of each lowers its loss."""
+
+import pytest
+import tiny
+import torch
+from hyperpyyaml import load_hyperpyyaml
+
+from mil_asc.training.config import load_hparams
+
+OBJECTIVES = sorted(tiny.ROOT.glob("hparams/objectives/*.yaml"))
+HEADS = {
+    "mil": {"instances": "separable", "pooling": "max"},
+    "dense mil": {"instances": "dense", "pooling": "max"},
+    "gap": {"instances": "frequency_mean", "pooling": "mean_logits"},
+    "attention": {"instances": "separable", "pooling": "gated_attention"},
+}
+
+
+def tiny_network(extractor, head, confidence):
+    """The model of an extractor's YAML block, tiny, with random weights of its own."""
+    options = dict(word[2:].split("=", 1) for word in tiny.tiny_model(extractor))
+    torch.manual_seed(0)
+    with open(tiny.ROOT / f"hparams/models/{extractor}.yaml", encoding="utf-8") as file:
+        values = {key: load_hyperpyyaml(f"v: {value}")["v"] for key, value in options.items()}
+        overrides = {
+            **HEADS[head],
+            "confidence": confidence,
+            "num_classes": 4,
+            "features": {"n_mels": values.pop("n_mels")},
+        }
+        return load_hyperpyyaml(file, {**values, **overrides})["network"]
+
+
+@pytest.mark.parametrize("extractor", sorted(tiny.TINY_MODELS))
+@pytest.mark.parametrize("head", sorted(HEADS))
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda path: path.stem)
+def test_a_step_lowers_the_loss(extractor, head, objective):
+    loss = load_hyperpyyaml(objective.read_text(encoding="utf-8"))["loss"]
+    confidence = "softmax" if objective.stem.endswith("_ce") else "sigmoid"
+    assert {term.confidence for term in loss.terms.values()} <= {confidence, "any"}
+    model = tiny_network(extractor, head, confidence).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout2d):
+            module.p = 0.0  # the same function before and after the step
+    wav_BN, label_B = 0.1 * torch.randn(4, 12000), torch.tensor([0, 1, 2, 3])
+    before = loss(model(wav_BN), label_B)["loss"]
+    before.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    steepness = sum((gradient**2).sum() for gradient in gradients)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.grad is not None:
+                p -= 1e-3 / steepness * p.grad  # lowers the loss by 0.001 where it is flat enough
+        assert loss(model(wav_BN), label_B)["loss"] < before
+
+
+def published(recipe, experiment):
+    hparams, _ = load_hparams(tiny.ROOT / f"recipes/{recipe}/hparams/{experiment}.yaml", {"data_folder": "anywhere"})
+    return sum(p.numel() for p in hparams["model"]["network"].parameters())
+
+
+@pytest.mark.parametrize(
+    "row, counts",
+    [
+        ("fuse", {("TAU2020m", "fuse_pnl"): 139_082}),
+        ("vgg_like", {("TAU2020m", "vgg_like_pnl"): 1_339_244, ("TUT2018m", "vgg_like_40mel_pnl"): 454_508}),
+        ("resnet", {("TAU2020m", "resnet_pnl"): 147_874}),
+        ("bc_resnet", {("TAU2020m", "bc_resnet_pnl"): 374_098, ("TAU2020m", "bc_resnet_gap"): 314_970}),
+        ("cp_mobile", {("TAU2020m", "cp_mobile_gap"): 61_138}),
+        ("cp_resnet", {("TAU2020m", "cp_resnet_gap"): 3_956_618}),
+        ("two_path_resnet", {("TAU2019", "two_path_resnet_gap"): 3_245_246}),
+    ],
+)
+def test_readme_tells_the_size_of_every_model(row, counts):
+    lines = (tiny.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{row}`")]
+    for (recipe, experiment), count in counts.items():
+        assert published(recipe, experiment) == count and f"{count:,}" in line

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from mil_asc.results import metrics
+from mil_asc.corpora.manifest import Clip, Event
+from mil_asc.results.evaluation import Predictions, evaluate_events, evaluate_predictions, write_predictions
+
+LABELS = ["bus", "park", "tram"]
+
+
+def logits_for(*winners):
+    """One clip whose instances are won by the classes named."""
+    return np.array([[3.0 if c == winner else -3.0 for c in range(3)] for winner in winners], dtype=np.float32)
+
+
+def predictions_of(logits, decision="smi"):
+    return Predictions(logits, np.stack([z_IC.mean(0) for z_IC in logits]), decision)
+
+
+def clip(label, city="lisbon"):
+    return Clip(f"audio/{label}.wav", label, city, f"{city}-1", "a")
+
+
+def test_known_figures():
+    predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2), logits_for(0)])
+    found = evaluate_predictions(predictions, [clip("bus"), clip("tram", "prague"), clip("tram")], LABELS)
+    assert found["classes_without_clips"] == ["park"]
+    assert found["cmi"]["accuracy"] == pytest.approx(2 / 3)
+    assert found["cmi"]["macro_accuracy"] == pytest.approx((1 + 0.5) / 2)
+    assert found["cmi"]["per_class"]["park"] == {"accuracy": None, "clips": 0}
+    assert found["cmi"]["per_city"]["prague"] == {"accuracy": 1.0, "clips": 1}
+    assert found["cmi"]["confusion"] == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]
+    assert found["underestimation"]["positive_share"] == pytest.approx(4 / 6)
+    high, low = 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(3))
+    assert found["underestimation"]["mean_confidence"] == pytest.approx((4 * high + 2 * low) / 6)
+
+
+def test_a_model_with_another_pooling_is_decided_by_it_too():
+    """One loud instance decides under SMI, the mean of the logits goes with the other two."""
+    loud = np.array([[9.0, 0, 0], [-9.0, 3, 0], [-9.0, 3, 0]], dtype=np.float32)
+    found = evaluate_predictions(predictions_of([loud], "bag"), [clip("park")], LABELS)
+    assert (found["smi"]["accuracy"], found["bag"]["accuracy"], found["decision"]) == (0, 1, "bag")
+    shares = 1 / (1 + np.exp(-loud.mean(0)))
+    assert found["log_loss"] == pytest.approx(-np.log(shares[1] / shares.sum()))
+    assert "bag" not in evaluate_predictions(predictions_of([loud]), [clip("park")], LABELS)
+
+
+def test_predictions_can_be_read_back(tmp_path):
+    predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2)])
+    write_predictions(tmp_path / "p.npz", predictions, [clip("bus"), clip("tram")], LABELS)
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as found:
+        assert found["paths"].tolist() == ["audio/bus.wav", "audio/tram.wav"] and found["labels"].tolist() == LABELS
+        assert found["truth"].tolist() == [0, 2] and found["counts"].tolist() == [2, 3]
+        np.testing.assert_array_equal(np.split(found["logits"], [2])[1], predictions.logits[1])
+        np.testing.assert_array_equal(found["bag_logits"], predictions.bag_logits_BC)
+
+
+def test_known_log_loss():
+    scores = np.array([[0.5, 0.25, 0.25], [0.2, 0.2, 0.0]])
+    assert metrics.log_loss(np.array([0, 0]), scores) == pytest.approx(np.log(2))
+    assert np.isfinite(metrics.log_loss(np.array([2]), scores[1:]))
+
+
+def test_instance_times_of_the_paper():
+    times = metrics.instance_times(39, 160000, 4096, 512, 16000)
+    assert times.shape == (39, 2) and times[0, 0] == 0 and times[1, 0] == pytest.approx(0.24)
+    assert times[-1, 1] == pytest.approx(9.968)
+    assert np.allclose(times[1:, 0], times[:-1, 1])
+
+
+def test_events_found_perfectly_and_not_at_all():
+    times = metrics.instance_times(10, 16000, 1600, 0, 16000)
+    event = Event(0.2, 0.4, "bell", "distinct")
+    right = np.array([[5.0 if i in (2, 3) else -5.0, 0, 0] for i in range(10)], dtype=np.float32)
+    found = evaluate_events([right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]}, 0.01)
+    assert found == {"average_precision": pytest.approx(1.0), "chance": pytest.approx(0.2, abs=0.011)}
+    wrong = evaluate_events([-right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]}, 0.01)
+    assert wrong["average_precision"] < 0.3
+    assert evaluate_events([right], [clip("bus")], LABELS, [times], {}, 0.01) is None
+
+
+def test_ambiguous_events_do_not_count():
+    times = metrics.instance_times(10, 16000, 1600, 0, 16000)
+    events = {"audio/bus.wav": [Event(0.2, 0.4, "steps", "ambiguous")]}
+    assert evaluate_events([np.zeros((10, 3), np.float32)], [clip("bus")], LABELS, [times], events, 0.01) is None
