@@ -4,22 +4,19 @@ import contextlib
 import io
 import json
 import logging
-import os
-import time
 from hashlib import sha256
 from pathlib import Path
 
 import ruamel.yaml
 import torch
 from filelock import FileLock, Timeout
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from mil_asc.errors import UserError
 from mil_asc.model.classifier import MODEL_SETTINGS, MODEL_WEIGHTS
 from mil_asc.runtime.files import write_atomically
 from mil_asc.training.config import flatten, tag_of
+from mil_asc.training.console import start_log
+from mil_asc.training.curves import Curves
 
 SETTINGS = "hyperparams.yaml"
 LISTS = "lists.json"
@@ -66,7 +63,7 @@ class RunFolder:
             if training:
                 write_atomically(self.path / SETTINGS, settings)
                 self.curves = Curves(self.path / "tensorboard")
-            self._start_log()
+            self.handlers = start_log(self.path / "log.txt")
         except Timeout as error:
             raise UserError(
                 f"{self.path} is in use by another run; wait for it or give another --output_folder"
@@ -134,18 +131,6 @@ class RunFolder:
         path = self.path / REPORT
         return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else None
 
-    def _start_log(self):
-        """Everything into ``log.txt``; the package's own messages, and warnings, on the console."""
-        file = _LogFile(self.path / "log.txt", encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-        console = logging.StreamHandler()
-        console.setFormatter(logging.Formatter("%(message)s"))
-        console.addFilter(lambda record: record.name.startswith("mil_asc") or record.levelno >= logging.WARNING)
-        logging.getLogger().setLevel(logging.INFO)
-        self.handlers = [file, console]
-        for handler in self.handlers:
-            logging.getLogger().addHandler(handler)
-
     def save_model(self, model, settings, labels):
         """Write the trained model beside its settings, as ``mil_asc.inference.classifier`` reads them."""
         tree = ruamel.yaml.YAML().load(settings)
@@ -155,42 +140,6 @@ class RunFolder:
         torch.save({key: value.cpu() for key, value in model.state_dict().items()}, weights)
         write_atomically(self.path / MODEL_WEIGHTS, weights.getvalue())
         write_atomically(self.path / MODEL_SETTINGS, stream.getvalue())
-
-
-class Curves:
-    """Scalars for TensorBoard, written at once: ``SummaryWriter`` leaves that to a thread, errors included.
-
-    Arguments
-    ---------
-    folder : Path
-        Where TensorBoard will look for them; every run of the program adds a file.
-    """
-
-    def __init__(self, folder):
-        folder.mkdir(exist_ok=True)
-        self.file = open(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}", "wb")
-        self.records = RecordWriter(self.file)
-        self._write(file_version="brain.Event:2")
-
-    def add_scalar(self, name, value, step):
-        """Add a point to the curve called ``name``."""
-        self._write(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
-
-    def close(self):
-        """Close the file."""
-        self.file.close()
-
-    def _write(self, **content):
-        self.records.write(Event(wall_time=time.time(), **content).SerializeToString())
-        self.file.flush()
-
-
-class _LogFile(logging.FileHandler):
-    """A log file whose errors stop the run, as those of every other file of the run do."""
-
-    def handleError(self, record):
-        """Raise what writing the record raised."""
-        raise
 
 
 def changed_settings(old, new):
