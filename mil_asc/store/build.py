@@ -30,7 +30,8 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from mil_asc.audio.decode import RESAMPLER, decode, dequantize, quantize
+from mil_asc.audio.decode import RESAMPLER, decode
+from mil_asc.audio.quantize import dequantize, quantize
 from mil_asc.errors import AudioError, UserError
 
 FORMAT_VERSION = 1

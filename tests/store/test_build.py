@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mil_asc.audio.decode import decode, dequantize
+from mil_asc.audio.decode import decode
+from mil_asc.audio.quantize import dequantize
 from mil_asc.errors import UserError
 from mil_asc.store import build as cache_module
 from mil_asc.store.build import StoreError, WaveformCache, prepare_waveforms
