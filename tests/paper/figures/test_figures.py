@@ -21,7 +21,7 @@ from mil_asc.paper.figures.layout import cell, shorten
 from mil_asc.paper.figures.masks import brightness, choose_clips, frame_confidence
 from mil_asc.paper.figures.page import draw_figures, render
 from mil_asc.paper.figures.shown_classes import choose_scenes
-from mil_asc.synth.scenes import generate_synth_scenes
+from mil_asc.synth.write import generate_synth_scenes
 from mil_asc.training.entry import main as train
 
 SPEC = importlib.util.spec_from_file_location("figures_tool", tiny.ROOT / "tools/figures.py")
