@@ -3,8 +3,9 @@
 Shapes: N samples, C channels.
 """
 
+import contextlib
 import os
-from typing import BinaryIO
+from collections.abc import Iterator
 
 import numpy as np
 import soundfile
@@ -50,37 +51,60 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     >>> decode(file).shape
     (16000,)
     """
+    with _opened(path) as sound:
+        mono_N, rate = _mean_of_channels(_read_frames(sound)), sound.samplerate
+        _check_samples(mono_N)
+        wav_N = _resample(mono_N, rate, sample_rate)
+        _check_length(len(wav_N) / sample_rate, min_seconds)
+    return wav_N
+
+
+def read_duration(path: str | os.PathLike) -> float:
+    """Length of an audio file by its header (in seconds), above 0; no sample is decoded.
+
+    Arguments
+    ---------
+    path : str or Path
+        As ``decode`` takes it.
+
+    Raises
+    ------
+    AudioError
+        As ``decode`` raises it, except what only the samples show.
+    """
+    with _opened(path) as sound:
+        _check_frames(sound)
+        return sound.frames / sound.samplerate
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
+    """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``."""
     try:
         with open(path, "rb", buffering=0) as file:
-            mono_N, rate = _read_mono(file)
-            wav_N = _resample(mono_N, rate, sample_rate)
-            _check_length(len(wav_N) / sample_rate, min_seconds)
+            check_container(file)
+            file.seek(0)  # libsndfile starts at the descriptor's position
+            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+                yield sound
     except OSError as error:
         raise AudioError(f"{os.fspath(path)}: {_describe(error)}") from error
     except UnusableAudio as error:
         raise AudioError(f"{os.fspath(path)}: {error}") from error
-    return wav_N
-
-
-def _read_mono(file: BinaryIO) -> tuple[np.ndarray, int]:
-    check_container(file)
-    file.seek(0)  # libsndfile starts at the descriptor's position
-    try:
-        with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
-            mono_N, rate = _mean_of_channels(_read_frames(sound)), sound.samplerate
     except soundfile.LibsndfileError as error:
         reason = " ".join(error.error_string.split()).rstrip(".")
-        raise UnusableAudio(f"unreadable, not audio or corrupt ({reason})") from error
-    _check_samples(mono_N)
-    return mono_N, rate
+        raise AudioError(f"{os.fspath(path)}: unreadable, not audio or corrupt ({reason})") from error
 
 
-def _read_frames(sound: soundfile.SoundFile) -> np.ndarray:
-    """Every frame, float32 (N, C)."""
+def _check_frames(sound: soundfile.SoundFile) -> None:
     if sound.frames == _UNKNOWN_FRAMES:
         raise UnusableAudio("empty, or the header does not say how many frames it holds")
     if sound.frames == 0:
         raise UnusableAudio("empty (0 frames)")
+
+
+def _read_frames(sound: soundfile.SoundFile) -> np.ndarray:
+    """Every frame, float32 (N, C)."""
+    _check_frames(sound)
     try:
         wav_NC = sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:

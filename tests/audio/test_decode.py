@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tones import AMPLITUDE, HZ, amplitude_at, reason, sine, write
 
-from mil_asc.audio.decode import decode
+from mil_asc.audio.decode import decode, read_duration
+from mil_asc.errors import AudioError
 
 RATES = (8000, 11025, 22050, 44100, 48000)
 FORMATS = (
@@ -117,3 +118,18 @@ def test_clip_of_exactly_min_seconds_is_read(tmp_path, rate):
     frames = round(0.224 * rate)
     path = write(tmp_path / "a.wav", sine(1, rate)[:frames], rate)
     assert len(decode(path, min_seconds=0.224)) == round(frames * 16000 / rate) >= 3584
+
+
+@pytest.mark.parametrize("container, subtype", FORMATS)
+def test_duration_is_that_of_the_header(tmp_path, container, subtype):
+    path = write(tmp_path / "a", sine(2, 44100)[:66150], 44100, format=container, subtype=subtype)
+    assert read_duration(path) == 1.5
+
+
+@pytest.mark.parametrize("content, words", [(b"", "empty"), (b"text" * 30, "not audio"), (None, "no such file")])
+def test_duration_of_an_unusable_file_is_refused(tmp_path, content, words):
+    path = tmp_path / "a.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AudioError, match=f"a.wav: .*{words}"):
+        read_duration(path)
