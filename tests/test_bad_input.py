@@ -45,7 +45,7 @@ class Bench:
             "--precision=fp32",
             "--model.channels=[4,4,4,4]",
             "--model.features.n_mels=16",
-            "--model.instance_dim=8",
+            "--model.head.instance_dim=8",
             "--number_of_epochs=1",
             "--batch_size=4",
             "--noprogressbar",
@@ -105,6 +105,11 @@ def test_good_run_reports_and_draws_curves(bench):
     (file,) = (bench.out / "tensorboard").iterdir()
     points = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
     assert (1, "train/loss") in points and (2, "monitor/accuracy") in points
+
+
+@pytest.mark.parametrize("labels", ["[a, a]", "airport", "[]"])
+def test_labels_that_are_no_list_of_names_are_refused(bench, labels):
+    assert "data: labels must be a list of different names" in bench.refuses(f"--data.labels={labels}")
 
 
 def test_epochs_and_batch_size_of_the_training_block_hold_alone(bench):

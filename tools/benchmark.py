@@ -42,6 +42,7 @@ from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
+from mil_asc.model.heads import Head
 from mil_asc.runtime import hardware
 from mil_asc.runtime.allocator import SWITCH, malloc_environment
 from mil_asc.store.batches import ClipDataset, ResidentWaveforms
@@ -160,7 +161,7 @@ def set_arithmetic(device, contestant):
 
 def build_model(args, contestant):
     """FUSE-MIL of the asked size; ``plain`` has its weights and its feature maps in NCHW order."""
-    model = MILClassifier(LogMel(SAMPLE_RATE, args.n_mels, hop_ms=args.hop_ms), FUSE(), NUM_CLASSES)
+    model = MILClassifier(LogMel(SAMPLE_RATE, args.n_mels, hop_ms=args.hop_ms), FUSE(), Head(NUM_CLASSES))
     if not contestant.channels_last:
         model.to(memory_format=torch.contiguous_format)
         model.extractor.register_forward_pre_hook(in_nchw_order)

@@ -79,8 +79,8 @@ class Scene:
 class SceneClassifier(Pretrained):
     """Classifies recordings of any rate, channel count and length with the modules of a training run.
 
-    Long recordings are computed in windows with enough context that the instances are the same as if
-    the recording were computed whole (but for ResNorm, whose statistics are then those of a window).
+    Long recordings are computed in windows with enough context that the instances are the same as if the recording
+    were computed in one piece. A model in which every instance sees the whole clip (ResNorm) computes it in one piece.
     """
 
     MODULES_NEEDED = ["model"]
@@ -166,10 +166,12 @@ class SceneClassifier(Pretrained):
         return self.classify_batch(wav_BN, length_B)
 
     def _windowed_scores(self, wav_N):
-        """(1, I, C or C + 1) instance scores, computed in windows of bounded memory."""
+        """(1, I, C or C + 1) instance scores, in windows of bounded memory where instances see only what is near."""
         model = self.mods.model
         step, total = model.instance_samples, int(model.num_instances(len(wav_N)))
         context = model.context_instances
+        if context is None:
+            return model.instance_scores(self.classify_batch(wav_N.unsqueeze(0))).cpu()
         parts = []
         for first in range(0, max(total, 1), WINDOW_INSTANCES):
             last = min(first + WINDOW_INSTANCES, total)

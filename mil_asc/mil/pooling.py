@@ -10,6 +10,7 @@ References, unless a function names its own: Y. Wang, J. Li and F. Metze, "A com
 learning pooling functions for sound event detection with weak labeling", ICASSP 2019.
 """
 
+import inspect
 import math
 
 import torch
@@ -121,6 +122,19 @@ POOLINGS = {
     "gated_attention": attention_mean,
 }
 """Poolings by the name a YAML file calls them."""
+
+
+def check_pooling_options(name, options):
+    """Refuse options that the pooling called ``name`` does not have, or values that it cannot use (``ValueError``)."""
+    pooling = POOLINGS[name]
+    legal = [p.name for p in inspect.signature(pooling).parameters.values() if p.default is not p.empty]
+    if not isinstance(options, dict):
+        raise ValueError(f"pooling_options must be a mapping such as {{k: 3}}, got {options!r}")
+    for option in options:
+        if option not in legal:
+            raise ValueError(f"pooling_options of {name}: unknown {option!r}; legal: {', '.join(legal) or 'none'}")
+    scores = [torch.zeros(1, 1)] if "score_BI" in inspect.signature(pooling).parameters else []
+    pooling(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), *scores, **options)
 
 
 def _own(values_BIC, mask_BI):

@@ -57,7 +57,8 @@ def refuse_stale(results, place):
 
 def _resolved(run, place):
     """The settings (YAML text) and the run options (name -> value) that the run's command gives it."""
-    from mil_asc.training.config import parse_command_line, resolve_settings  # brings PyTorch with it: seconds
+    from mil_asc.training.command_line import parse_command_line  # brings PyTorch with it: seconds
+    from mil_asc.training.config import resolve_settings
 
     _, file, *words = place.command(run)
     path, options, overrides = parse_command_line([str(place.recipes / run.recipe / file), *words])

@@ -13,10 +13,12 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
+from mil_asc.checks import check_count, check_number
 from mil_asc.errors import UserError
 from mil_asc.results.evaluation import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
+from mil_asc.training.command_line import check_max_grad_norm
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +42,24 @@ class MILBrain(sb.Brain):
     * checkpoints inside an epoch fall between optimizer steps.
     """
 
+    @classmethod
+    def check_settings(cls, settings):
+        """Refuse values of a training block that this Brain cannot use, before anything is built (``ValueError``).
+
+        A Brain with settings of its own checks them here, and calls this one.
+        """
+        for name in ("number_of_epochs", "batch_size", "evaluate_every"):
+            check_count(f"training.{name}", settings[name])
+        check_count("training.precise_bn_clips", settings["precise_bn_clips"], least=0)
+        check_number("training.learning_rate", settings["learning_rate"], above=0)
+        check_max_grad_norm(settings["max_grad_norm"])
+        optimizer = getattr(settings["optimizer"], "keywords", {})  # none where the YAML file gives it no arguments
+        check_number("training.weight_decay", optimizer.get("weight_decay", 0.0), least=0)
+        check_number("training.momentum", optimizer.get("momentum", 0.0), least=0, below=1)
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        if self.max_grad_norm == 0:
-            raise UserError(
-                "--max_grad_norm=0 would freeze the training; give a positive number, or -1 for no clipping"
-            )
+        check_max_grad_norm(self.max_grad_norm)
         if self.max_grad_norm < 0:
             self.max_grad_norm = math.inf
         self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, STEPS_BETWEEN_CHECKS_ELSEWHERE)

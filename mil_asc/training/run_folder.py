@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 from mil_asc.errors import UserError
 from mil_asc.model.classifier import MODEL_SETTINGS, MODEL_WEIGHTS
+from mil_asc.results.settings import flatten, tag_of
 from mil_asc.runtime.files import write_atomically
-from mil_asc.training.config import flatten, tag_of
 from mil_asc.training.console import start_log
 from mil_asc.training.curves import Curves
 

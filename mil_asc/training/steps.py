@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
-from mil_asc.errors import AudioError, UserError
+from mil_asc.checks import check_choice, check_number
+from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.results.evaluation import (
     PREDICTIONS,
     decisions,
@@ -29,6 +30,8 @@ from mil_asc.training.console import announce_corpus, announce_machine, print_re
 from mil_asc.training.environment import describe_evaluation, describe_training
 
 logger = logging.getLogger(__name__)
+
+ON_BAD_AUDIO = ("stop", "skip")
 
 
 class TrainingRun:
@@ -57,6 +60,12 @@ class TrainingRun:
         self.trained = False
         hardware.tune(self.device.type)
 
+    @staticmethod
+    def check_settings(hparams):
+        """Refuse values of the data block that the steps cannot use, before any audio is read (``ValueError``)."""
+        check_choice("data.on_bad_audio", hparams["data"]["on_bad_audio"], ON_BAD_AUDIO)
+        check_number("data.validation_fraction", hparams["data"]["validation_fraction"], least=0, below=1)
+
     def execute(self):
         """Prepare, train, evaluate, report; returns the content of ``report.json``."""
         announce_machine(self.device, self.options.precision, self.folder.path)
@@ -78,7 +87,10 @@ class TrainingRun:
     def prepare(self):
         """Read the lists, decode every clip once, and deal with what cannot be used."""
         data = self.hparams["data"]
-        corpus = data["corpus"]()
+        try:
+            corpus = data["corpus"]()
+        except ArgumentError as error:
+            raise UserError(f"data: {error}") from error
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
@@ -248,7 +260,7 @@ class TrainingRun:
     def picture(self, clip, count):
         """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
         wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
-        front_end = self.network.front_end
+        front_end = self.network.spectrogram.to(self.device)
         logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
         events = self.corpus.events.get(clip.path, [])
         return logmel_FT, self.times(clip, count), events, self.hop_seconds, front_end.sample_rate / 2

@@ -12,6 +12,7 @@ from mil_asc.inference.classifier import SceneClassifier
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
+from mil_asc.model.heads import Head
 from mil_asc.training.entry import main
 
 
@@ -85,7 +86,7 @@ def test_same_scores_as_the_training_modules(classifier, run_folder):
 def test_context_covers_what_an_instance_hears():
     """Windows of a model that hears far give what the whole recording gives."""
     torch.manual_seed(0)
-    model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), 3, 8).eval()
+    model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), Head(3, 8)).eval()
     wav, context = torch.randn(400_000), model.context_instances * model.instance_samples
     with torch.no_grad():
         whole = model(wav.unsqueeze(0)).logits_BIC[0]

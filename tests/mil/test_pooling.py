@@ -11,7 +11,7 @@ from mil_asc.mil.pooling import POOLINGS, attention_mean, log_sum_exp, top_k_mea
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
-from mil_asc.model.heads import Attention, GatedAttention, InstanceDetector, log_odds
+from mil_asc.model.heads import Attention, GatedAttention, Head, InstanceDetector, log_odds
 
 PLAIN = sorted(name for name, pooling in POOLINGS.items() if pooling is not attention_mean)
 
@@ -127,7 +127,7 @@ def test_the_strongest_of_several_detectors_counts():
 def test_every_combination_trains(pooling, confidence, instances):
     torch.manual_seed(0)
     options = {"pooling": pooling, "confidence": confidence, "instances": instances, "detectors": 2}
-    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), num_classes=3, instance_dim=8, **options)
+    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), Head(num_classes=3, instance_dim=8, **options))
     bags = model(torch.randn(2, 8000), torch.tensor([8000, 6000]))
     assert bags.bag_logits_BC.shape == (2, 3)
     bags.bag_logits_BC.sum().backward()
@@ -138,16 +138,19 @@ def test_every_combination_trains(pooling, confidence, instances):
 
 
 def test_unknown_names_are_refused_with_the_legal_ones():
-    for option in ("pooling", "instances", "confidence", "input_norm"):
-        with pytest.raises(ValueError, match=f"{option} must be one of .*none|max|sep|sig"):
-            MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), **{option: "nonsense"})
+    legal = {"pooling": "max, mean_logits", "instances": "separable, dense", "confidence": "sigmoid, softmax"}
+    for option, names in legal.items():
+        with pytest.raises(ValueError, match=f"{option} must be one of {names}.*; got 'nonsense'"):
+            Head(**{option: "nonsense"})
+    with pytest.raises(ValueError, match="input_norm must be one of none, resnorm; got 'nonsense'"):
+        MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), input_norm="nonsense")
 
 
 def test_pooling_options_are_checked_when_the_model_is_built():
-    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), pooling="top_k_mean", pooling_options={"k": 2})
+    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), Head(pooling="top_k_mean", pooling_options={"k": 2}))
     assert model.pooling.keywords == {"k": 2}
     with pytest.raises(ValueError, match="pooling_options of max: unknown 'k'; legal: none"):
-        MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), pooling_options={"k": 2})
+        Head(pooling_options={"k": 2})
 
 
 def test_make_bags_takes_every_instance_for_the_clips_own():

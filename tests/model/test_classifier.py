@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
-from mil_asc.model.heads import InstanceVectorGenerator
+from mil_asc.model.heads import Head, InstanceVectorGenerator
 
 
 def parameters(module):
@@ -56,7 +56,7 @@ def test_no_relu_follows_the_pointwise_convolution():
     "channels, blocks, mels", [((8, 16), 1, 64), ((4, 8, 16), 2, 40), ((32, 64, 128, 256), 3, 128)]
 )
 def test_every_size_is_a_value(channels, blocks, mels):
-    model = MILClassifier(LogMel(n_mels=mels), FUSE(channels, blocks), num_classes=5, instance_dim=24).eval()
+    model = MILClassifier(LogMel(n_mels=mels), FUSE(channels, blocks), Head(num_classes=5, instance_dim=24)).eval()
     assert model(torch.randn(1, 16000)).logits_BIC.shape[2] == 5
 
 
@@ -89,7 +89,7 @@ def test_scores_never_depend_on_batch_mates(small_model_shared, lengths):
 @pytest.fixture(scope="module")
 def small_model_shared():
     torch.manual_seed(0)
-    return MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), num_classes=4, instance_dim=12).eval()
+    return MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), Head(num_classes=4, instance_dim=12)).eval()
 
 
 def test_permuting_clips_permutes_scores(small_model_shared):

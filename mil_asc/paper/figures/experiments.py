@@ -15,8 +15,8 @@ from mil_asc.errors import UserError
 from mil_asc.inference.classifier import SceneClassifier
 from mil_asc.results.evaluation import PREDICTIONS
 from mil_asc.results.metrics import instance_confidences
+from mil_asc.results.settings import flatten, tag_of
 from mil_asc.store.segments import decode_clip
-from mil_asc.training.config import flatten, tag_of
 from mil_asc.training.run_folder import SETTINGS, WHERE_NOT_WHAT
 
 REPORT = "report.json"
@@ -146,7 +146,7 @@ class Run:
     @property
     def softmax(self):
         """Whether confidences are shares that sum to 1 (trained with cross entropy), not independent."""
-        return self.settings.get("model.confidence", "sigmoid") == "softmax"
+        return self.settings.get("model.head.confidence", "sigmoid") == "softmax"
 
     @cached_property
     def confidences(self):
