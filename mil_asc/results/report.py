@@ -13,7 +13,6 @@ from jinja2 import Environment, StrictUndefined
 
 from mil_asc.results import plots
 from mil_asc.runtime.files import write_atomically
-from mil_asc.results.metrics import instance_confidences
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500
@@ -44,10 +43,11 @@ class Example:
 def choose_examples(clips, predictions, labels, picture, count=3):
     """Up to ``count`` right and ``count`` wrong clips by the model's own rule, each the most confident of its class.
 
-    ``picture(clip, instances)`` gives the log-mel, the instance times and the events of a clip, and where they
+    ``picture(clip)`` gives the log-mel, the instance times and the events of a clip, and where they
     differ from the paper's, the step between frames (in seconds) and the upper edge of the mel filters (in Hz).
     """
     scores_BC = predictions.scores()
+    confidences = predictions.by_clip(predictions.confidence_IC)
     groups = {True: [], False: []}
     for i in np.argsort(-scores_BC.max(1), kind="stable"):
         chosen = groups[labels[scores_BC[i].argmax()] == clips[i].label]
@@ -58,8 +58,8 @@ def choose_examples(clips, predictions, labels, picture, count=3):
             clips[i].path,
             clips[i].label,
             labels[scores_BC[i].argmax()],
-            instance_confidences(predictions.logits[i]),
-            *picture(clips[i], len(predictions.logits[i])),
+            confidences[i],
+            *picture(clips[i]),
         )
         for i in groups[True] + groups[False]
     ]

@@ -11,14 +11,8 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.errors import AudioError, UserError
-from mil_asc.results.evaluation import (
-    PREDICTIONS,
-    decisions,
-    evaluate_events,
-    evaluate_predictions,
-    write_predictions,
-)
-from mil_asc.results.metrics import instance_times
+from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
+from mil_asc.results.predictions import PREDICTIONS, write_predictions
 from mil_asc.results.report import choose_examples, write_report
 from mil_asc.runtime import hardware
 from mil_asc.store.batches import ClipDataset, place_waveforms
@@ -197,17 +191,14 @@ class TrainingRun:
         """Step between frames of the log-mel spectrogram (in seconds)."""
         return self.network.front_end.hop_length / self.network.front_end.sample_rate
 
-    def times(self, clip, count):
+    def times(self, clip):
         """(I, 2) start and end of a clip's instances (in seconds)."""
-        front_end, samples = self.network.front_end, int(self.cache.lengths[self.cache.row(clip.path)])
-        return instance_times(
-            count, samples, self.network.instance_samples, front_end.hop_length, front_end.sample_rate
-        )
+        return self.network.instance_times(int(self.cache.lengths[self.cache.row(clip.path)]))
 
     def summarise(self, clips, predictions, best):
         """The content of ``report.json``."""
-        labels, logits = self.corpus.labels, predictions.logits
-        times = [self.times(clip, len(z)) for clip, z in zip(clips, logits)]
+        labels = self.corpus.labels
+        times = [self.times(clip) for clip in clips]
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
             self.corpus.warnings.append(
@@ -219,7 +210,7 @@ class TrainingRun:
             "labels": labels,
             "evaluation": evaluate_predictions(predictions, clips, labels),
             "evaluation_of_best_on_validation": best,
-            "events": evaluate_events(logits, clips, labels, times, self.corpus.events, self.hop_seconds),
+            "events": evaluate_events(predictions, clips, labels, times, self.corpus.events, self.hop_seconds),
             "history": self.state.history,
             "monitored_list": self.monitor,
             "notes": self.corpus.notes,
@@ -245,10 +236,10 @@ class TrainingRun:
         }
 
     @torch.no_grad()
-    def picture(self, clip, count):
+    def picture(self, clip):
         """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
         wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
         front_end = self.network.front_end
         logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
         events = self.corpus.events.get(clip.path, [])
-        return logmel_FT, self.times(clip, count), events, self.hop_seconds, front_end.sample_rate / 2
+        return logmel_FT, self.times(clip), events, self.hop_seconds, front_end.sample_rate / 2

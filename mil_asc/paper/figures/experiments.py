@@ -2,19 +2,16 @@
 
 import json
 import os
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import ruamel.yaml
 import torch
 
 from mil_asc.errors import UserError
 from mil_asc.inference.classifier import SceneClassifier
-from mil_asc.results.evaluation import PREDICTIONS
-from mil_asc.results.metrics import instance_confidences
+from mil_asc.results.predictions import PREDICTIONS, Predictions, read_predictions
 from mil_asc.store.segments import decode_clip
 from mil_asc.training.config import flatten, tag_of
 from mil_asc.training.run_folder import SETTINGS, WHERE_NOT_WHAT
@@ -97,24 +94,10 @@ class Run:
         self._read_predictions()
 
     def _read_predictions(self):
-        path = self.folder / PREDICTIONS
-        if not path.is_file():
-            raise UserError(f"{self.folder} holds no {PREDICTIONS}, which older versions did not write: train it again")
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                self.paths = arrays["paths"].tolist()
-                self.truth_B = arrays["truth"]
-                counts_B, logits_IC, labels = arrays["counts"], arrays["logits"], arrays["labels"].tolist()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged ({type(error).__name__}): evaluate the run again") from error
-        if (
-            labels != self.labels
-            or logits_IC.shape != (counts_B.sum(), len(labels))
-            or not len(self.paths) == len(self.truth_B) == len(counts_B) > 0
-            or counts_B.min() < 1
-        ):
-            raise UserError(f"{path} does not fit {REPORT} or itself: evaluate the run again")
-        self.logits = np.split(logits_IC, np.cumsum(counts_B)[:-1])
+        arrays = read_predictions(self.folder / PREDICTIONS, self.labels)
+        self.paths, self.truth_B = arrays["paths"].tolist(), arrays["truth"]
+        self.predictions = Predictions(arrays["logits"], arrays["counts"], arrays["bag_logits"])
+        self.logits = self.predictions.by_clip(self.predictions.logits_IC)
 
     @property
     def terms(self):
@@ -150,18 +133,18 @@ class Run:
 
     @cached_property
     def confidences(self):
-        """(I, C) instance confidences, a clip each."""
-        return [instance_confidences(z_IC) for z_IC in self.logits]
+        """(I, C) instance confidences, one array per clip."""
+        return self.predictions.by_clip(self.predictions.confidence_IC)
 
     @cached_property
     def positives(self):
-        """(I,) True where the most confident class is the clip's, a clip each."""
-        return [z_IC.argmax(1) == c for z_IC, c in zip(self.logits, self.truth_B)]
+        """(I,) True where the most confident class is the clip's, one array per clip."""
+        return self.predictions.by_clip(self.predictions.positive_instances(self.truth_B))
 
     @cached_property
     def bag_confidences_BC(self):
         """(clips, C) greatest instance confidence of each class: what decides under SMI."""
-        return np.stack([p_IC.max(0) for p_IC in self.confidences])
+        return self.predictions.scores("smi")
 
     def classifier(self, device):
         """The trained model, as ``SceneClassifier``, in evaluation mode."""

@@ -31,12 +31,14 @@ class Masked:
     decision: str
 
 
-def frame_confidence(confidence_I, num_frames, frames_per_instance):
+def frame_confidence(confidence_I, times_I2, centre_T):
     """(T,) confidence of the instance that covers each frame.
 
-    Frames behind the last instance, fewer than one instance has, belong to none and are left out.
+    ``times_I2`` are the instances' starts and ends, ``centre_T`` the frames' centres, all in seconds. Frames after the
+    last instance, fewer than one instance has, belong to none and are left out.
     """
-    return np.repeat(confidence_I, frames_per_instance)[:num_frames]
+    owner_T = np.searchsorted(times_I2[:, 1], centre_T)
+    return confidence_I[owner_T[owner_T < len(confidence_I)]]
 
 
 def choose_clips(without, trained, wanted=()):
@@ -139,18 +141,19 @@ def _view(run, model, position, options):
     with torch.no_grad():
         logmel_FT = model.front_end(wav_N.unsqueeze(0).to(options.device))[0].float().cpu().numpy()
     confidence_I = run.confidences[position][:, run.truth_B[position]]
-    expected = int(model.num_instances(len(wav_N)))
-    if expected != len(confidence_I):
+    times_I2 = model.instance_times(len(wav_N))
+    if len(times_I2) != len(confidence_I):
         raise UserError(
-            f"{run.paths[position]} makes {expected} instances and {run.folder} has {len(confidence_I)}: "
+            f"{run.paths[position]} makes {len(times_I2)} instances and {run.folder} has {len(confidence_I)}: "
             "these are not the recordings that the run was evaluated on"
         )
-    mask_T = frame_confidence(confidence_I, logmel_FT.shape[1], model.extractor.time_reduction)
+    hop_seconds = model.front_end.hop_length / model.front_end.sample_rate
+    mask_T = frame_confidence(confidence_I, times_I2, np.arange(logmel_FT.shape[1]) * hop_seconds)
     return Masked(
         run,
         logmel_FT[:, : len(mask_T)],
         mask_T,
-        model.front_end.hop_length / model.front_end.sample_rate,
+        hop_seconds,
         run.labels[run.bag_confidences_BC[position].argmax()],
     )
 

@@ -15,7 +15,8 @@ def draw(experiments, options):
     """A curve an experiment, micro and macro average, and the areas under them, of one extractor."""
     experiments, extractor = choose_extractor(experiments, options.extractor)
     curves = {
-        e.name: [roc(run.truth_B, threshold_scores(run.logits, options.tau)) for run in e.runs] for e in experiments
+        e.name: [roc(run.truth_B, threshold_scores(run.predictions, options.tau)) for run in e.runs]
+        for e in experiments
     }
     labels = experiments[0].first.labels
     areas = table(

@@ -152,12 +152,15 @@ def test_mean_bag_confidence_by_hand(by_hand):
     np.testing.assert_allclose(mean_bag_confidence(Run(by_hand), "park"), [0.3, 0.5, 0.1], rtol=1e-6)
 
 
-def test_every_frame_has_the_confidence_of_its_instance():
-    confidence_I = np.array([0.1, 0.5, 0.9])
-    found = frame_confidence(confidence_I, num_frames=14, frames_per_instance=4)
-    slow = [confidence_I[t // 4] for t in range(14) if t // 4 < 3]
-    assert found.tolist() == slow and len(found) == 12
-    assert frame_confidence(confidence_I, 11, 4).tolist() == slow[:11]
+@pytest.mark.parametrize("samples", [*range(6 * 2048, 8 * 2048, 512), 16000, 160000])
+def test_every_frame_has_the_confidence_of_its_instance(small_model, samples):
+    """Column i of the extractor merges frames r i to r i + r - 1, whatever the length of the clip."""
+    times_I2, reduction = small_model.instance_times(samples), small_model.extractor.time_reduction
+    frames = int(small_model.front_end.num_frames(samples))
+    confidence_I = np.arange(len(times_I2)) / 100
+    found = frame_confidence(confidence_I, times_I2, np.arange(frames) * 0.032)
+    slow = [confidence_I[t // reduction] for t in range(frames) if t // reduction < len(confidence_I)]
+    assert found.tolist() == slow and frames - len(found) < reduction
 
 
 def test_spectrograms_are_painted_in_few_rows_and_shades():
@@ -436,9 +439,9 @@ def damage(folder, how):
         ("no report", "holds no report.json"),
         ("report of another program", "is not a run's"),
         ("report cut off", "is not a run's"),
-        ("no predictions", "holds no predictions.npz, which older versions did not write: train it again"),
+        ("no predictions", "holds no predictions.npz: evaluate the run again with --test_only"),
         ("predictions cut off", "predictions.npz is damaged"),
-        ("predictions of another run", "predictions.npz does not fit report.json or itself"),
+        ("predictions of another run", "predictions.npz does not fit the run's report"),
     ],
 )
 def test_damaged_runs_are_refused(by_hand, tmp_path, capsys, how, words):
