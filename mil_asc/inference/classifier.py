@@ -19,7 +19,7 @@ from speechbrain.inference.interfaces import Pretrained
 from mil_asc.audio.decode import decode
 from mil_asc.errors import UserError
 from mil_asc.mil.decisions import RULES, confidences
-from mil_asc.model.classifier import MODEL_SETTINGS, MODEL_WEIGHTS
+from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
 
 WINDOW_INSTANCES = 256
 

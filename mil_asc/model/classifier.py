@@ -16,10 +16,6 @@ from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.heads import ATTENTIONS, GENERATORS, InstanceDetector
 from mil_asc.model.normalization import INPUT_NORMS
 
-MODEL_SETTINGS = "model.yaml"
-MODEL_WEIGHTS = "model.ckpt"
-"""Files of a trained model in a run's folder: how to build it, and its weights."""
-
 
 class MILClassifier(nn.Module):
     """Front end, feature-map extractor, instance vector generator, detector and pooling (paper, Fig. 2).

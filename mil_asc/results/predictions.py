@@ -18,8 +18,6 @@ from mil_asc.mil.bags import Bags
 from mil_asc.mil.decisions import ASSUMPTIONS, RULES, instance_confidences
 from mil_asc.runtime.files import write_atomically
 
-PREDICTIONS = "predictions.npz"
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.comments import CommentedBase
 from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.errors import UserError
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.heads import CONFIDENCES, GENERATORS
 from mil_asc.model.normalization import INPUT_NORMS
+from mil_asc.results.settings import flatten, tag_of
 
 NO_OPTIONS = set(
     "param_file overridden_args tqdm_barcolor tqdm_colored_bar skip_nonfinite_grads nonfinite_patience log_config"
@@ -201,21 +201,6 @@ def _refusals_of(path):
             key = missing[1].replace("[", ".").replace("]", "")
             raise UserError(f"{path}: {key} has no value: give --{key}=...") from error
         raise UserError(f"{path}: {message}") from error
-
-
-def flatten(tree, prefix=""):
-    """Every node of a tree under its dotted key: ``{"a": {"b": 1}}`` as ``{"a": {"b": 1}, "a.b": 1}``."""
-    flat = {}
-    for key, value in tree.items():
-        flat[f"{prefix}{key}"] = value
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-    return flat
-
-
-def tag_of(node):
-    """The tag of a YAML node, such as ``!new:mil_asc.model.classifier.MILClassifier``; None for plain values."""
-    return node.tag.value if isinstance(node, CommentedBase) else None
 
 
 def _resolve(text, path, overrides):

@@ -4,6 +4,7 @@ import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
 import logging
+import os
 import time
 
 import numpy as np
@@ -12,8 +13,9 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.errors import AudioError, UserError
 from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
-from mil_asc.results.predictions import PREDICTIONS, write_predictions
+from mil_asc.results.predictions import write_predictions
 from mil_asc.results.report import choose_examples, write_report
+from mil_asc.results.run import PREDICTIONS
 from mil_asc.runtime import hardware
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
@@ -223,17 +225,21 @@ class TrainingRun:
     def describe(self):
         """How the results came about: the ``run`` part of ``report.json``.
 
-        A run that is only evaluated again keeps what its training reported, with ``evaluated_again`` added.
+        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps what its
+        training reported, with ``evaluated_again`` added.
         """
+        recordings = {"data_folder": os.path.abspath(self.corpus.folder)}
         before = None if self.trained else self.folder.described_before()
         if before is not None:
-            return before | {"evaluated_again": describe_evaluation(self.device)}
-        return describe_training(self.state.history, self.options, self.device) | {
+            return before | recordings | {"evaluated_again": describe_evaluation(self.device)}
+        described = describe_training(self.state.history, self.options, self.device)
+        facts = {
             "seed": self.hparams["seed"],
             "train_clips": len(self.corpus.train),
             "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
             "wall_seconds": time.perf_counter() - self.start,
         }
+        return described | recordings | facts
 
     @torch.no_grad()
     def picture(self, clip):

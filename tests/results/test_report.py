@@ -18,13 +18,11 @@ from mil_asc.results.report import (
     Example,
     accuracy_interval,
     choose_examples,
-    data_uri,
     duration,
     frequent_confusions,
     moment,
     percent,
     render_page,
-    wilson_interval,
     write_report,
 )
 
@@ -266,21 +264,7 @@ def test_json_refuses_what_is_not_json(tmp_path, value):
     assert not list(tmp_path.iterdir())
 
 
-# --- figures ---
-
-
-@pytest.mark.parametrize(
-    "right, total, interval",
-    ((8, 10, (0.4902, 0.9433)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0))),
-)
-def test_wilson_interval(right, total, interval):
-    assert wilson_interval(right, total) == pytest.approx(interval, abs=1e-4)
-
-
-def test_wilson_interval_solves_its_equation():
-    """Both ends p are where the share lies 1.96 standard errors of p away."""
-    for end in wilson_interval(37, 90):
-        assert abs(37 / 90 - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / 90))
+# --- numbers ---
 
 
 def test_interval_without_clips():
@@ -296,7 +280,7 @@ def test_filters():
     assert percent(0.7134) == "71.3\u202f%" and percent(None) == "–"
     assert [duration(seconds) for seconds in (4.6, 65, 7260)] == ["5 s", "1 min 5 s", "2 h 1 min"]
     assert moment("2026-11-22T15:48:12+00:00") == "2026-11-22 15:48 UTC"
-    assert data_uri('<a b="c#%"/>') == "data:image/svg+xml,%3Ca b=%22c%23%25%22/%3E"
+    assert plots.data_uri('<a b="c#%"/>') == "data:image/svg+xml,%3Ca b=%22c%23%25%22/%3E"
 
 
 # --- examples ---

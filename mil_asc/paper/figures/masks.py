@@ -9,8 +9,8 @@ import torch
 from mil_asc.errors import UserError
 from mil_asc.paper.figures.comparable import choose_extractor, with_instance_loss
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import table
 from mil_asc.results import plots
+from mil_asc.results.markdown import table
 
 HEIGHT, GAP, TOP = 92, 20, 20
 LONGEST_TITLE = 72
@@ -53,7 +53,7 @@ def choose_clips(without, trained, wanted=()):
     right_B = np.all([run.bag_confidences_BC.argmax(1) == run.truth_B for run in (without, trained)], axis=0)
     chosen = []
     if right_B.any():
-        chosen.append((int(np.where(right_B, low_B, -1).argmax()), "both are right"))
+        chosen.append((int(np.where(right_B, low_B, -1).argmax()), "both are correct"))
     gap_B = np.abs(high_B - low_B)
     gap_B[[position for position, _ in chosen]] = -1
     if len(gap_B) > len(chosen):
@@ -165,5 +165,5 @@ def _label(run, position):
 def _position(path, paths):
     if path not in paths:
         near = get_close_matches(path, paths, n=1, cutoff=0.0)
-        raise UserError(f"--clips: {path} is no clip of the evaluation list; did you mean {near[0]}?")
+        raise UserError(f"--clips: {path} is not in the evaluation set; did you mean {near[0]}?")
     return paths.index(path)
