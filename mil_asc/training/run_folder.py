@@ -129,7 +129,9 @@ class RunFolder:
                 f"{now['clips']} now): {other_folder}"
             )
         else:
-            corpus.warnings.append("the run was trained on another train list: it may know clips evaluated here")
+            corpus.warnings.append(
+                "the run was trained on another train list, which may contain clips of the evaluation set"
+            )
 
     def described_before(self):
         """How the run was trained, from an earlier report (its ``run`` part); None where there is no report."""

@@ -189,13 +189,13 @@ class TrainingRun:
     # -- evaluation
 
     def evaluate(self, brain):
-        """Clips, predictions of the last epoch, and figures of the best on the validation split if there is one."""
+        """Clips, predictions of the last epoch, and results of the best on the validation split if there is one."""
         dataset = self.dataset("evaluate")
         best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
         return *brain.evaluate_clips(dataset), best
 
     def evaluate_best(self, brain, dataset):
-        """Figures of the epoch with the greatest validation accuracy."""
+        """Results of the epoch with the greatest validation accuracy."""
         clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
         return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
@@ -216,7 +216,7 @@ class TrainingRun:
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
             self.corpus.warnings.append(
-                f"the training was stopped after {done} of {total} epochs: these figures are not its last"
+                f"the training was stopped after {done} of {total} epochs: these results are not final"
             )
         return {
             "experiment": self.hparams["experiment"],
@@ -255,7 +255,7 @@ class TrainingRun:
 
     @torch.no_grad()
     def picture(self, clip):
-        """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
+        """What ``Example`` needs of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
         wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
         front_end = self.network.spectrogram.to(self.device)
         logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
