@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from mil_asc.mil.pooling import max_pooling
+from mil_asc.mil.pooling.extremes import max_pooling
 
 
 class Bags(NamedTuple):
