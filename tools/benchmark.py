@@ -46,7 +46,8 @@ from mil_asc.model.heads import Head
 from mil_asc.runtime import hardware
 from mil_asc.runtime.allocator import SWITCH, malloc_environment
 from mil_asc.store.batches import ClipDataset, ResidentWaveforms
-from mil_asc.store.build import WaveformCache, prepare_waveforms
+from mil_asc.store.build import prepare_waveforms
+from mil_asc.store.read import WaveformStore
 
 MEASURES = ("preparing", "feeding", "training", "latency")
 SAMPLE_RATE, FILE_RATE, NUM_CLASSES = 16000, 48000, 10
@@ -270,7 +271,7 @@ def output_sizes(model):
 
 def measure_feeding(args):
     """Seconds a batch from the store to float waveforms on the device; on a GPU from the resident store too."""
-    cache = WaveformCache(args.store)
+    cache = WaveformStore(args.store)
     found = {"store": feed(cache, args)}
     if args.device == "cuda":
         found["resident"] = feed(ResidentWaveforms(cache, args.device), args)
@@ -446,7 +447,7 @@ def measure_all(args):
             found["preparing"] = compare_decoders(folder, names, args)
         found["rounds"] = compare_models(args)
         if "feeding" in args.only:
-            store = prepare_waveforms(folder, names, folder / "store", progress=False).store
+            store = prepare_waveforms(folder, names, folder / "store", progress=False).folder
             say("feeding")
             found["feeding"] = [run_contestant("feeding", args, ["feeding"], store) for _ in range(args.rounds)]
     return found

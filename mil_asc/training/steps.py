@@ -103,7 +103,7 @@ class TrainingRun:
             if not getattr(self.corpus, name):
                 raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list; mend the bad audio files")
         self.waveforms = place_waveforms(self.cache, self.device)
-        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.store)
+        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.folder)
 
     def decode(self, corpus, data):
         """The waveform store of the corpus, and its bad files with reasons; stops at these unless told to skip them."""

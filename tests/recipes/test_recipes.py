@@ -14,7 +14,7 @@ from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.heads import FrequencyMean
 from mil_asc.model.normalization import ResNorm
-from mil_asc.synth.scenes import generate_synth_scenes
+from mil_asc.synth.write import generate_synth_scenes
 from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main
 
