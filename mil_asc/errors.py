@@ -1,4 +1,4 @@
-"""Errors a user can mend: the command line prints their message as one line and exits with 1."""
+"""Errors that a user can fix: the command line prints their message as one line and exits with 1."""
 
 
 class UserError(Exception):
@@ -10,3 +10,7 @@ class UserError(Exception):
 
 class AudioError(UserError):
     """An audio file cannot be used: missing, corrupt, empty, silent, too short, or not finite."""
+
+
+class ArgumentError(ValueError):
+    """The value of an argument is not legal; the message is one line that names both, and what is legal."""

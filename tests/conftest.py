@@ -17,6 +17,7 @@ from speechbrain.utils.importutils import LazyModule
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
+from mil_asc.model.heads import Head
 
 torch.set_num_threads(1)  # tiny models: a second thread would only wait
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
@@ -41,7 +42,7 @@ def shuffle_order(monkeypatch):
 def small_model():
     """FUSE of the paper's shape in small: 32 mel bins, 4 modules, 12 instance dimensions, 4 classes."""
     torch.manual_seed(0)
-    return MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), num_classes=4, instance_dim=12)
+    return MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), Head(num_classes=4, instance_dim=12))
 
 
 def write_dcase_folder(folder, clips, seconds=1.0, sample_rate=16000):

@@ -45,7 +45,7 @@ class Bench:
             "--precision=fp32",
             "--model.channels=[4,4,4,4]",
             "--model.features.n_mels=16",
-            "--model.instance_dim=8",
+            "--model.head.instance_dim=8",
             "--number_of_epochs=1",
             "--batch_size=4",
             "--noprogressbar",
@@ -105,6 +105,11 @@ def test_good_run_reports_and_draws_curves(bench):
     (file,) = (bench.out / "tensorboard").iterdir()
     points = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
     assert (1, "train/loss") in points and (2, "monitor/accuracy") in points
+
+
+@pytest.mark.parametrize("labels", ["[a, a]", "airport", "[]"])
+def test_labels_that_are_no_list_of_names_are_refused(bench, labels):
+    assert "data: labels must be a list of different names" in bench.refuses(f"--data.labels={labels}")
 
 
 def test_epochs_and_batch_size_of_the_training_block_hold_alone(bench):
@@ -289,7 +294,7 @@ def test_other_train_list_in_the_folder_of_a_run(bench):
     (lists / "fold1_evaluate.csv").write_text((lists / "fold1_evaluate.csv").read_text() + train[-1] + "\n")
     assert "holds a run trained on another train list (8 clips there, 7 now)" in bench.refuses()
     report, err = bench.succeeds("--test_only")
-    assert "WARNING: the run was trained on another train list: it may know clips evaluated here" in err
+    assert "WARNING: the run was trained on another train list, which may contain clips of the evaluation set" in err
     assert len(report["warnings"]) == 1
 
 

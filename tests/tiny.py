@@ -2,23 +2,21 @@
 
 from pathlib import Path
 
+from mil_asc.model.extractors import registered_extractors
+
 ROOT = Path(__file__).parent.parent
-TINY_MODELS = {
-    "fuse": ["--channels=[4, 4, 6, 8]", "--num_blocks=1"],
-    "vgg_like": ["--channels=[4, 6, 8]"],
-    "resnet": ["--channels=[4, 4, 6, 8]", "--blocks=[1, 1, 1, 1]"],
-    "bc_resnet": ["--c=4", "--bands=2"],
-    "cp_mobile": ["--base_channels=8"],
-    "cp_resnet": ["--base_channels=4"],
-    "two_path_resnet": ["--filters=4"],
-}
-"""Sizes of every extractor, by the beginning of an experiment's name."""
 
 
-def tiny_model(yaml_file):
-    """Options that make the model of an experiment tiny."""
-    (extractor,) = [name for name in TINY_MODELS if Path(yaml_file).stem.startswith(name)]
-    return [*TINY_MODELS[extractor], "--n_mels=16", "--instance_dim=8"]
+def extractor_of(yaml_file):
+    """Name of the extractor of an experiment: the longest that its file's name begins with."""
+    fitting = [name for name in registered_extractors() if Path(yaml_file).stem.startswith(name)]
+    return max(fitting, key=len)
+
+
+def tiny_model(extractor):
+    """Options that make the model of an extractor tiny."""
+    sizes = registered_extractors()[extractor].tiny.items()
+    return [*(f"--{name}={value}" for name, value in sizes), "--n_mels=16", "--instance_dim=8"]
 
 
 def tiny_run(yaml_file, data_folder, output_folder, *more):
@@ -32,6 +30,6 @@ def tiny_run(yaml_file, data_folder, output_folder, *more):
         "--precision=fp32",
         "--noprogressbar",
         "--batch_size=4",
-        *tiny_model(yaml_file),
+        *tiny_model(extractor_of(yaml_file)),
         *more,
     ]

@@ -7,6 +7,7 @@
 
 from pathlib import Path
 
+from mil_asc.checks import check_names
 from mil_asc.corpora.delimited import read_rows
 from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
 from mil_asc.errors import UserError
@@ -47,12 +48,15 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
 
     Raises
     ------
+    ArgumentError
+        ``labels`` is no list of different names.
     UserError
         A missing folder, file or column, or a class outside ``labels``, with file and line.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
+    check_names("labels", labels)
     labels = list(labels)
     path = _existing(folder / "meta.csv")
     meta = {row["filename"]: row for _, row in read_rows(path, "filename", "identifier", "source_label")}

@@ -5,19 +5,17 @@ feature map), D instance dimension, F frequency, T frame, N sample.
 """
 
 from functools import partial
-from inspect import signature
 
+import numpy as np
 import torch
 from torch import nn
 
+from mil_asc.checks import check_choice
 from mil_asc.mil.bags import make_bags
 from mil_asc.mil.pooling import POOLINGS
-from mil_asc.model.heads import ATTENTIONS, GENERATORS, InstanceDetector
+from mil_asc.model.features import LogMel
+from mil_asc.model.heads import ATTENTIONS, GENERATORS, Head, InstanceDetector
 from mil_asc.model.normalization import INPUT_NORMS
-
-MODEL_SETTINGS = "model.yaml"
-MODEL_WEIGHTS = "model.ckpt"
-"""Files of a trained model in a run's folder: how to build it, and its weights."""
 
 
 class MILClassifier(nn.Module):
@@ -25,24 +23,19 @@ class MILClassifier(nn.Module):
 
     Arguments
     ---------
-    front_end : nn.Module
-        (B, N) waveforms -> (B, F, T), as ``LogMel`` is.
-    extractor : nn.Module
-        (B, 1, F, T) -> (B, channels, F', T'); see ``mil_asc.model.extractors``.
-    num_classes : int
-        Number of classes C.
-    instance_dim : int
-        Instance dimension D.
-    instances : str
-        Instance vector generator: a key of ``mil_asc.model.heads.GENERATORS``.
-    detectors, confidence
-        As ``InstanceDetector`` takes them.
-    pooling : str
-        From instances to bag: a key of ``mil_asc.mil.pooling.POOLINGS``.
-    pooling_options : dict, optional
-        Further arguments of the pooling, such as ``{"k": 3}`` of ``top_k_mean``.
+    front_end : LogMel or Waveform
+        (B, N) waveforms -> (B, F, T), of the kind that the extractor takes.
+    extractor : Extractor
+        (B, 1, F, T) -> (B, channels, F', T').
+    head : Head, optional
+        Number of classes, instance vector generator, detector and pooling; the paper's when left out.
     input_norm : str
         What the log-mel spectrogram passes first: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
+
+    Raises
+    ------
+    ValueError
+        Front end and extractor do not fit each other, or a value is not legal.
 
     Example
     -------
@@ -55,33 +48,25 @@ class MILClassifier(nn.Module):
     torch.Size([2, 39, 10])
     """
 
-    def __init__(
-        self,
-        front_end,
-        extractor,
-        num_classes=10,
-        instance_dim=256,
-        instances="separable",
-        detectors=1,
-        confidence="sigmoid",
-        pooling="max",
-        pooling_options=None,
-        input_norm="none",
-    ):
+    def __init__(self, front_end, extractor, head=None, input_norm="none"):
         super().__init__()
+        head = Head() if head is None else head
+        check_choice("input_norm", input_norm, INPUT_NORMS)
+        if front_end.output != extractor.input:
+            raise ValueError(
+                f"{type(extractor).__name__} takes {extractor.input} input, {type(front_end).__name__} gives "
+                f"{front_end.output}: choose another features block"
+            )
         height = extractor.out_height(front_end.n_mels)
         self.front_end = front_end
-        self.input_norm = _chosen(INPUT_NORMS, input_norm, "input_norm")()
+        self.input_norm = INPUT_NORMS[input_norm]()
         self.extractor = extractor
-        self.instances = _chosen(GENERATORS, instances, "instances")(extractor.out_channels, height, instance_dim)
-        self.detector = InstanceDetector(self.instances.dim, num_classes, detectors, confidence)
-        self.attention = ATTENTIONS[pooling](self.instances.dim) if pooling in ATTENTIONS else None
-        self.pooling = _pooling(pooling, pooling_options or {})
-        self.decision = "smi" if pooling == "max" else "bag"
-        self.num_classes = num_classes
-        with torch.no_grad():  # options out of range are refused here, not in the first step
-            scores = [] if self.attention is None else [torch.zeros(1, 1)]
-            self.pooling(torch.zeros(1, 1, num_classes), torch.ones(1, 1, dtype=torch.bool), *scores)
+        self.instances = GENERATORS[head.instances](extractor.out_channels, height, head.instance_dim)
+        self.detector = InstanceDetector(self.instances.dim, head.num_classes, head.detectors, head.confidence)
+        self.attention = ATTENTIONS[head.pooling](self.instances.dim) if head.pooling in ATTENTIONS else None
+        self.pooling = partial(POOLINGS[head.pooling], **head.pooling_options)
+        self.decision = "smi" if head.pooling == "max" else "bag"
+        self.num_classes = head.num_classes
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -96,13 +81,37 @@ class MILClassifier(nn.Module):
 
     @property
     def context_instances(self):
-        """How far an instance hears on either side, in instances, the front end's window included."""
+        """How far an instance sees on either side, in instances, the front end's window included; None: everywhere."""
+        if self.extractor.context_frames is None or not isinstance(self.input_norm, nn.Identity):
+            return None
         samples = self.extractor.context_frames * self.front_end.hop_length + self.front_end.n_fft // 2
         return -(-samples // self.instance_samples) + 1
+
+    @property
+    def spectrogram(self):
+        """Front end for pictures: the model's own log-mel spectrogram, or the paper's where it takes the waveform."""
+        return self.front_end if self.front_end.output == "logmel" else LogMel(self.front_end.sample_rate)
 
     def num_instances(self, num_samples):
         """Instances of a clip of ``num_samples`` samples (int or integer tensor)."""
         return self.extractor.out_frames(self.front_end.num_frames(num_samples))
+
+    def instance_times(self, num_samples):
+        """(I, 2) start and end of each instance of a clip of ``num_samples`` samples (int): float64 array, in seconds.
+
+        Instance i covers the frames that the extractor merges into its column; frame t stands for the samples from
+        (t - 1/2) hop to (t + 1/2) hop. Each instance begins where the one before ends, the first at 0.
+
+        Example
+        -------
+        >>> from mil_asc.model.features import LogMel
+        >>> from mil_asc.model.extractors.fuse import FUSE
+        >>> MILClassifier(LogMel(), FUSE()).instance_times(16000).tolist()
+        [[0.0, 0.24], [0.24, 0.496], [0.496, 0.752], [0.752, 1.0]]
+        """
+        edges = np.arange(self.num_instances(num_samples) + 1) * self.instance_samples - self.front_end.hop_length / 2
+        times_I2 = np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples)
+        return times_I2 / self.front_end.sample_rate
 
     def instance_vectors(self, wav_BN):
         """(B, N) waveforms of one common length -> (B, I, D) instance vectors."""
@@ -173,19 +182,3 @@ class MILClassifier(nn.Module):
                 score_BIC = part_BIC.new_zeros(len(wav_BN), *part_BIC.shape[1:])
             score_BIC[rows, : part_BIC.shape[1]] = part_BIC
         return score_BIC
-
-
-def _pooling(name, options):
-    """The pooling called ``name`` with its options set."""
-    pooling = _chosen(POOLINGS, name, "pooling")
-    legal = [p.name for p in signature(pooling).parameters.values() if p.default is not p.empty]
-    for option in options:
-        if option not in legal:
-            raise ValueError(f"pooling_options of {name}: unknown {option!r}; legal: {', '.join(legal) or 'none'}")
-    return partial(pooling, **options)
-
-
-def _chosen(registry, name, what):
-    if name not in registry:
-        raise ValueError(f"{what} must be one of {', '.join(registry)}; got {name!r}")
-    return registry[name]

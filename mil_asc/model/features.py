@@ -1,7 +1,8 @@
-"""Front end: waveform in, log-mel spectrogram out (paper, section 4.2)."""
+"""Front ends: waveform in, log-mel spectrogram out (paper, section 4.2), or the waveform itself."""
 
 import torch
 
+from mil_asc.checks import check_count, check_number
 from mil_asc.runtime.compat import torchaudio
 
 
@@ -20,8 +21,8 @@ class LogMel(torch.nn.Module):
     window_ms, hop_ms : float
         Length of the analysis window, which is the FFT length too, and the step between frames (in ms).
     log_floor : float
-        Smallest power that is told apart (> 0). 1e-10 suits quiet recordings without digital
-        silence; sets that hold exact zeros want 1e-5, else the log makes a second mode of them.
+        Smallest power that is distinguished (> 0). 1e-10 suits quiet recordings without digital
+        silence; sets that contain exact zeros need 1e-5, or the log makes a second mode of them.
 
     Example
     -------
@@ -29,10 +30,14 @@ class LogMel(torch.nn.Module):
     torch.Size([2, 256, 313])
     """
 
+    output = "logmel"
+
     def __init__(self, sample_rate=16000, n_mels=256, window_ms=128.0, hop_ms=32.0, log_floor=1e-10):
         super().__init__()
-        if log_floor <= 0:
-            raise ValueError(f"log_floor must be greater than 0, got {log_floor}")
+        check_count("sample_rate", sample_rate)
+        check_count("n_mels", n_mels)
+        for name, value in (("window_ms", window_ms), ("hop_ms", hop_ms), ("log_floor", log_floor)):
+            check_number(name, value, above=0)
         self.sample_rate = sample_rate
         self.n_mels = n_mels
         self.n_fft = round(sample_rate * window_ms / 1000)
@@ -74,3 +79,34 @@ class LogMel(torch.nn.Module):
         """
         with torch.autocast(wav_BN.device.type, enabled=False):
             return self.mel(wav_BN.float()).clamp(min=self.log_floor).log()
+
+
+class Waveform(torch.nn.Module):
+    """Front end of extractors that take the waveform: (B, N) -> (B, 1, N), a frame is a sample.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Sampling rate of the waveforms (in Hz).
+
+    Example
+    -------
+    >>> Waveform()(torch.randn(2, 16000)).shape
+    torch.Size([2, 1, 16000])
+    """
+
+    output = "waveform"
+    n_mels = hop_length = n_fft = min_samples = 1
+
+    def __init__(self, sample_rate=16000):
+        super().__init__()
+        check_count("sample_rate", sample_rate)
+        self.sample_rate = sample_rate
+
+    def num_frames(self, num_samples):
+        """Frames, which are samples, of a waveform of ``num_samples`` samples."""
+        return num_samples
+
+    def forward(self, wav_BN):
+        """(B, N) waveforms -> (B, 1, N) float32."""
+        return wav_BN.float().unsqueeze(1)

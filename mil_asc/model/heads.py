@@ -1,7 +1,12 @@
 """From feature map to instances, and from instances to their scores (paper, section 2.1, Table 1)."""
 
+from dataclasses import dataclass, field
+
 import torch
 from torch import nn
+
+from mil_asc.checks import check_choice, check_count
+from mil_asc.mil.pooling import POOLINGS, check_pooling_options
 
 
 def _check_height(height):
@@ -67,7 +72,7 @@ class FrequencyMean(nn.Module):
     """Mean over frequency: an instance is a column of the feature map, D = channels (``dim`` is not used).
 
     With a linear detector and the mean over instances this is global average pooling ("SupL w/ GAP"): both are
-    linear, so the class scores of every moment are had for nothing.
+    linear, so the class scores of every moment come for free.
     """
 
     def __init__(self, channels, height, dim=None):
@@ -109,10 +114,8 @@ class InstanceDetector(nn.Linear):
     """
 
     def __init__(self, dim=256, num_classes=10, detectors=1, confidence="sigmoid"):
-        if detectors < 1:
-            raise ValueError(f"detectors must be at least 1, got {detectors}")
-        if confidence not in CONFIDENCES:
-            raise ValueError(f"confidence must be one of {', '.join(CONFIDENCES)}; got {confidence!r}")
+        check_count("detectors", detectors)
+        check_choice("confidence", confidence, CONFIDENCES)
         super().__init__(dim, num_classes * detectors)
         self.detectors = detectors
         self.confidence = confidence
@@ -160,3 +163,51 @@ class GatedAttention(nn.Module):
 
 ATTENTIONS = {"attention": Attention, "gated_attention": GatedAttention}
 """Attention modules by the name of the pooling that needs them."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """Settings of what stands behind the extractor: from feature map to instances, their scores, and the bag.
+
+    Arguments
+    ---------
+    num_classes : int
+        Number of classes C.
+    instance_dim : int
+        Instance dimension D.
+    instances : str
+        Instance vector generator: a key of ``GENERATORS``.
+    detectors, confidence
+        As ``InstanceDetector`` takes them.
+    pooling : str
+        From instances to bag: a key of ``mil_asc.mil.pooling.POOLINGS``.
+    pooling_options : dict
+        Further arguments of the pooling, such as ``{"k": 3}`` of ``top_k_mean``.
+
+    Raises
+    ------
+    ValueError
+        A value that is not legal.
+
+    Example
+    -------
+    >>> Head(num_classes=3, pooling="attention").instance_dim
+    256
+    """
+
+    num_classes: int = 10
+    instance_dim: int = 256
+    instances: str = "separable"
+    detectors: int = 1
+    confidence: str = "sigmoid"
+    pooling: str = "max"
+    pooling_options: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_count("num_classes", self.num_classes)
+        check_count("instance_dim", self.instance_dim)
+        check_count("detectors", self.detectors)
+        check_choice("instances", self.instances, GENERATORS)
+        check_choice("confidence", self.confidence, CONFIDENCES)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_pooling_options(self.pooling, self.pooling_options)

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from mil_asc.checks import check_count, check_number
+
 
 class ResNorm(nn.Module):
     """Residual normalisation: lambda x + (x - mu) / sqrt(var + eps), without parameters.
@@ -29,10 +31,8 @@ class ResNorm(nn.Module):
 
     def __init__(self, lambda_=0.1, eps=1e-5):
         super().__init__()
-        if not 0 <= lambda_ < float("inf"):
-            raise ValueError(f"lambda_ must be a finite number of at least 0, got {lambda_!r}")
-        if not 0 < eps < float("inf"):
-            raise ValueError(f"eps must be a finite number greater than 0, got {eps!r}")
+        check_number("lambda_", lambda_, least=0)
+        check_number("eps", eps, above=0)
         self.lambda_ = lambda_
         self.eps = eps
 
@@ -72,9 +72,8 @@ class SubSpectralNorm(nn.Module):
 
     def __init__(self, channels, bands):
         super().__init__()
-        for name, value in (("channels", channels), ("bands", bands)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_count("channels", channels)
+        check_count("bands", bands)
         self.bands = bands
         self.norm = nn.BatchNorm2d(channels * bands)
 

@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from mil_asc.errors import UserError
 from mil_asc.runtime import hardware
-from mil_asc.training.config import HELP, load_hparams, parse_command_line
+from mil_asc.training.command_line import HELP, parse_command_line
+from mil_asc.training.config import load_hparams, refusals_of
 from mil_asc.training.run_folder import RunFolder
 from mil_asc.training.steps import TrainingRun
 
@@ -37,9 +38,7 @@ def main(arguments):
 
 def run(arguments):
     """As ``main``, but errors are raised and the content of ``report.json`` is returned."""
-    path, options, overrides = parse_command_line(arguments)
-    options = _with_device(options)
-    hparams, settings = load_hparams(path, overrides)
+    options, hparams, settings = load_run(arguments)
     folder = RunFolder(hparams["output_folder"], debug=options.debug)
     try:
         folder.open(settings, training=not options.test_only)
@@ -57,13 +56,23 @@ def run(arguments):
         folder.close()
 
 
+def load_run(arguments):
+    """The run options, the built hyperparameters and the resolved YAML text of a command line, all checked."""
+    path, options, overrides = parse_command_line(arguments)
+    options = _with_device(options)
+    hparams, settings = load_hparams(path, overrides)
+    with refusals_of(path):
+        TrainingRun.check_settings(hparams)
+    return options, hparams, settings
+
+
 def _with_device(options):
     """The run options with device and precision settled."""
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
-        raise UserError(f"--device={device}: no such device is to be had here; use --device=cpu") from error
+        raise UserError(f"--device={device}: no such device is available; use --device=cpu") from error
     if torch.device(device).type == "cpu" and "fp16" in (options.precision, options.eval_precision):
         raise UserError("fp16 does not work on the CPU: use --precision=bf16 or fp32")
     chosen = {"device": device}

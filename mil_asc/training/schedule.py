@@ -2,6 +2,8 @@
 
 import math
 
+from mil_asc.checks import check_count, check_number
+
 
 class WarmupCosine:
     """Linear warm-up, then cosine annealing to zero, per optimizer step (paper, section 4.2).
@@ -21,6 +23,8 @@ class WarmupCosine:
     """
 
     def __init__(self, number_of_epochs, warmup_epochs=5):
+        check_count("number_of_epochs", number_of_epochs)
+        check_number("warmup_epochs", warmup_epochs, least=0)
         self.number_of_epochs = number_of_epochs
         self.warmup_epochs = min(warmup_epochs, number_of_epochs)
 

@@ -6,12 +6,13 @@ import soundfile
 import tiny
 import torch
 
+from mil_asc import SceneClassifier
 from mil_asc.errors import AudioError, UserError
 from mil_asc.inference import classifier as inference
-from mil_asc.inference.classifier import SceneClassifier
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
+from mil_asc.model.heads import Head
 from mil_asc.training.entry import main
 
 
@@ -85,7 +86,7 @@ def test_same_scores_as_the_training_modules(classifier, run_folder):
 def test_context_covers_what_an_instance_hears():
     """Windows of a model that hears far give what the whole recording gives."""
     torch.manual_seed(0)
-    model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), 3, 8).eval()
+    model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), Head(3, 8)).eval()
     wav, context = torch.randn(400_000), model.context_instances * model.instance_samples
     with torch.no_grad():
         whole = model(wav.unsqueeze(0)).logits_BIC[0]
@@ -122,3 +123,9 @@ def test_weights_that_do_not_fit_are_refused(run_folder, tmp_path):
     (tmp_path / "model.yaml").write_text((run_folder / "model.yaml").read_text())
     with pytest.raises(UserError, match=r"detector\.bias"):
         SceneClassifier.from_hparams(source=tmp_path)
+
+
+def test_instances_have_the_times_of_the_model(classifier):
+    wav = torch.from_numpy(noise(2.3)[:, 0]).float()
+    found = [[instance.start, instance.end] for instance in classifier.classify_waveform(wav).instances]
+    assert found == classifier.mods.model.instance_times(len(wav)).tolist()

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.mil.bags import make_bags
-from mil_asc.mil.pooling import POOLINGS, attention_mean, log_sum_exp, top_k_mean
+from mil_asc.mil.pooling import POOLINGS, pooling
+from mil_asc.mil.pooling.attention import attention_mean
+from mil_asc.mil.pooling.extremes import log_sum_exp, top_k_mean
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
-from mil_asc.model.heads import Attention, GatedAttention, InstanceDetector, log_odds
+from mil_asc.model.heads import Attention, GatedAttention, Head, InstanceDetector, log_odds
 
 PLAIN = sorted(name for name, pooling in POOLINGS.items() if pooling is not attention_mean)
 
@@ -127,7 +129,7 @@ def test_the_strongest_of_several_detectors_counts():
 def test_every_combination_trains(pooling, confidence, instances):
     torch.manual_seed(0)
     options = {"pooling": pooling, "confidence": confidence, "instances": instances, "detectors": 2}
-    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), num_classes=3, instance_dim=8, **options)
+    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), Head(num_classes=3, instance_dim=8, **options))
     bags = model(torch.randn(2, 8000), torch.tensor([8000, 6000]))
     assert bags.bag_logits_BC.shape == (2, 3)
     bags.bag_logits_BC.sum().backward()
@@ -138,18 +140,34 @@ def test_every_combination_trains(pooling, confidence, instances):
 
 
 def test_unknown_names_are_refused_with_the_legal_ones():
-    for option in ("pooling", "instances", "confidence", "input_norm"):
-        with pytest.raises(ValueError, match=f"{option} must be one of .*none|max|sep|sig"):
-            MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), **{option: "nonsense"})
+    legal = {"pooling": ".*max.*noisy_or", "instances": "separable, dense", "confidence": "sigmoid, softmax"}
+    for option, names in legal.items():
+        with pytest.raises(ValueError, match=f"{option} must be one of {names}.*; got 'nonsense'"):
+            Head(**{option: "nonsense"})
+    with pytest.raises(ValueError, match="input_norm must be one of none, resnorm; got 'nonsense'"):
+        MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), input_norm="nonsense")
 
 
 def test_pooling_options_are_checked_when_the_model_is_built():
-    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), pooling="top_k_mean", pooling_options={"k": 2})
+    model = MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), Head(pooling="top_k_mean", pooling_options={"k": 2}))
     assert model.pooling.keywords == {"k": 2}
     with pytest.raises(ValueError, match="pooling_options of max: unknown 'k'; legal: none"):
-        MILClassifier(LogMel(n_mels=16), FUSE((4, 6), 1), pooling_options={"k": 2})
+        Head(pooling_options={"k": 2})
 
 
 def test_make_bags_takes_every_instance_for_the_clips_own():
     bags = make_bags(torch.randn(2, 3, 4))
     assert bags.mask_BI.all() and torch.equal(bags.bag_logits_BC, bags.logits_BIC.amax(1))
+
+
+def test_a_pooling_registers_itself_once():
+    @pooling("test_first_instance")
+    def first_instance(logits_BIC, mask_BI):
+        return logits_BIC[:, 0]
+
+    try:
+        assert Head(pooling="test_first_instance").pooling == "test_first_instance"
+        with pytest.raises(ValueError, match="there is a pooling called test_first_instance already"):
+            pooling("test_first_instance")(lambda logits_BIC, mask_BI: logits_BIC[:, 1])
+    finally:
+        del POOLINGS["test_first_instance"]

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
-from mil_asc.model.heads import InstanceVectorGenerator
+from mil_asc.model.heads import Head, InstanceVectorGenerator
 
 
 def parameters(module):
@@ -56,7 +57,7 @@ def test_no_relu_follows_the_pointwise_convolution():
     "channels, blocks, mels", [((8, 16), 1, 64), ((4, 8, 16), 2, 40), ((32, 64, 128, 256), 3, 128)]
 )
 def test_every_size_is_a_value(channels, blocks, mels):
-    model = MILClassifier(LogMel(n_mels=mels), FUSE(channels, blocks), num_classes=5, instance_dim=24).eval()
+    model = MILClassifier(LogMel(n_mels=mels), FUSE(channels, blocks), Head(num_classes=5, instance_dim=24)).eval()
     assert model(torch.randn(1, 16000)).logits_BIC.shape[2] == 5
 
 
@@ -89,7 +90,7 @@ def test_scores_never_depend_on_batch_mates(small_model_shared, lengths):
 @pytest.fixture(scope="module")
 def small_model_shared():
     torch.manual_seed(0)
-    return MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), num_classes=4, instance_dim=12).eval()
+    return MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), Head(num_classes=4, instance_dim=12)).eval()
 
 
 def test_permuting_clips_permutes_scores(small_model_shared):
@@ -114,3 +115,18 @@ def test_instance_order_follows_time(small_model_shared):
     with torch.no_grad():
         moved_I = (small_model_shared(loud).logits_BIC - small_model_shared(quiet).logits_BIC).abs().sum(2)[0]
     assert moved_I.argmax().item() * small_model_shared.instance_samples == pytest.approx(24000, abs=8192)
+
+
+def test_instance_times_of_the_paper():
+    model = MILClassifier(LogMel(), FUSE())
+    times_I2 = model.instance_times(160000)
+    assert times_I2.shape == (39, 2) and times_I2[0, 0] == 0 and times_I2[1, 0] == pytest.approx(0.24)
+    assert times_I2[-1, 1] == pytest.approx(9.968)
+    np.testing.assert_array_equal(times_I2[1:, 0], times_I2[:-1, 1])
+
+
+@pytest.mark.parametrize("samples", [5000, 16000, 16384, 53000])
+def test_instances_have_times_within_the_clip(small_model, samples):
+    times_I2 = small_model.instance_times(samples)
+    assert len(times_I2) == small_model.num_instances(samples)
+    assert (times_I2[:, 0] < times_I2[:, 1]).all() and times_I2[-1, 1] <= samples / 16000

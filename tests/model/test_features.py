@@ -62,5 +62,5 @@ def test_doubling_the_amplitude_adds_log_4(wav_BN):
 
 
 def test_floor_must_be_positive():
-    with pytest.raises(ValueError, match="log_floor must be greater than 0"):
+    with pytest.raises(ValueError, match="log_floor must be a number above 0"):
         LogMel(log_floor=0)

@@ -121,11 +121,11 @@ def test_running_statistics_are_per_band():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: ResNorm(lambda_=-1), "at least 0"),
-        (lambda: ResNorm(lambda_=float("nan")), "finite"),
-        (lambda: ResNorm(eps=0), "greater than 0"),
-        (lambda: SubSpectralNorm(8, 0), "bands must be an integer of at least 1"),
-        (lambda: SubSpectralNorm(0, 4), "channels must be an integer of at least 1"),
+        (lambda: ResNorm(lambda_=-1), "a number from 0 up"),
+        (lambda: ResNorm(lambda_=float("nan")), "a number from 0 up"),
+        (lambda: ResNorm(eps=0), "a number above 0"),
+        (lambda: SubSpectralNorm(8, 0), "bands must be a whole number from 1 up"),
+        (lambda: SubSpectralNorm(0, 4), "channels must be a whole number from 1 up"),
         (lambda: SubSpectralNorm(8, 4)(torch.zeros(1, 8, 10, 3)), "10 frequency rows cannot be cut into 4 bands"),
     ],
 )

@@ -5,6 +5,7 @@ import tiny
 import torch
 from hyperpyyaml import load_hyperpyyaml
 
+from mil_asc.model.extractors import registered_extractors
 from mil_asc.training.config import load_hparams
 
 OBJECTIVES = sorted(tiny.ROOT.glob("hparams/objectives/*.yaml"))
@@ -23,15 +24,18 @@ def tiny_network(extractor, head, confidence):
     with open(tiny.ROOT / f"hparams/models/{extractor}.yaml", encoding="utf-8") as file:
         values = {key: load_hyperpyyaml(f"v: {value}")["v"] for key, value in options.items()}
         overrides = {
-            **HEADS[head],
-            "confidence": confidence,
-            "num_classes": 4,
+            "head": {
+                **HEADS[head],
+                "confidence": confidence,
+                "num_classes": 4,
+                "instance_dim": values.pop("instance_dim"),
+            },
             "features": {"n_mels": values.pop("n_mels")},
         }
         return load_hyperpyyaml(file, {**values, **overrides})["network"]
 
 
-@pytest.mark.parametrize("extractor", sorted(tiny.TINY_MODELS))
+@pytest.mark.parametrize("extractor", sorted(registered_extractors()))
 @pytest.mark.parametrize("head", sorted(HEADS))
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda path: path.stem)
 def test_a_step_lowers_the_loss(extractor, head, objective):
@@ -56,7 +60,9 @@ def test_a_step_lowers_the_loss(extractor, head, objective):
 
 
 def published(recipe, experiment):
-    hparams, _ = load_hparams(tiny.ROOT / f"recipes/{recipe}/hparams/{experiment}.yaml", {"data_folder": "anywhere"})
+    experiment, _, model = experiment.partition("+")
+    overrides = {"data_folder": "anywhere"} | ({"model": model} if model else {})
+    hparams, _ = load_hparams(tiny.ROOT / f"recipes/{recipe}/hparams/{experiment}.yaml", overrides)
     return sum(p.numel() for p in hparams["model"]["network"].parameters())
 
 
@@ -67,9 +73,9 @@ def published(recipe, experiment):
         ("vgg_like", {("TAU2020m", "vgg_like_pnl"): 1_339_244, ("TUT2018m", "vgg_like_40mel_pnl"): 454_508}),
         ("resnet", {("TAU2020m", "resnet_pnl"): 147_874}),
         ("bc_resnet", {("TAU2020m", "bc_resnet_pnl"): 374_098, ("TAU2020m", "bc_resnet_gap"): 314_970}),
-        ("cp_mobile", {("TAU2020m", "cp_mobile_gap"): 61_138}),
-        ("cp_resnet", {("TAU2020m", "cp_resnet_gap"): 3_956_618}),
-        ("two_path_resnet", {("TAU2019", "two_path_resnet_gap"): 3_245_246}),
+        ("cp_mobile", {("TAU2020m", "fuse_gap+cp_mobile"): 61_138}),
+        ("cp_resnet", {("TAU2020m", "fuse_gap+cp_resnet"): 3_956_618}),
+        ("two_path_resnet", {("TAU2019", "fuse_gap+two_path_resnet"): 3_245_246}),
     ],
 )
 def test_readme_tells_the_size_of_every_model(row, counts):

@@ -11,6 +11,7 @@ from mil_asc.inference.classifier import SceneClassifier
 from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
 from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE
 from mil_asc.mil.pooling import POOLINGS
+from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.heads import FrequencyMean
 from mil_asc.model.normalization import ResNorm
 from mil_asc.synth.write import generate_synth_scenes
@@ -18,7 +19,7 @@ from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main
 
 EXPERIMENTS = sorted(path.relative_to(tiny.ROOT) for path in tiny.ROOT.glob("recipes/*/hparams/*.yaml"))
-EXTRACTORS = tuple(tiny.TINY_MODELS)
+EXTRACTORS = tuple(registered_extractors())
 STRATEGIES = {
     "no_il": (BagBCE, None, "max", "sigmoid"),
     "pnl": (BagBCE, InstanceBCE, "max", "sigmoid"),

@@ -19,6 +19,7 @@ from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
+from mil_asc.model.heads import Head
 from mil_asc.runtime import hardware
 from mil_asc.store.batches import ClipDataset, ResidentWaveforms
 from mil_asc.store.read import WaveformStore
@@ -63,7 +64,7 @@ def set_arithmetic(device, contestant):
 
 def build_model(args, contestant):
     """FUSE-MIL of the asked size; ``plain`` has its weights and its feature maps in NCHW order."""
-    model = MILClassifier(LogMel(SAMPLE_RATE, args.n_mels, hop_ms=args.hop_ms), FUSE(), NUM_CLASSES)
+    model = MILClassifier(LogMel(SAMPLE_RATE, args.n_mels, hop_ms=args.hop_ms), FUSE(), Head(NUM_CLASSES))
     if not contestant.channels_last:
         model.to(memory_format=torch.contiguous_format)
         model.extractor.register_forward_pre_hook(in_nchw_order)
@@ -172,10 +173,10 @@ def output_sizes(model):
 
 def measure_feeding(args):
     """Seconds a batch from the store to float waveforms on the device; on a GPU from the resident store too."""
-    cache = WaveformStore(args.store)
-    found = {"store": feed(cache, args)}
+    store = WaveformStore(args.store)
+    found = {"store": feed(store, args)}
     if args.device == "cuda":
-        found["resident"] = feed(ResidentWaveforms(cache, args.device), args)
+        found["resident"] = feed(ResidentWaveforms(store, args.device), args)
     return found
 
 

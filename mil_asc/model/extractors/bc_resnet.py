@@ -10,7 +10,9 @@ import math
 import torch
 from torch import nn
 
-from mil_asc.model.extractors.layers import check_count, check_range, conv_bn
+from mil_asc.checks import check_count, check_number
+from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.extractors.layers import conv_bn
 from mil_asc.model.normalization import ResNorm, SubSpectralNorm
 
 BLOCKS = (2, 2, 2, 3)
@@ -51,7 +53,7 @@ class BroadcastedBlock(nn.Module):
         return torch.relu(total_BCFT if self.transition is not None else x_BCFT + total_BCFT)
 
 
-class BCResNet(nn.Sequential):
+class BCResNet(nn.Sequential, Extractor):
     """5x5 conv of stride 2 - BN - ReLU to 2c channels, then stages of c, 1.5c, 2c and 2.5c channels.
 
     (B, 1, F, T) -> (B, 2.5c, F', T'), F' and T' an eighth (the stem rounds up, the poolings down).
@@ -71,7 +73,7 @@ class BCResNet(nn.Sequential):
         Probability of the channel dropout, 0 to below 1.
     resnorm : bool
         Put ResNorm before the stem and after every stage [ours: before the stage's pooling]. A column then depends
-        on every frame of the clip through its mean and variance; ``context_frames`` stays the convolutions'.
+        on every frame of the clip through its mean and variance, and ``context_frames`` is None.
 
     Example
     -------
@@ -79,12 +81,14 @@ class BCResNet(nn.Sequential):
     torch.Size([2, 200, 32, 39])
     """
 
+    tiny = {"c": 4, "bands": 2}
+
     def __init__(self, c=80, bands=4, dropout=0.1, resnorm=False):
         check_count("c", c)
         if c % 2:
             raise ValueError(f"c must be even, as stages have 1.5c and 2.5c channels, got {c}")
         check_count("bands", bands)
-        check_range("dropout", dropout, 0, 1)
+        check_number("dropout", dropout, least=0, below=1)
         if not isinstance(resnorm, bool):
             raise ValueError(f"resnorm must be True or False, got {resnorm!r}")
         norm = ResNorm if resnorm else nn.Identity
@@ -95,9 +99,8 @@ class BCResNet(nn.Sequential):
             layers += [norm(), nn.MaxPool2d(2)] if stage < 2 else [norm()]
         super().__init__(*layers)
         self.bands = bands
-        self.out_channels = widths[-1]
-        self.time_reduction = 8
-        self.context_frames = 2 + sum(count * step for count, step in zip(BLOCKS, (2, 4, 8, 8)))
+        context = 2 + sum(count * step for count, step in zip(BLOCKS, (2, 4, 8, 8)))
+        self.set_geometry(widths[-1], time_reduction=8, context_frames=None if resnorm else context)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins; ValueError where ``bands`` do not fit."""

@@ -7,7 +7,9 @@ simplified form of the DCASE 2024 task 1 baseline, whose documentation lists eve
 import torch
 from torch import nn
 
-from mil_asc.model.extractors.layers import check_count, check_range, conv_bn
+from mil_asc.checks import check_count, check_number
+from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.extractors.layers import conv_bn
 
 STRIDES = (((1, 1), (1, 1), (1, 2)), ((2, 1), (1, 1)), ((1, 1),))
 """Strides (along frequency, along time) of the blocks of every stage."""
@@ -43,7 +45,7 @@ class InvertedResidual(nn.Module):
         return torch.relu(out_BCFT if self.shortcut is None else out_BCFT + self.shortcut(x_BCFT))
 
 
-class CPMobile(nn.Sequential):
+class CPMobile(nn.Sequential, Extractor):
     """Two strided 3x3 convolutions, then stages of 3, 2 and 1 inverted residual blocks.
 
     (B, 1, F, T) -> (B, 104, F/8, T/8), both rounded up. With its own head behind it (1x1 conv to 10 classes without
@@ -64,10 +66,12 @@ class CPMobile(nn.Sequential):
     torch.Size([2, 104, 32, 9])
     """
 
+    tiny = {"base_channels": 8}
+
     def __init__(self, base_channels=32, channels_multiplier=1.8, expansion_rate=2.1):
         check_count("base_channels", base_channels, least=8)
-        check_range("channels_multiplier", channels_multiplier, 0.1, 100)
-        check_range("expansion_rate", expansion_rate, 0.1, 100)
+        check_number("channels_multiplier", channels_multiplier, least=0.1, below=100)
+        check_number("expansion_rate", expansion_rate, least=0.1, below=100)
         widths = [multiple_of_8(base_channels * channels_multiplier**stage) for stage in range(len(STRIDES))]
         layers = [
             conv_bn(1, base_channels // 4, 3, stride=2, activation=nn.ReLU(inplace=True)),
@@ -79,9 +83,7 @@ class CPMobile(nn.Sequential):
                 layers.append(InvertedResidual(width, multiple_of_8(width * expansion_rate), outs, stride))
                 width = outs
         super().__init__(*layers)
-        self.out_channels = width
-        self.time_reduction = 8
-        self.context_frames = 1 + 2 + 3 * 4 + 3 * 8
+        self.set_geometry(width, time_reduction=8, context_frames=1 + 2 + 3 * 4 + 3 * 8)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins (an eighth, rounded up)."""

@@ -6,14 +6,16 @@ classification", EUSIPCO 2019, arXiv 1907.01803.
 
 from torch import nn
 
-from mil_asc.model.extractors.layers import check_count, check_counts, conv_bn
+from mil_asc.checks import check_count, check_counts
+from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.extractors.layers import conv_bn
 from mil_asc.model.extractors.resnet import BasicBlock
 
 POOLED_BLOCKS = (1, 2, 4)
 """Blocks of the first stage, counted from 1, that max-pooling follows."""
 
 
-class CPResNet(nn.Sequential):
+class CPResNet(nn.Sequential, Extractor):
     """5x5 conv of stride 2 - BN - ReLU, then three stages of basic blocks, each twice as wide as the one before.
 
     (B, 1, F, T) -> (B, 4 base_channels, F', T'), F' and T' a sixteenth (the stem rounds up, the poolings down).
@@ -40,6 +42,8 @@ class CPResNet(nn.Sequential):
     torch.Size([2, 64, 16, 19])
     """
 
+    tiny = {"base_channels": 4}
+
     def __init__(self, base_channels=128, rho=7, blocks=(4, 4, 4)):
         check_count("base_channels", base_channels)
         check_counts("blocks", blocks, length=3)
@@ -61,9 +65,7 @@ class CPResNet(nn.Sequential):
                 step *= 2
             width = outs
         super().__init__(*layers)
-        self.out_channels = width
-        self.time_reduction = step
-        self.context_frames = context
+        self.set_geometry(width, time_reduction=step, context_frames=context)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins."""

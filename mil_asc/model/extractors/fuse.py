@@ -2,12 +2,12 @@
 
 from torch import nn
 
+from mil_asc.checks import check_count, check_counts, check_odd
+from mil_asc.model.extractors.base import Extractor
+
 
 def depthwise(channels, kernel_height, kernel_width):
     """Depthwise convolution that keeps height and width; odd kernel sizes only."""
-    for size in (kernel_height, kernel_width):
-        if size % 2 == 0:
-            raise ValueError(f"kernel sizes must be odd, got {size}")
     padding = (kernel_height // 2, kernel_width // 2)
     return nn.Conv2d(channels, channels, (kernel_height, kernel_width), padding=padding, groups=channels)
 
@@ -55,7 +55,7 @@ class FuseConvMod(nn.Module):
         return self.pool(total_BCFT)
 
 
-class FUSE(nn.Sequential):
+class FUSE(nn.Sequential, Extractor):
     """Fully separated convolutional network: one FuseConvMod per entry of ``channels``; the last does not pool.
 
     Arguments
@@ -74,7 +74,13 @@ class FUSE(nn.Sequential):
     torch.Size([2, 256, 32, 39])
     """
 
+    tiny = {"channels": [4, 4, 6, 8], "num_blocks": 1}
+
     def __init__(self, channels=(32, 64, 128, 256), num_blocks=3, frequency_kernel=3, time_kernel=3):
+        check_counts("channels", channels)
+        check_count("num_blocks", num_blocks, least=0)
+        check_odd("frequency_kernel", frequency_kernel)
+        check_odd("time_kernel", time_kernel)
         pairs = zip([1, *channels[:-1]], channels)
         super().__init__(
             *(
@@ -82,9 +88,8 @@ class FUSE(nn.Sequential):
                 for i, (ins, outs) in enumerate(pairs)
             )
         )
-        self.out_channels = channels[-1]
-        self.time_reduction = 2 ** (len(channels) - 1)
-        self.context_frames = sum(num_blocks * (time_kernel // 2) * 2**i for i in range(len(channels)))
+        context = sum(num_blocks * (time_kernel // 2) * 2**i for i in range(len(channels)))
+        self.set_geometry(channels[-1], time_reduction=2 ** (len(channels) - 1), context_frames=context)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins (every pooling halves, rounding down)."""

@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 
-from mil_asc.model.extractors.layers import check_counts, conv_bn
+from mil_asc.checks import check_counts
+from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.extractors.layers import conv_bn
 
 
 class BasicBlock(nn.Module):
@@ -27,7 +29,7 @@ class BasicBlock(nn.Module):
         return torch.relu(self.residual(x_BCFT) + self.shortcut(x_BCFT))
 
 
-class ResNet(nn.Sequential):
+class ResNet(nn.Sequential, Extractor):
     """3x3 conv - BN - ReLU, then stages of basic blocks with 2x2 max-pooling between them.
 
     (B, 1, F, T) -> (B, 64, F/8, T/8). The paper gives the blocks, their convolutions and the widths. Ours is the
@@ -47,6 +49,8 @@ class ResNet(nn.Sequential):
     torch.Size([2, 64, 32, 39])
     """
 
+    tiny = {"channels": [4, 4, 6, 8], "blocks": [1, 1, 1, 1]}
+
     def __init__(self, channels=(8, 16, 32, 64), blocks=(3, 3, 3, 1)):
         check_counts("channels", channels)
         check_counts("blocks", blocks, length=len(channels))
@@ -58,9 +62,8 @@ class ResNet(nn.Sequential):
             layers += [BasicBlock(width if i == 0 else outs, outs) for i in range(count)]
             width = outs
         super().__init__(*layers)
-        self.out_channels = channels[-1]
-        self.time_reduction = 2 ** (len(channels) - 1)
-        self.context_frames = 1 + sum(2 * count * 2**stage for stage, count in enumerate(blocks))
+        context = 1 + sum(2 * count * 2**stage for stage, count in enumerate(blocks))
+        self.set_geometry(channels[-1], time_reduction=2 ** (len(channels) - 1), context_frames=context)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins (every pooling halves, rounding down)."""

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mil_asc.model.extractors.layers import check_count
+from mil_asc.checks import check_count
+from mil_asc.model.extractors.base import Extractor
 
 STACKS = 4
 """Stacks of two blocks in a path; each after the first doubles the width and halves the frames."""
@@ -46,7 +47,7 @@ class PreActivationBlock(nn.Module):
         return residual_BCFT + x_BCFT
 
 
-class TwoPathResNet(nn.Module):
+class TwoPathResNet(Extractor):
     """Lower and upper half of the mel bins through a residual network each, stacked again and joined by a 1x1 conv.
 
     (B, 1, F, T) -> (B, 32 filters, F, T/16), T/16 rounded up; frequency is never pooled. A path: BN - 3x3 conv of
@@ -66,16 +67,18 @@ class TwoPathResNet(nn.Module):
     torch.Size([2, 128, 128, 20])
     """
 
+    tiny = {"filters": 4}
+
     def __init__(self, filters=24):
         super().__init__()
         check_count("filters", filters)
         self.low = self._path(filters)
         self.high = self._path(filters)
-        self.out_channels = 4 * filters * 2 ** (STACKS - 1)
-        self.join = norm_relu_conv(self.out_channels // 4, self.out_channels, 1)
-        self.time_reduction = 2**STACKS
+        width = 4 * filters * 2 ** (STACKS - 1)
+        self.join = norm_relu_conv(width // 4, width, 1)
         # The stem; then of a stack's four convolutions, the first works on the frames of the stack before.
-        self.context_frames = 1 + 4 * 2 + sum(2**stack + 3 * 2 ** (stack + 1) for stack in range(1, STACKS))
+        context = 1 + 4 * 2 + sum(2**stack + 3 * 2 ** (stack + 1) for stack in range(1, STACKS))
+        self.set_geometry(width, time_reduction=2**STACKS, context_frames=context)
 
     @staticmethod
     def _path(filters):

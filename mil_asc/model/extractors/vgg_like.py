@@ -2,10 +2,12 @@
 
 from torch import nn
 
-from mil_asc.model.extractors.layers import check_counts, conv_bn
+from mil_asc.checks import check_counts
+from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.extractors.layers import conv_bn
 
 
-class VGGLike(nn.Sequential):
+class VGGLike(nn.Sequential, Extractor):
     """Batch norm of the spectrogram, then one stage per width: two 3x3 conv - BN - ReLU, 2x2 max-pooling.
 
     (B, 1, F, T) -> (B, 128, F/8, T/8). Every convolution carries a bias: so the whole model, with a dense
@@ -24,6 +26,8 @@ class VGGLike(nn.Sequential):
     torch.Size([2, 128, 5, 39])
     """
 
+    tiny = {"channels": [4, 6, 8]}
+
     def __init__(self, channels=(32, 64, 128)):
         check_counts("channels", channels)
         layers = [nn.BatchNorm2d(1)]
@@ -34,9 +38,8 @@ class VGGLike(nn.Sequential):
                 nn.MaxPool2d(2),
             ]
         super().__init__(*layers)
-        self.out_channels = channels[-1]
-        self.time_reduction = 2 ** len(channels)
-        self.context_frames = sum(2 * 2**stage for stage in range(len(channels)))
+        context = sum(2 * 2**stage for stage in range(len(channels)))
+        self.set_geometry(channels[-1], time_reduction=2 ** len(channels), context_frames=context)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins (every pooling halves, rounding down)."""

@@ -106,10 +106,10 @@ def test_out_height_refuses_exactly_what_the_network_refuses(mels):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"c": 0}, "c must be an integer of at least 1"),
+        ({"c": 0}, "c must be a whole number from 1 up"),
         ({"c": 7}, "c must be even"),
-        ({"bands": 2.0}, "bands must be an integer of at least 1"),
-        ({"dropout": 1.0}, "dropout must be a number from 0 to below 1"),
+        ({"bands": 2.0}, "bands must be a whole number from 1 up"),
+        ({"dropout": 1.0}, "dropout must be a number from 0 up and below 1"),
         ({"resnorm": "yes"}, "resnorm must be True or False"),
     ],
 )

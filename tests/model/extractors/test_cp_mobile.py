@@ -50,7 +50,7 @@ def test_shortcut():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"base_channels": 4}, "base_channels must be an integer of at least 8"),
+        ({"base_channels": 4}, "base_channels must be a whole number from 8 up"),
         ({"channels_multiplier": 0}, "channels_multiplier must be a number"),
         ({"expansion_rate": "2"}, "expansion_rate must be a number"),
     ],

@@ -39,10 +39,10 @@ def test_receptive_field_grows_with_rho(rho, field):
     "settings, message",
     [
         ({"rho": 23}, "rho must be from 0 to 22"),
-        ({"rho": -1}, "rho must be an integer of at least 0"),
+        ({"rho": -1}, "rho must be a whole number from 0 up"),
         ({"blocks": (3, 4, 4)}, "the first of blocks must be at least 4"),
-        ({"blocks": (4, 4)}, "blocks must be a list of 3 integers"),
-        ({"base_channels": 0}, "base_channels must be an integer of at least 1"),
+        ({"blocks": (4, 4)}, "blocks must be a list of 3 whole numbers"),
+        ({"base_channels": 0}, "base_channels must be a whole number from 1 up"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -7,21 +7,14 @@ import torch
 
 import mil_asc.model.extractors
 from mil_asc.model.classifier import MILClassifier
-from mil_asc.model.extractors import EXTRACTORS
-from mil_asc.model.features import LogMel
+from mil_asc.model.extractors import registered_extractors
+from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.features import LogMel, Waveform
+from mil_asc.model.heads import Head
 
-SMALL = {
-    "fuse": {"channels": [4, 6, 8, 10]},
-    "vgg_like": {"channels": [4, 6, 8]},
-    "resnet": {"channels": [4, 6, 8, 10], "blocks": [2, 1, 2, 1]},
-    "bc_resnet": {"c": 8},
-    "cp_mobile": {"base_channels": 8},
-    "cp_resnet": {"base_channels": 4},
-    "two_path_resnet": {"filters": 2},
-}
-"""Settings that make an extractor small; one without an entry is tested at its own size."""
+EXTRACTORS = registered_extractors()
 MELS = 64
-VARIANTS = [(name, SMALL.get(name, {})) for name in EXTRACTORS] + [("bc_resnet", {"c": 8, "resnorm": True})]
+VARIANTS = [(name, cls.tiny) for name, cls in EXTRACTORS.items()] + [("bc_resnet", {"c": 8, "resnorm": True})]
 LOCAL = [variant for variant in VARIANTS if not variant[1].get("resnorm")]
 """Those whose columns hear only the frames near them: ResNorm takes its mean over the whole clip."""
 
@@ -45,7 +38,7 @@ def smallest_frames(extractor):
 
 
 def test_every_file_is_registered():
-    files = {module.name for module in pkgutil.iter_modules(mil_asc.model.extractors.__path__)} - {"layers"}
+    files = {module.name for module in pkgutil.iter_modules(mil_asc.model.extractors.__path__)} - {"base", "layers"}
     assert files == set(EXTRACTORS)
     for name, extractor in EXTRACTORS.items():
         assert extractor.__module__ == f"mil_asc.model.extractors.{name}"
@@ -86,13 +79,13 @@ def test_out_frames_takes_integer_tensors(name, settings):
 @every(VARIANTS)
 @torch.no_grad()
 def test_height_of_usual_mel_bins(name, settings, mels):
-    """Right or refused with one line: four bands do not divide what BC-ResNet makes of 40 mel bins."""
+    """Correct or refused with one line: an even number of bands does not divide what BC-ResNet makes of 40 mel bins."""
     extractor = EXTRACTORS[name](**settings).eval()
     spectrogram = torch.randn(1, 1, mels, 24)
     if name == "bc_resnet" and mels == 40:
         with pytest.raises(ValueError, match="^40 mel bins leave 20, 10 and 5 frequency rows.*bands 1, 5.*$"):
             extractor.out_height(mels)
-        with pytest.raises(ValueError, match="cannot be cut into 4 bands"):
+        with pytest.raises(ValueError, match="cannot be cut into . bands"):
             extractor(spectrogram)
     else:
         assert extractor(spectrogram).shape[2] == extractor.out_height(mels)
@@ -186,9 +179,86 @@ def test_input_is_left_as_it_was(name, settings):
 @every(VARIANTS)
 def test_a_step_of_training_in_the_whole_model(name, settings):
     torch.manual_seed(0)
-    model = MILClassifier(LogMel(n_mels=MELS), EXTRACTORS[name](**settings), num_classes=3, instance_dim=8)
+    model = MILClassifier(LogMel(n_mels=MELS), EXTRACTORS[name](**settings), Head(num_classes=3, instance_dim=8))
     samples = 40 * model.front_end.hop_length
     bags = model(torch.randn(2, samples))
     assert bags.logits_BIC.shape[1] == model.extractor.out_frames(model.front_end.num_frames(samples))
     bags.logits_BIC.square().mean().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+# -- what the base class holds a new extractor to
+
+
+@pytest.fixture
+def strided():
+    """An extractor class of waveforms, known to the registry only during a test."""
+
+    class Strided(torch.nn.Sequential, Extractor):
+        """Every column is 25 ms, and sees 5 ms more on either side."""
+
+        input = "waveform"
+        tiny = {"channels": 4}
+
+        def __init__(self, channels=8):
+            convolution = torch.nn.Conv2d(1, channels, (1, 560), stride=(1, 400), padding=(0, 80))
+            super().__init__(convolution, torch.nn.ReLU())
+            self.set_geometry(channels, time_reduction=400, context_frames=80)
+
+        def out_height(self, height):
+            return height
+
+        def out_frames(self, num_frames):
+            return num_frames // 400
+
+    yield Strided
+    del Extractor.registry["test_registry"]
+
+
+def test_an_extractor_registers_itself_under_its_files_name(strided):
+    assert Extractor.registry["test_registry"] is strided
+
+
+def test_an_extractor_of_waveforms_trains_in_the_whole_model(strided):
+    model = MILClassifier(Waveform(), strided(), Head(num_classes=3, instance_dim=8))
+    bags = model(torch.randn(2, 4000))
+    assert bags.logits_BIC.shape == (2, 10, 3)
+    bags.logits_BIC.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert model.instance_samples == 400 and model.context_instances == 2
+    assert model.spectrogram(torch.randn(1, 16000)).shape == (1, 256, 32)
+
+
+def test_an_extractor_refuses_the_wrong_front_end(strided):
+    with pytest.raises(ValueError, match="Strided takes waveform input, LogMel gives logmel"):
+        MILClassifier(LogMel(), strided())
+    with pytest.raises(ValueError, match="FUSE takes logmel input, Waveform gives waveform"):
+        MILClassifier(Waveform(), EXTRACTORS["fuse"]())
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ({"input": "mel"}, "input must be one of logmel, waveform; got 'mel'"),
+        ({"tiny": {"widths": 3}}, "there is no 'widths'"),
+        ({"out_frames": Extractor.out_frames}, "must define out_frames"),
+    ],
+)
+def test_an_extractor_that_breaks_the_rules_is_refused_when_its_class_is_made(strided, body, message):
+    methods = {"forward": strided.forward, "out_height": strided.out_height, "out_frames": strided.out_frames}
+    with pytest.raises(TypeError, match=message):
+        type("Broken", (Extractor,), {"__module__": "broken", "tiny": {}, **methods, **body})
+    assert "broken" not in Extractor.registry
+
+
+def test_geometry_is_checked(strided):
+    with pytest.raises(ValueError, match="out_channels must be a whole number from 1 up, got 0"):
+        strided(4).set_geometry(0, 1, 1)
+    with pytest.raises(ValueError, match="context_frames must be a whole number from 0 up"):
+        strided(4).set_geometry(1, 1, -1)
+
+
+def test_where_every_column_sees_the_whole_clip_there_is_no_context():
+    resnorm = MILClassifier(LogMel(n_mels=64), EXTRACTORS["bc_resnet"](c=4, bands=2, resnorm=True))
+    assert resnorm.extractor.context_frames is None and resnorm.context_instances is None
+    assert MILClassifier(LogMel(n_mels=64), EXTRACTORS["fuse"](), input_norm="resnorm").context_instances is None

@@ -37,9 +37,9 @@ def test_grid_is_that_of_fuse():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"blocks": (3, 3)}, "blocks must be a list of 4 integers"),
-        ({"blocks": (3, 3, 3, 0)}, "at least 1"),
-        ({"channels": (8, -1)}, "channels must be a list of one or more integers of at least 1"),
+        ({"blocks": (3, 3)}, "blocks must be a list of 4 whole numbers"),
+        ({"blocks": (3, 3, 3, 0)}, "from 1 up"),
+        ({"channels": (8, -1)}, "channels must be a list of whole numbers from 1 up"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

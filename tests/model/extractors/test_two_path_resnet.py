@@ -51,5 +51,5 @@ def test_any_number_of_mel_bins_from_two():
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(ValueError, match="filters must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="filters must be a whole number from 1 up"):
         TwoPathResNet(filters=0)

@@ -24,5 +24,5 @@ def test_batch_norm_comes_first():
 
 @pytest.mark.parametrize("channels", [(), (32, 0), 32, (8.0, 8)])
 def test_bad_widths_are_refused(channels):
-    with pytest.raises(ValueError, match="channels must be a list of one or more integers of at least 1"):
+    with pytest.raises(ValueError, match="channels must be a list of whole numbers from 1 up"):
         VGGLike(channels)

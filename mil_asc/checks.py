@@ -1,0 +1,73 @@
+"""Checks of arguments, shared by classes that take values from YAML files.
+
+Each raises an ``ArgumentError``, which is a ``ValueError``: one line with the argument's name, what is legal and
+what was given.
+"""
+
+import math
+import operator
+
+from mil_asc.errors import ArgumentError
+
+
+def check_count(name, value, least=1):
+    """Refuse all but whole numbers from ``least`` up.
+
+    Example
+    -------
+    >>> check_count("batch_size", 0)
+    Traceback (most recent call last):
+    mil_asc.errors.ArgumentError: batch_size must be a whole number from 1 up, got 0
+    """
+    if not _is_whole(value) or value < least:
+        raise ArgumentError(f"{name} must be a whole number from {least} up, got {value!r}")
+
+
+def check_counts(name, values, length=None):
+    """Refuse all but a list (or tuple) of ``length``, or at least one, whole numbers from 1 up."""
+    legal = isinstance(values, list | tuple) and len(values) > 0 and length in (None, len(values))
+    if not legal or not all(_is_whole(value) and value >= 1 for value in values):
+        words = "whole numbers" if length is None else f"{length} whole numbers"
+        raise ArgumentError(f"{name} must be a list of {words} from 1 up, got {values!r}")
+
+
+def check_odd(name, value):
+    """Refuse all but odd whole numbers from 1 up, such as sizes of kernels that keep the size of their input."""
+    if not _is_whole(value) or value < 1 or value % 2 == 0:
+        raise ArgumentError(f"{name} must be an odd whole number, got {value!r}")
+
+
+def check_number(name, value, least=None, above=None, below=None):
+    """Refuse all but finite numbers of at least ``least``, greater than ``above`` and less than ``below``."""
+    every = [("from", operator.ge, least), ("above", operator.gt, above), ("below", operator.lt, below)]
+    bounds = [bound for bound in every if bound[2] is not None]
+    if not _is_number(value) or not all(holds(value, bound) for _, holds, bound in bounds):
+        words = " and ".join(f"{word} {bound:g}{' up' if word == 'from' else ''}" for word, _, bound in bounds)
+        raise ArgumentError(f"{name} must be {' '.join(['a number', words]).strip()}, got {value!r}")
+
+
+def check_choice(name, value, legal):
+    """Refuse all but the members of ``legal``, which the message lists."""
+    if not isinstance(value, str | bool) or value not in legal:
+        raise ArgumentError(f"{name} must be one of {', '.join(map(str, legal))}; got {value!r}")
+
+
+def check_text(name, value):
+    """Refuse all but text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ArgumentError(f"""{name} must be text (a number needs quotes of its own: "'7'"), got {value!r}""")
+
+
+def check_names(name, values):
+    """Refuse all but a list (or tuple) of at least one name, each once."""
+    legal = isinstance(values, list | tuple) and len(values) > 0 and all(isinstance(v, str) and v for v in values)
+    if not legal or len(set(values)) < len(values):
+        raise ArgumentError(f"{name} must be a list of different names, got {values!r}")
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,80 @@
+"""What every feature-map extractor offers."""
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from mil_asc.checks import check_count
+
+INPUTS = ("logmel", "waveform")
+
+
+class Extractor(nn.Module, ABC):
+    """Abstract base of extractors: (B, 1, F, T) in, (B, channels, F', T') feature map out; a column is an instance.
+
+    A subclass is one file: it is registered under the file's name as soon as the class is defined, and the tests of
+    ``tests/model/extractors/test_registry.py`` then run on it, at the size that ``tiny`` gives. It calls
+    ``set_geometry`` at the end of its ``__init__`` and defines ``forward``, ``out_height`` and ``out_frames``.
+    Column i's own frames are i ``time_reduction`` to (i + 1) ``time_reduction`` - 1.
+
+    Attributes
+    ----------
+    input : str
+        ``logmel``: F mel bins of T frames; ``waveform``: F = 1, and a frame is a sample (the front end is then
+        ``mil_asc.model.features.Waveform``).
+    tiny : dict
+        Arguments that make the extractor small enough to be trained in a test.
+    out_channels : int
+        Channels of the feature map.
+    time_reduction : int
+        Frames from one column to the next.
+    context_frames : int or None
+        How far beyond its own frames a column sees on either side; None where every column sees the whole clip.
+    """
+
+    registry: ClassVar[dict] = {}
+    input: ClassVar[str] = "logmel"
+    tiny: ClassVar[dict]
+    out_channels: int
+    time_reduction: int
+    context_frames: int | None
+
+    def __init_subclass__(cls, **kwargs):
+        """Check what the class says of itself, and register it under the name of its file."""
+        super().__init_subclass__(**kwargs)
+        if cls.input not in INPUTS:
+            raise TypeError(f"{cls.__name__}.input must be one of {', '.join(INPUTS)}; got {cls.input!r}")
+        arguments = inspect.signature(cls.__init__).parameters
+        unknown = [name for name in getattr(cls, "tiny", {"tiny": None}) if name not in arguments]
+        if unknown:
+            raise TypeError(f"{cls.__name__}.tiny must name arguments of the class; there is no {unknown[0]!r}")
+        missing = [name for name in Extractor.__abstractmethods__ if getattr(cls, name) is getattr(Extractor, name)]
+        if missing:
+            raise TypeError(f"{cls.__name__} must define {', '.join(sorted(missing))}")
+        name = cls.__module__.rpartition(".")[2]
+        if Extractor.registry.setdefault(name, cls) is not cls:
+            raise TypeError(f"{name} is registered already: one extractor per file, files of different names")
+
+    def set_geometry(self, out_channels, time_reduction, context_frames):
+        """Set the attributes of these names, after a check: counts from 1 up, the context from 0 up or None."""
+        check_count("out_channels", out_channels)
+        check_count("time_reduction", time_reduction)
+        if context_frames is not None:
+            check_count("context_frames", context_frames, least=0)
+        self.out_channels = out_channels
+        self.time_reduction = time_reduction
+        self.context_frames = context_frames
+
+    @abstractmethod
+    def forward(self, x_B1FT):
+        """(B, 1, F, T) -> (B, ``out_channels``, ``out_height(F)``, ``out_frames(T)``)."""
+
+    @abstractmethod
+    def out_height(self, height):
+        """Frequency rows F' of the feature map of ``height`` rows (mel bins); ValueError where they do not fit."""
+
+    @abstractmethod
+    def out_frames(self, num_frames):
+        """Columns T' of the feature map of ``num_frames`` frames (int or integer tensor)."""

@@ -1,0 +1,86 @@
+"""The shared blocks of ``hparams/`` that a recipe's YAML file includes, and others chosen by name."""
+
+import re
+from pathlib import Path
+
+import ruamel.yaml
+
+from mil_asc.errors import UserError
+from mil_asc.results.settings import tag_of
+
+INCLUDE = "!include:"
+NESTED = re.compile(r"!include:(?:\S*/)?([^/\s]+)\.yaml")
+
+
+def choose_blocks(text, path, overrides):
+    """Replace blocks of a recipe's YAML text by others of the same folder.
+
+    Arguments
+    ---------
+    text : str
+        The recipe's YAML text, in which a section such as ``model`` is an ``!include:`` of a file of ``hparams/``.
+    path : Path
+        The recipe's file, which includes are relative to.
+    overrides : dict
+        Values by key; those of a section that are text name a block: ``{"model": "bc_resnet"}``.
+
+    Returns
+    -------
+    (str, dict)
+        The text with the blocks in place, and the overrides without them. Where no ``experiment`` is given, the
+        blocks' names are added to the experiment's, so that its results have a folder of their own.
+
+    Raises
+    ------
+    UserError
+        No block of that name (the message lists those there are), or values of the recipe that the block lacks.
+    """
+    tree = ruamel.yaml.YAML().load(text)
+    tree = tree if isinstance(tree, dict) else {}
+    files = {key: path.parent / tag[len(INCLUDE) :] for key, node in tree.items() if (tag := _include(node))}
+    chosen = {key: name for key, name in overrides.items() if key in files and isinstance(name, str)}
+    for key, name in chosen.items():
+        _check_name(key, name, files[key])
+        if name != files[key].stem:
+            old = re.escape(files[key].name)
+            text = re.sub(rf"(?m)^({key}:\s*{INCLUDE}\S*?){old}", rf"\g<1>{name}.yaml", text)
+            files[key] = files[key].with_name(f"{name}.yaml")
+    for key, file in files.items():
+        _check_body(key, tree[key], file, path)
+    overrides = {key: value for key, value in overrides.items() if key not in chosen}
+    added = [name for key, name in chosen.items() if name != Path(_include(tree[key])).stem]
+    if added and "experiment" not in overrides:
+        overrides["experiment"] = "-".join([str(tree.get("experiment", path.stem)), *added])
+    return text, overrides
+
+
+def legal_names(folder):
+    """Names of the blocks in a folder; those that other files of the folder include are parts, and no choice."""
+    files = sorted(folder.glob("*.yaml"))
+    parts = {name for file in files for name in NESTED.findall(file.read_text(encoding="utf-8"))}
+    return [file.stem for file in files if file.stem not in parts]
+
+
+def _include(node):
+    """The tag of a node that includes a file, else nothing."""
+    tag = tag_of(node) or ""
+    return tag if tag.startswith(INCLUDE) else ""
+
+
+def _check_name(key, name, file):
+    names = legal_names(file.parent)
+    if name not in names:
+        raise UserError(f"--{key}: there is no block {name!r} in {file.parent.name}/; legal: {', '.join(names)}")
+
+
+def _check_body(where, node, file, path):
+    """Refuse values behind an include that the included file lacks: they would be set and never read."""
+    if not isinstance(node, dict) or not file.is_file():
+        return
+    block = ruamel.yaml.YAML().load(file.read_text(encoding="utf-8"))
+    for key, value in node.items():
+        if key not in block:
+            raise UserError(f"{path}: {where}.{key} is set, but {file.name} has no such key")
+        tag = _include(block[key])
+        if tag and isinstance(value, dict):
+            _check_body(f"{where}.{key}", value, file.parent / tag[len(INCLUDE) :], path)

@@ -1,0 +1,96 @@
+"""Keys of a recipe's settings as a command line gives them: shortened, misspelt, or of what may not be set."""
+
+from difflib import get_close_matches
+
+from mil_asc.errors import UserError
+from mil_asc.results.settings import flatten, tag_of
+from mil_asc.training.command_line import RUN_OPTIONS
+
+
+def whole_keys(overrides, tree):
+    """The overrides with shortened keys written out; those that fit no key, or several, are left for the check.
+
+    Arguments
+    ---------
+    overrides : dict
+        Values by key, as given.
+    tree : dict
+        The recipe's settings, resolved.
+
+    Returns
+    -------
+    dict
+        Values by dotted key.
+    """
+    legal = flatten(tree)
+    return {_whole_key(key, legal): value for key, value in overrides.items()}
+
+
+def check_keys(overrides, tree, path):
+    """Raise a ``UserError`` for an override (value by dotted key) that the file at ``path`` does not allow."""
+    legal = flatten(tree)
+    for key, value in overrides.items():
+        if _is_open(legal.get(key.rpartition(".")[0])):
+            continue
+        if key not in legal:
+            near = _nearest(key, legal)
+            hint = f"did you mean --{near}? " if near else ""
+            raise UserError(f"unknown option --{key}; {hint}(keys of {path} and run options are legal)")
+        node = legal[key]
+        if isinstance(node, dict) and node and not (isinstance(value, dict) and value):
+            raise UserError(f"--{key} is a group of values: set one of them, such as --{key}.{next(iter(node))}=...")
+        if isinstance(value, dict) and isinstance(node, dict) and node:
+            check_keys({f"{key}.{name}": part for name, part in value.items()}, tree, path)
+        if tag_of(node) and not isinstance(node, dict):
+            raise UserError(f"--{key} names code ({tag_of(node)}), which only a YAML file may change")
+
+
+def nest(flat):
+    """Values by dotted key as nested mappings: ``{"a.b": 1}`` as ``{"a": {"b": 1}}``."""
+    tree = {}
+    for key, value in flat.items():
+        *parents, last = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise UserError(f"--{key}: {parent} was given a value and a part at once")
+        node[last] = value
+    return tree
+
+
+def _whole_key(key, legal):
+    """The key of fewest parts among those that end with ``key``; ``key`` itself where there is no such one.
+
+    Arguments of code are left out: a value that is passed on to them has a key of its own elsewhere.
+    """
+    if key in legal:
+        return key
+    group, _, last = key.rpartition(".")
+    if group and _is_open(legal.get(_whole_key(group, legal))):
+        return f"{_whole_key(group, legal)}.{last}"
+    ending = [name for name in legal if name.endswith(f".{key}") and not _is_argument(name, legal)]
+    least = min((name.count(".") for name in ending), default=0)
+    highest = [name for name in ending if name.count(".") == least]
+    return highest[0] if len(highest) == 1 else key
+
+
+def _is_argument(key, legal):
+    """Whether ``key`` lies within a mapping that is passed to code."""
+    parents = [key[:end] for end, letter in enumerate(key) if letter == "."]
+    return any(tag_of(legal[parent]) for parent in parents)
+
+
+def _nearest(key, legal):
+    """The key or run option that looks most like ``key``, by its end where ``key`` is one word; None without any."""
+    whole = {name: name for name in [*legal, *RUN_OPTIONS]}
+    if "." not in key:
+        ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
+        whole = {name: name for name in RUN_OPTIONS} | {end: _whole_key(end, legal) for end in ends}
+    near = get_close_matches(key, sorted(whole), n=1, cutoff=0.0)
+    return whole[near[0]] if near else None
+
+
+def _is_open(node):
+    """Whether a node is an empty mapping, which takes keys of any name."""
+    return isinstance(node, dict) and not node and not tag_of(node)

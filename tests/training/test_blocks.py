@@ -1,0 +1,102 @@
+"""Blocks of ``hparams/`` chosen by name on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from mil_asc.errors import UserError
+from mil_asc.training.blocks import legal_names
+from mil_asc.training.entry import load_run
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes/TAU2019/hparams"
+
+
+@pytest.fixture(autouse=True)
+def own_seed(monkeypatch):
+    """SpeechBrain's seed is a variable of the environment that every loaded recipe sets: it ends with the test."""
+    monkeypatch.setenv("SB_GLOBAL_SEED", "0")
+
+
+def load(*words, recipe="fuse_pnl"):
+    return load_run([str(RECIPES / f"{recipe}.yaml"), "--data_folder=anywhere", "--device=cpu", *words])[1]
+
+
+def refusal(*words, recipe="fuse_pnl"):
+    with pytest.raises(UserError) as caught:
+        load(*words, recipe=recipe)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def names_of(hparams):
+    return type(hparams["model"]["network"].extractor).__name__, list(hparams["objective"]["loss"].terms)
+
+
+def test_model_objective_and_training_are_chosen_by_name():
+    hparams = load("--model=bc_resnet", "--objective=frame_loss", "--training=sgd_small")
+    assert names_of(hparams) == ("BCResNet", ["bag", "frame"])
+    assert hparams["training"]["number_of_epochs"] == 10
+
+
+def test_results_of_other_blocks_have_a_folder_of_their_own():
+    hparams = load("--model=bc_resnet", "--objective=gt")
+    assert hparams["experiment"] == "fuse_pnl-bc_resnet-gt"
+    assert hparams["output_folder"] == "results/fuse_pnl-bc_resnet-gt/seed-1"
+    assert load("--model=bc_resnet", "--experiment=mine")["output_folder"] == "results/mine/seed-1"
+
+
+def test_the_block_that_is_there_changes_nothing():
+    assert load("--model=fuse", "--objective=pnl")["experiment"] == "fuse_pnl"
+
+
+def test_values_of_a_chosen_block_can_be_set():
+    network = load("--model=vgg_like", "--channels=[4, 6]", "--n_mels=32", "--num_classes=3")["model"]["network"]
+    assert network.extractor.out_channels == 6 and network.num_classes == 3
+
+
+def test_head_of_the_recipe_stays_with_another_extractor():
+    network = load("--model=cp_mobile", recipe="fuse_gap")["model"]["network"]
+    assert (type(network.instances).__name__, network.detector.confidence) == ("FrequencyMean", "softmax")
+
+
+@pytest.mark.parametrize(
+    "section, folder", [("model", "models"), ("objective", "objectives"), ("training", "training")]
+)
+def test_unknown_name_gets_the_legal_ones(section, folder):
+    message = refusal(f"--{section}=nothing")
+    legal = ", ".join(legal_names(ROOT / "hparams" / folder))
+    assert message == f"--{section}: there is no block 'nothing' in {folder}/; legal: {legal}"
+
+
+def test_parts_of_other_blocks_are_no_choice():
+    assert "head" not in legal_names(ROOT / "hparams/models") and "fuse" in legal_names(ROOT / "hparams/models")
+    assert "legal: bc_resnet" in refusal("--model=head")
+
+
+def test_values_that_another_block_lacks_are_refused(tmp_path):
+    text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
+    recipe = tmp_path / "wide.yaml"
+    recipe.write_text(text.replace("fuse.yaml {}", "fuse.yaml\n  num_blocks: 2"))
+    words = [str(recipe), "--data_folder=anywhere", "--device=cpu"]
+    assert load_run(words)[1]["model"]["num_blocks"] == 2
+    with pytest.raises(UserError, match="model.num_blocks is set, but resnet.yaml has no such key"):
+        load_run([*words, "--model=resnet"])
+
+
+def test_misspelt_value_behind_an_include_is_refused_at_any_depth(tmp_path):
+    text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
+    recipe = tmp_path / "typo.yaml"
+    recipe.write_text(text.replace("fuse.yaml {}", "fuse.yaml\n  head: {poolnig: mean}"))
+    with pytest.raises(UserError, match="model.head.poolnig is set, but head.yaml has no such key"):
+        load_run([str(recipe), "--data_folder=anywhere", "--device=cpu"])
+
+
+def test_a_block_with_keys_of_its_own_needs_no_change_of_the_parser(tmp_path):
+    """``channels`` is a list for FUSE; a block in which it is a word is none of the parser's business."""
+    text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
+    (tmp_path / "mine.yaml").write_text("channels: mono\nseed: none\n")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text + "augment: !include:mine.yaml {}\n")
+    hparams = load_run([str(recipe), "--data_folder=anywhere", "--device=cpu", "--augment.channels=stereo"])[1]
+    assert hparams["augment"] == {"channels": "stereo", "seed": "none"}
