@@ -138,7 +138,7 @@ class RunFolder:
         return Run(self.path).provenance if (self.path / REPORT).is_file() else None
 
     def save_model(self, model, settings, labels):
-        """Write the trained model beside its settings, as ``mil_asc.inference.classifier`` reads them."""
+        """Write the trained model beside its settings, as ``mil_asc.inference.scene_classifier`` reads them."""
         tree = ruamel.yaml.YAML().load(settings)
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"labels": list(labels), "model": tree["model"]}, stream)

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import tiny
 
-from mil_asc.inference.classifier import SceneClassifier
+from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
 from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE
 from mil_asc.mil.pooling import POOLINGS
