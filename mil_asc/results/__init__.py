@@ -1,0 +1,1 @@
+"""What a run found: metrics, report, and its reader."""
