@@ -294,7 +294,7 @@ def test_other_train_list_in_the_folder_of_a_run(bench):
     (lists / "fold1_evaluate.csv").write_text((lists / "fold1_evaluate.csv").read_text() + train[-1] + "\n")
     assert "holds a run trained on another train list (8 clips there, 7 now)" in bench.refuses()
     report, err = bench.succeeds("--test_only")
-    assert "WARNING: the run was trained on another train list: it may know clips evaluated here" in err
+    assert "WARNING: the run was trained on another train list, which may contain clips of the evaluation set" in err
     assert len(report["warnings"]) == 1
 
 

@@ -3,10 +3,18 @@
 A loss names the ``confidence`` it is made for: ``sigmoid``, ``softmax`` (see ``mil_asc.model.heads``) or ``any``.
 """
 
+from collections.abc import Callable
+
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, one_hot
 
+from mil_asc.mil.bags import Bags
 
-def weighted_bce(logits, target, alpha=None):
+Assigner = Callable[[Tensor, Tensor], Tensor]
+"""(B, I, C) instance logits and (B,) class indices -> (B, I, C) labels: a function of ``mil_asc.mil.assigners``."""
+
+
+def weighted_bce(logits: Tensor, target: Tensor, alpha: float | None = None) -> Tensor:
     """Mean over classes of the weighted binary cross entropy (Eq. 3): (..., C) -> (...).
 
     ``-(1/C) sum_c [alpha y_c ln p_c + (1 - y_c) ln(1 - p_c)]`` with p = sigmoid(logits), computed without
@@ -31,10 +39,10 @@ class BagBCE:
 
     confidence = "sigmoid"
 
-    def __init__(self, alpha=None):
+    def __init__(self, alpha: float | None = None):
         self.alpha = alpha
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         bag_logits_BC = bags.bag_logits_BC
         return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).float(), self.alpha)
@@ -48,7 +56,7 @@ class BagCE:
 
     confidence = "softmax"
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         log_p_BC = logsigmoid(bags.bag_logits_BC)
         return log_p_BC.logsumexp(1) - log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1)
@@ -62,11 +70,11 @@ class InstanceBCE:
 
     confidence = "sigmoid"
 
-    def __init__(self, assigner, alpha=None):
+    def __init__(self, assigner: Assigner, alpha: float | None = None):
         self.assigner = assigner
         self.alpha = alpha
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses: means over the clip's own instances and classes, in nats."""
         target_BIC = self.assigner(bags.logits_BIC, label_B)
         return _instance_mean(weighted_bce(bags.logits_BIC, target_BIC, self.alpha), bags.mask_BI)
@@ -81,10 +89,10 @@ class InstanceCE:
 
     confidence = "softmax"
 
-    def __init__(self, assigner):
+    def __init__(self, assigner: Assigner):
         self.assigner = assigner
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         target_BIC = self.assigner(bags.logits_BIC, label_B)
         return _instance_mean(-(target_BIC * logsigmoid(bags.logits_BIC)).sum(2), bags.mask_BI)
@@ -99,7 +107,7 @@ class FrameLoss:
 
     confidence = "any"
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses between 0 and 2, without unit."""
         p_BIC = bags.logits_BIC.sigmoid()
         true_BI = p_BIC.gather(2, label_B.view(-1, 1, 1).expand(-1, p_BIC.shape[1], 1)).squeeze(2)
@@ -109,7 +117,7 @@ class FrameLoss:
         return _instance_mean(absent_BI, bags.mask_BI) + steps_B
 
 
-def _instance_mean(loss_BI, mask_BI):
+def _instance_mean(loss_BI: Tensor, mask_BI: Tensor) -> Tensor:
     """(B,) means over the clips' own instances."""
     return (loss_BI * mask_BI).sum(1) / mask_BI.sum(1)
 
@@ -120,7 +128,7 @@ class MILLoss:
     Arguments
     ---------
     **terms : callable
-        ``(bags, label_B) -> (B,)`` each; the keyword is the name it is logged under.
+        Each ``(bags, label_B) -> (B,)``; the keyword is the name it is logged under.
 
     Example
     -------
@@ -131,12 +139,12 @@ class MILLoss:
     ['bag', 'loss']
     """
 
-    def __init__(self, **terms):
+    def __init__(self, **terms: Callable[[Bags, Tensor], Tensor]):
         if not terms:
             raise ValueError("MILLoss needs at least one loss term")
         self.terms = terms
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> dict[str, Tensor]:
         """A dictionary of scalar tensors: ``loss``, the sum, and every term by its name."""
         values = {name: term(bags, label_B).mean() for name, term in self.terms.items()}
         return {"loss": sum(values.values()), **values}

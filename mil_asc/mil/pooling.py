@@ -1,10 +1,10 @@
-"""MIL poolings: how a bag's logits are made of its instances' in training ("prediction aggregator", paper, Fig. 2).
+"""MIL poolings: a bag's logits from its instances' in training ("prediction aggregator", paper, Fig. 2).
 
 Every pooling takes ``logits_BIC`` (B, I, C), whose sigmoid is the instance confidence p_ic, and ``mask_BI`` (B, I)
-bool, True for instances that belong to the clip (at least one a bag), and returns (B, C) bag logits b_c: the bag
+bool, True for instances that belong to the clip (at least one per bag), and returns (B, C) bag logits b_c: the bag
 confidence is P_c = sigmoid(b_c). Means over confidences are computed through the logarithms of p and of 1 - p, so that
 confident instances neither saturate nor lose their gradient. The rule that decides at evaluation
-(``mil_asc.mil.decisions``) is another matter: any rule can be used whatever the pooling was.
+(``mil_asc.mil.decisions``) is independent of the pooling.
 
 References, unless a function names its own: Y. Wang, J. Li and F. Metze, "A comparison of five multiple instance
 learning pooling functions for sound event detection with weak labeling", ICASSP 2019.
@@ -12,15 +12,17 @@ learning pooling functions for sound event detection with weak labeling", ICASSP
 
 import inspect
 import math
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 SMALL = 1e-4
 """Below this bag confidence noisy-or is, to float32 precision, the sum of the confidences."""
 
 
-def max_pooling(logits_BIC, mask_BI):
+def max_pooling(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """P_c = max_i p_ic (paper, Eq. 2). The gradient of a class reaches the instances that hold its maximum alone.
 
     Example
@@ -31,12 +33,12 @@ def max_pooling(logits_BIC, mask_BI):
     return _own(logits_BIC, mask_BI).amax(dim=1)
 
 
-def mean_logits(logits_BIC, mask_BI):
+def mean_logits(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """b_c = mean_i z_ic: global average pooling before a linear layer, for that layer commutes with the mean."""
     return _mean(logits_BIC, mask_BI)
 
 
-def geometric_mean(logits_BIC, mask_BI):
+def geometric_mean(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """P_c = exp(mean_i ln p_ic).
 
     With softmax confidences, P divided by its sum is the softmax of the mean of the instances' linear outputs: global
@@ -46,22 +48,22 @@ def geometric_mean(logits_BIC, mask_BI):
     return log_p_BC - torch.log(-torch.expm1(log_p_BC.clamp(max=-torch.finfo(log_p_BC.dtype).tiny)))
 
 
-def mean(logits_BIC, mask_BI):
+def mean(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """P_c = mean_i p_ic."""
     return _weighted_mean(logits_BIC, torch.zeros_like(logits_BIC), mask_BI)
 
 
-def linear_softmax(logits_BIC, mask_BI):
+def linear_softmax(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """P_c = sum_i p_ic^2 / sum_i p_ic."""
     return _weighted_mean(logits_BIC, logsigmoid(logits_BIC), mask_BI)
 
 
-def exponential_softmax(logits_BIC, mask_BI):
+def exponential_softmax(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """P_c = sum_i p_ic exp(p_ic) / sum_i exp(p_ic)."""
     return _weighted_mean(logits_BIC, logits_BIC.sigmoid(), mask_BI)
 
 
-def log_sum_exp(logits_BIC, mask_BI, sharpness=5.0):
+def log_sum_exp(logits_BIC: Tensor, mask_BI: Tensor, sharpness: float = 5.0) -> Tensor:
     """b_c = (1/r) ln(mean_i exp(r z_ic)), r = ``sharpness`` > 0: the maximum for large r, the mean for small.
 
     P. O. Pinheiro and R. Collobert, "From image-level to pixel-level labeling with convolutional networks",
@@ -73,7 +75,7 @@ def log_sum_exp(logits_BIC, mask_BI, sharpness=5.0):
     return (total_BC - mask_BI.sum(1, keepdim=True).log()) / sharpness
 
 
-def noisy_or(logits_BIC, mask_BI):
+def noisy_or(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """P_c = 1 - prod_i (1 - p_ic).
 
     O. Maron and T. Lozano-Perez, "A framework for multiple-instance learning", NIPS 1997.
@@ -85,7 +87,7 @@ def noisy_or(logits_BIC, mask_BI):
     return torch.where(tiny_BC, log_sum_BC, log_p_BC) - log_not_BC
 
 
-def top_k_mean(logits_BIC, mask_BI, k=5):
+def top_k_mean(logits_BIC: Tensor, mask_BI: Tensor, k: int = 5) -> Tensor:
     """P_c = mean of the ``k`` >= 1 greatest p_ic, of all where the bag has fewer.
 
     W. Li and N. Vasconcelos, "Multiple instance learning for soft bags via top instances", CVPR 2015.
@@ -97,7 +99,7 @@ def top_k_mean(logits_BIC, mask_BI, k=5):
     return mean(top_BKC.masked_fill(~own_BK.unsqueeze(2), 0.0), own_BK)
 
 
-def attention_mean(logits_BIC, mask_BI, score_BI):
+def attention_mean(logits_BIC: Tensor, mask_BI: Tensor, score_BI: Tensor) -> Tensor:
     """b_c = sum_i a_i z_ic, a = softmax over the bag's instances of ``score_BI`` (B, I).
 
     With a linear detector this is the detector's output for the attention-weighted mean of the instance vectors.
@@ -108,7 +110,7 @@ def attention_mean(logits_BIC, mask_BI, score_BI):
     return (weight_BI.unsqueeze(2) * logits_BIC).sum(1)
 
 
-POOLINGS = {
+POOLINGS: dict[str, Callable[..., Tensor]] = {
     "max": max_pooling,
     "mean_logits": mean_logits,
     "geometric_mean": geometric_mean,
@@ -137,16 +139,16 @@ def check_pooling_options(name, options):
     pooling(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), *scores, **options)
 
 
-def _own(values_BIC, mask_BI):
+def _own(values_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """The values with minus infinity in place of masked instances."""
     return values_BIC.masked_fill(~mask_BI.unsqueeze(2), float("-inf"))
 
 
-def _mean(values_BIC, mask_BI):
+def _mean(values_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     return (values_BIC * mask_BI.unsqueeze(2)).sum(1) / mask_BI.sum(1, keepdim=True)
 
 
-def _weighted_mean(logits_BIC, log_weight_BIC, mask_BI):
+def _weighted_mean(logits_BIC: Tensor, log_weight_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     """Logit of sum_i w_ic p_ic / sum_i w_ic."""
     own_BIC = _own(log_weight_BIC, mask_BI)
     positive_BC = (own_BIC + logsigmoid(logits_BIC)).logsumexp(dim=1)

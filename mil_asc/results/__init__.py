@@ -1,1 +1,1 @@
-"""What a run found: metrics, report, and its reader."""
+"""What a run found: metrics, decisions, report, and the one reader of a finished run."""
