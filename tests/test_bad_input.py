@@ -237,6 +237,7 @@ def test_cache_folder_below_a_file(bench, tmp_path):
     bench.succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [200, 360])  # too small for the estimate; full on the way
 def test_full_disk_while_caching(bench, small_disk, size):
     bench.cache = small_disk(size) / "cache"
@@ -245,6 +246,7 @@ def test_full_disk_while_caching(bench, small_disk, size):
     bench.succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 12, 40, 160])  # settings, log, first checkpoint, second checkpoint
 def test_full_disk_while_training(bench, small_disk, size):
     bench.out = small_disk(size) / "out"
@@ -353,6 +355,7 @@ def test_ctrl_c_while_decoding(bench, monkeypatch):
     bench.succeeds()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training(bench):
     words = ["--number_of_epochs=20", "--training.evaluate_every=20"]
     command = [sys.executable, ROOT / "recipes/TAU2019/train.py", *bench.words(*words)]

@@ -143,6 +143,7 @@ def test_the_papers_training_setup_is_the_default(recipe):
     assert sum(p.numel() for p in hparams["model"]["network"].parameters()) == 139_082
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FIELD_SCENES.is_dir(), reason="the field recordings are not there")
 def test_runs_whole_on_real_recordings(tmp_path):
     yaml_file = "recipes/TAU2019/hparams/fuse_pnl.yaml"

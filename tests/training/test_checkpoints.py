@@ -69,6 +69,7 @@ AtomicCheckpointer(sys.argv[1], recoverables={"layer": layer, "slow": Slow()}).s
 """
 
 
+@pytest.mark.slow
 def test_a_kill_while_saving_costs_only_that_checkpoint(tmp_path):
     command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
