@@ -237,6 +237,7 @@ def test_cache_folder_below_a_file(bench, tmp_path):
     bench.succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [200, 360])  # too small for the estimate; full on the way
 def test_full_disk_while_caching(bench, small_disk, size):
     bench.cache = small_disk(size) / "cache"
@@ -245,6 +246,7 @@ def test_full_disk_while_caching(bench, small_disk, size):
     bench.succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 12, 40, 160])  # settings, log, first checkpoint, second checkpoint
 def test_full_disk_while_training(bench, small_disk, size):
     bench.out = small_disk(size) / "out"
@@ -353,25 +355,26 @@ def test_ctrl_c_while_decoding(bench, monkeypatch):
     bench.succeeds()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training(bench):
     words = ["--number_of_epochs=20", "--training.evaluate_every=20"]
     command = [sys.executable, ROOT / "recipes/TAU2019/train.py", *bench.words(*words)]
-    process = subprocess.Popen(
+    before = []
+    with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
-    )
-    before = []
-    for line in process.stderr:
-        before.append(line)
-        if line.startswith("epoch 3/"):
-            process.send_signal(signal.SIGINT)
-            break
-    after = process.stderr.read()
-    assert process.wait() == 130, "".join(before) + after
+    ) as process:
+        for line in process.stderr:
+            before.append(line)
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        after = process.stderr.read()
+    assert process.returncode == 130, "".join(before) + after
     assert "Traceback" not in after and "error:" not in after
     assert after.splitlines()[-1] == "stopped; the same command goes on from the last checkpoint, if there is one yet"
     report, err = bench.succeeds(*words)
