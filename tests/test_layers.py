@@ -80,3 +80,8 @@ def test_no_file_is_longer_than_400_lines():
 def test_module_names_are_used_once():
     names = [path.stem for path, _ in rooms() if path.stem != "__init__"]
     assert sorted(names) == sorted(set(names))
+
+
+def test_every_room_is_a_package():
+    folders = {path.parent for path, _ in rooms()} - {PACKAGE}
+    assert not [folder.name for folder in folders if not (folder / "__init__.py").is_file()]

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import expit
 
 from mil_asc.results import metrics
-from mil_asc.runtime.files import write_atomically
 from mil_asc.results.tmi import threshold_auc
+from mil_asc.runtime.files import write_atomically
 
 PREDICTIONS = "predictions.npz"
 RULES = ("smi", "cmi")

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from mil_asc.mil.decisions import ASSUMPTIONS, confidences
 from mil_asc.mil.bags import make_bags
+from mil_asc.mil.decisions import ASSUMPTIONS, confidences
 
 
 def instance_confidences(logits_IC):

@@ -12,8 +12,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from mil_asc.results import plots
-from mil_asc.runtime.files import write_atomically
 from mil_asc.results.metrics import instance_confidences
+from mil_asc.runtime.files import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500

@@ -5,6 +5,8 @@ What a value must be is checked by the class or function that takes it; nothing 
 
 import contextlib
 import re
+import sys
+from pathlib import Path
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
@@ -47,7 +49,7 @@ def load_hparams(path, overrides):
         a ``!PLACEHOLDER`` without a value; a value that the class it goes to refuses.
     """
     resolved = resolve_settings(path, overrides)
-    with refusals_of(path):
+    with refusals_of(path), modules_beside(path):
         hparams = load_hyperpyyaml(resolved)
         hparams["training"]["brain"].check_settings(hparams["training"])
         return hparams, resolved
@@ -66,6 +68,24 @@ def resolve_settings(path, overrides):
         resolved = _resolve(text, path, nest(overrides))
         _check_frame(_load(resolved), path)
         return resolved
+
+
+@contextlib.contextmanager
+def modules_beside(path):
+    """Let a recipe's YAML file name classes of modules that lie beside its ``train.py``.
+
+    Such a module is forgotten afterwards: another recipe may have one of the same name.
+    """
+    folder, known = path.resolve().parents[1], set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in sys.modules.keys() - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).parent == folder:
+                del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mil_asc.results import metrics
 from mil_asc.corpora.manifest import Clip, Event
+from mil_asc.results import metrics
 from mil_asc.results.evaluation import Predictions, evaluate_events, evaluate_predictions, write_predictions
 
 LABELS = ["bus", "park", "tram"]

@@ -9,8 +9,8 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from mil_asc.results import plots
 from mil_asc.corpora.manifest import Clip, Event
+from mil_asc.results import plots
 from mil_asc.results.evaluation import Predictions, decisions, evaluate_predictions
 from mil_asc.results.metrics import instance_times
 from mil_asc.results.report import (

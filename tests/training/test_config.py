@@ -307,3 +307,27 @@ def test_no_recipe_has_a_key_that_is_a_run_option(recipe):
     overrides = {"data_folder": "/nowhere"}
     training = load_hparams(recipe, overrides)[0]["training"]  # SpeechBrain looks for run options here too
     assert set(training) & RUN_OPTIONS == {"max_grad_norm"}
+
+
+def write_brain_recipe(folder, body):
+    """A recipe folder with a module ``own_brain`` beside it and a YAML file that names its class."""
+    text = Path(RECIPE).read_text().replace("../../../hparams", str(ROOT / "hparams"))
+    (folder / "hparams").mkdir(parents=True)
+    (folder / "own_brain.py").write_text(
+        f"from mil_asc.training.brain import MILBrain\n\n\nclass Own(MILBrain):\n{body}"
+    )
+    recipe = folder / "hparams/own.yaml"
+    recipe.write_text(text.replace("sgd.yaml {}", "sgd.yaml\n  brain: !name:own_brain.Own"))
+    return recipe
+
+
+def test_two_recipes_may_have_brains_of_one_name(tmp_path):
+    for name in ("first", "second"):
+        recipe = write_brain_recipe(tmp_path / name, f"    kind = {name!r}\n")
+        assert load_hparams(recipe, {"data_folder": "x"})[0]["training"]["brain"].kind == name
+
+
+def test_ones_own_brain_checks_its_settings(tmp_path):
+    body = '    @classmethod\n    def check_settings(cls, settings):\n        raise ValueError("gain must be loud")\n'
+    with pytest.raises(UserError, match="own.yaml: gain must be loud"):
+        load_hparams(write_brain_recipe(tmp_path / "mine", body), {"data_folder": "x"})

@@ -1,0 +1,1 @@
+"""What a run found: metrics, decisions, report, and the one reader of a finished run."""

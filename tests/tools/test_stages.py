@@ -1,0 +1,106 @@
+"""run.sh, stage by stage."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = (
+    "--num_blocks=1 --channels=[4,4,6,8] --n_mels=16 --instance_dim=8 --train_clips=20 --evaluate_clips=10"
+    " --seconds=2.0 --number_of_epochs=1 --batch_size=4 --precision=fp32 --noprogressbar"
+).split()
+
+
+def run(recipe, *words, root=ROOT):
+    """A run of ``run.sh``: status, standard output, standard error."""
+    done = subprocess.run(
+        [root / f"recipes/{recipe}/run.sh", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what the stages need of a checkout, without results."""
+    for folder in ("recipes/SynthScenes", "recipes/TAU2019", "hparams", "tools"):
+        ignored = shutil.ignore_patterns("results", "data" if folder.startswith("recipes") else "results")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_all_stages_of_synth_scenes(checkout):
+    words = ["--seeds", "1 2", "--device", "cpu", "--", *TINY]
+    status, out, err = run("SynthScenes", *words, root=checkout)
+    assert status == 0, err
+    recipe = checkout / "recipes/SynthScenes"
+    for name in ("train.json", "valid.json", "test.json"):
+        assert (recipe / "results/manifests" / name).is_file()
+    for seed in (1, 2):
+        report = json.loads((recipe / f"results/fuse_pnl/seed-{seed}/report.json").read_text())
+        assert report["run"]["seed"] == seed and report["run"]["train_clips"] == 20
+    assert "| SynthScenes | fuse_pnl | 1, 2 |" in (recipe / "results/fuse_pnl/summary.md").read_text()
+    assert "Figure 10" in (recipe / "results/fuse_pnl/figures/figures.md").read_text()
+    assert (recipe / "results/tables/table-2-SynthScenes.md").is_file()
+    before = {path: path.stat().st_mtime_ns for path in recipe.rglob("*") if path.is_file()}
+    status, again, err = run("SynthScenes", *words, root=checkout)
+    assert status == 0, err
+    assert "seed 1 is trained already" in again and "+ python train.py" not in again
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert not [path for path in changed if path.suffix != ".lock"]
+
+
+def test_a_stage_alone_needs_those_before_it(checkout):
+    status, _, err = run("SynthScenes", "--stage", "4", root=checkout)
+    assert (status, err.count("\n")) == (1, 1) and "holds no finished run: start with --stage 3" in err
+
+
+def test_a_set_that_is_there_is_not_downloaded(checkout, tmp_path):
+    data = tmp_path / "set"
+    data.mkdir()
+    (data / "meta.csv").write_text("filename\tscene_label\tidentifier\tsource_label\n")
+    status, out, err = run("TAU2019", "--stop_stage", "1", "--data_folder", data, root=checkout)
+    assert status == 0 and f"{data} holds the set already" in out
+
+
+def test_nothing_to_download_is_said(checkout):
+    status, out, _ = run("SynthScenes", "--stop_stage", "1", root=checkout)
+    assert status == 0 and "nothing to download for SynthScenes" in out
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        (["--seeds", "one"], '--seeds must be whole numbers such as "1 2 3"'),
+        (["--stage", "3", "--stop_stage", "2"], "--stop_stage 2 comes before --stage 3"),
+        (["--hparams", "hparams/nothing.yaml"], "nothing.yaml is not a file"),
+        (["--", "--seed=3"], "--seed may not be given behind --"),
+        (["--", "seed"], "seed is no option of train.py"),
+    ],
+)
+def test_wrong_options_get_one_line(words, part):
+    status, out, err = run("SynthScenes", *words)
+    assert (status, out, err.count("\n")) == (1, "", 1) and part in err
+
+
+def test_own_recordings_must_be_named():
+    status, _, err = run("AnyFolder", "--stage", "2", "--stop_stage", "2")
+    assert (status, err.count("\n")) == (1, 1) and "AnyFolder needs the folder of your recordings" in err
+
+
+def test_a_command_that_fails_ends_the_stages(checkout, tmp_path):
+    status, _, err = run("TAU2019", "--stage", "3", "--data_folder", tmp_path / "none", root=checkout)
+    assert status == 1 and err.splitlines()[-1].startswith("error: train.py ended with status 1")
+
+
+@pytest.mark.parametrize("recipe", sorted(path.parent.name for path in ROOT.glob("recipes/*/train.py")))
+def test_every_recipe_has_stages_and_help(recipe):
+    status, out, _ = run(recipe, "--help")
+    assert status == 0 and "--stop_stage" in out
