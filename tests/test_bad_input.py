@@ -349,7 +349,7 @@ def test_ctrl_c_while_decoding(bench, monkeypatch):
             assert main(bench.words()) == 130
     finally:
         signal.signal(signal.SIGINT, handler)
-    assert bench.capsys.readouterr().err.splitlines()[-1].startswith("stopped; the same command goes on")
+    assert bench.capsys.readouterr().err.splitlines()[-1].startswith("stopped; the same command resumes")
     bench.succeeds()
 
 
@@ -373,7 +373,7 @@ def test_ctrl_c_while_training(bench):
     after = process.stderr.read()
     assert process.wait() == 130, "".join(before) + after
     assert "Traceback" not in after and "error:" not in after
-    assert after.splitlines()[-1] == "stopped; the same command goes on from the last checkpoint, if there is one yet"
+    assert after.splitlines()[-1] == "stopped; the same command resumes from the last checkpoint, if one exists"
     report, err = bench.succeeds(*words)
     assert [record["epoch"] for record in report["history"]] == list(range(1, 21))
     assert "epoch 1/20" not in err and "epoch 20/20" in err

@@ -263,7 +263,7 @@ def test_wrong_value_gets_one_line(option, part):
 
 
 def test_value_and_part_at_once_are_refused():
-    assert "at once" in refusal("--pooling_options=3", "--pooling_options.k=2")
+    assert "is set both as a value and as a group of values" in refusal("--pooling_options=3", "--pooling_options.k=2")
 
 
 def test_run_options_have_their_types():
