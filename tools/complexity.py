@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.model.complexity import DCASE_MACS, DCASE_WEIGHT_BYTES, complexity
+from mil_asc.results import markdown
 from mil_asc.training.config import load_hparams
 
 NOTES = f"""
@@ -22,23 +23,22 @@ DCASE task 1 allowed {DCASE_WEIGHT_BYTES // 1000} kB of weights in 2022 (as int8
 
 
 def measure(path):
-    """Figures of the network of a recipe's YAML file."""
+    """Complexity of the network of a recipe's YAML file, and the file."""
     if not path.is_file():
         raise UserError(f"{path} is not a file: name a recipe's YAML file, such as hparams/fuse_pnl.yaml")
     hparams, _ = load_hparams(path, {"data_folder": "x"})
     return {"file": str(path), **complexity(hparams["model"]["network"])}
 
 
-def table(figures):
-    """Markdown rows, header first; files whose models cost the same share a row."""
+def table(measured):
+    """Markdown table; files whose models cost the same share a row."""
     groups = defaultdict(lambda: defaultdict(list))
-    for figure in figures:
-        path = Path(figure["file"]).resolve()
-        groups[cells(figure)][path.parent.parent.name].append(path.stem)
+    for costs in measured:
+        path = Path(costs["file"]).resolve()
+        groups[cells(costs)][path.parent.parent.name].append(path.stem)
     header = ["model", "parameters", "MAC 1 s", "MAC 10 s", "activations 1 s", "activations 10 s"]
-    header += [f"{name} weights" for name in figures[0]["weight_bytes"]]
-    rows = [header, ["---"] * len(header), *([models(recipes), *row] for row, recipes in groups.items())]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    header += [f"{name} weights" for name in measured[0]["weight_bytes"]]
+    return markdown.table(header, [[models(recipes), *row] for row, recipes in groups.items()])
 
 
 def models(recipes):
@@ -46,40 +46,40 @@ def models(recipes):
     return "; ".join(f"{recipe}: {', '.join(experiments)}" for recipe, experiments in recipes.items())
 
 
-def cells(figure):
+def cells(costs):
     """Cells of a row, those of the DCASE limits with "within" or "over"."""
-    dcase = figure["dcase"]
-    macs = [f"{count / 1e6:,.1f} M" for count in figure["macs"].values()]
+    dcase = costs["dcase"]
+    macs = [f"{count / 1e6:,.1f} M" for count in costs["macs"].values()]
     weights = [
         f"{size / 1000:,.1f} kB ({verdict(dcase['weights_within'][name])})"
-        for name, size in figure["weight_bytes"].items()
+        for name, size in costs["weight_bytes"].items()
     ]
     return (
-        f"{figure['parameters']:,}",
+        f"{costs['parameters']:,}",
         f"{macs[0]} ({verdict(dcase['macs_within'])})",
         *macs[1:],
-        *(f"{size / 1000:,.0f} kB" for size in figure["activation_bytes"].values()),
+        *(f"{size / 1000:,.0f} kB" for size in costs["activation_bytes"].values()),
         *weights,
     )
 
 
 def verdict(within):
-    """How a figure stands to its limit, in a word."""
+    """Whether a cost is within its limit, in a word."""
     return "within" if within else "over"
 
 
 def main(arguments=None):
-    """Print the figures of the YAML files named on the command line; returns the exit status."""
+    """Print the complexity of the YAML files named on the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="YAML", help="YAML files of recipes")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parsed = parser.parse_args(arguments)
     try:
-        figures = [measure(path) for path in parsed.files]
+        measured = [measure(path) for path in parsed.files]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(figures, indent=1) if parsed.json else table(figures) + "\n" + NOTES)
+    print(json.dumps(measured, indent=1) if parsed.json else table(measured) + "\n" + NOTES)
     return 0
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from mil_asc.errors import UserError
-from mil_asc.paper.figures.experiments import Options, read_experiments, without_debug_runs
+from mil_asc.paper.figures.experiments import Options, read_experiments
 from mil_asc.paper.figures.page import FIGURES, draw_figures, write_page
+from mil_asc.results.run import without_debug_runs
 
 
 def parse_arguments(arguments=None):
@@ -79,15 +80,15 @@ def main(arguments=None):
     """Draw what the command line asks for; returns the exit status."""
     try:
         parsed, numbers, options = parse_arguments(arguments)
-        folders, debug = without_debug_runs(parsed.runs)
-        experiments = read_experiments(folders)
+        runs, debug = without_debug_runs(parsed.runs)
+        experiments = read_experiments(run.folder for run in runs)
         drawings, left_out = draw_figures(experiments, options, numbers)
         page = write_page(parsed.to, experiments, drawings, left_out, debug)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for folder in debug:
-        print(f"{folder} is left out: a debug run")
+    for run in debug:
+        print(f"{run.folder} is left out: a debug run")
     for number, reason in left_out.items():
         print(f"figure {number} is left out: {reason}")
     print(page)

@@ -14,18 +14,13 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.paper.fill import read_page
+from mil_asc.paper.plan import Place, check_data, check_options, find_devices, finished_runs, runs_of
+from mil_asc.paper.ray import train_on_ray
+from mil_asc.paper.render import fill_page, write_tables
 from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
 from mil_asc.paper.stale import find_stale, refuse_stale
-from mil_asc.paper.supervise import (
-    Place,
-    check_data,
-    check_options,
-    find_devices,
-    read_results,
-    runs_of,
-    train_here,
-    train_on_ray,
-)
+from mil_asc.paper.supervise import train_here
+from mil_asc.paper.tables import build_table
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -126,8 +121,6 @@ def pages_to_fill(found, options):
 
 def write(found, results, place, options):
     """Write the tables, and fill pages with them where that is asked for."""
-    from mil_asc.paper.tables import build_table, fill_page, write_tables  # slow, and not for --dry_run
-
     tables = [build_table(number, rows, missing, results, place, options.seeds) for number, rows, missing in found]
     suffix = f"-{options.dataset.replace(',', '-')}" if options.dataset else ""
     for page in write_tables(options.write or options.recipes / "results/tables", tables, suffix):
@@ -157,7 +150,7 @@ def reproduce(options, passed):
     for recipe, name in dict.fromkeys((row.recipe, row.experiment) for _, _, missing in found for row in missing):
         print(f"note: {recipe} has no hparams/{name}.yaml: its rows stay empty", file=sys.stderr)
     runs = runs_of(rows, options.seeds)
-    results = read_results(runs, place)
+    results = finished_runs(runs, place)
     for page in pages_to_fill(found, options):
         read_page(page)  # hours before it is needed
     if options.dry_run:
@@ -166,7 +159,7 @@ def reproduce(options, passed):
     refuse_stale(results, place)
     missing = [run for run in runs if run not in results]
     failed = 0 if options.no_run else train(missing, place, options)
-    write(found, results | read_results(missing, place), place, options)
+    write(found, results | finished_runs(missing, place), place, options)
     return failed
 
 

@@ -18,9 +18,8 @@ from speechbrain.inference.interfaces import Pretrained
 
 from mil_asc.audio.decode import decode
 from mil_asc.errors import UserError
-from mil_asc.mil.decisions import ASSUMPTIONS, confidences
-from mil_asc.model.classifier import MODEL_SETTINGS, MODEL_WEIGHTS
-from mil_asc.results.metrics import instance_times
+from mil_asc.mil.decisions import RULES, confidences
+from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
 
 WINDOW_INSTANCES = 256
 
@@ -149,8 +148,8 @@ class SceneClassifier(Pretrained):
     def classify_waveform(self, wav_N, assumption=None):
         """Classify a mono waveform (N,) at the model's sampling rate, linear amplitude; returns a ``Scene``."""
         assumption = assumption or self.mods.model.decision
-        if assumption not in ASSUMPTIONS:
-            raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(ASSUMPTIONS)}")
+        if assumption not in RULES:
+            raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(RULES)}")
         if wav_N.dim() != 1 or not torch.isfinite(wav_N).all():
             raise ValueError(f"a finite mono waveform (N,) is needed, got shape {tuple(wav_N.shape)} or NaN samples")
         bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
@@ -183,23 +182,16 @@ class SceneClassifier(Pretrained):
 
     def _scene(self, bags, num_samples, assumption):
         model, labels = self.mods.model, self.hparams.labels
-        scores = {name: decide(bags)[0].tolist() for name, decide in ASSUMPTIONS.items()}
+        scores = {name: decide(bags)[0].tolist() for name, decide in RULES.items()}
         decided = max(range(len(labels)), key=scores[assumption].__getitem__)
         confidence_IC = confidences(bags)[0]
-        times = instance_times(
-            len(confidence_IC),
-            num_samples,
-            model.instance_samples,
-            model.front_end.hop_length,
-            model.front_end.sample_rate,
-        )
         return Scene(
             label=labels[decided],
             assumption=assumption,
             scores={name: dict(zip(labels, values)) for name, values in scores.items()},
             instances=[
                 self._instance(p_C.tolist(), start, end, decided)
-                for p_C, (start, end) in zip(confidence_IC, times.tolist())
+                for p_C, (start, end) in zip(confidence_IC, model.instance_times(num_samples).tolist())
             ],
         )
 

@@ -6,6 +6,7 @@ feature map), D instance dimension, F frequency, T frame, N sample.
 
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,10 +16,6 @@ from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import ATTENTIONS, GENERATORS, Head, InstanceDetector
 from mil_asc.model.normalization import INPUT_NORMS
-
-MODEL_SETTINGS = "model.yaml"
-MODEL_WEIGHTS = "model.ckpt"
-"""Files of a trained model in a run's folder: how to build it, and its weights."""
 
 
 class MILClassifier(nn.Module):
@@ -98,6 +95,23 @@ class MILClassifier(nn.Module):
     def num_instances(self, num_samples):
         """Instances of a clip of ``num_samples`` samples (int or integer tensor)."""
         return self.extractor.out_frames(self.front_end.num_frames(num_samples))
+
+    def instance_times(self, num_samples):
+        """(I, 2) start and end of each instance of a clip of ``num_samples`` samples (int): float64 array, in seconds.
+
+        Instance i covers the frames that the extractor merges into its column; frame t stands for the samples from
+        (t - 1/2) hop to (t + 1/2) hop. Each instance begins where the one before ends, the first at 0.
+
+        Example
+        -------
+        >>> from mil_asc.model.features import LogMel
+        >>> from mil_asc.model.extractors.fuse import FUSE
+        >>> MILClassifier(LogMel(), FUSE()).instance_times(16000).tolist()
+        [[0.0, 0.24], [0.24, 0.496], [0.496, 0.752]]
+        """
+        edges = np.arange(self.num_instances(num_samples) + 1) * self.instance_samples - self.front_end.hop_length / 2
+        times_I2 = np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples)
+        return times_I2 / self.front_end.sample_rate
 
     def instance_vectors(self, wav_BN):
         """(B, N) waveforms of one common length -> (B, I, D) instance vectors."""

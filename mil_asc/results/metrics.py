@@ -1,80 +1,78 @@
-"""Figures of an evaluated run, from instance logits; NumPy in, plain numbers out."""
+"""Metrics of an evaluation set: NumPy arrays over all clips in, plain numbers out. B clip, I instance, C class."""
+
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from sklearn.metrics import average_precision_score, confusion_matrix
+from sklearn.metrics import average_precision_score
 
-from mil_asc.mil.bags import make_bags
-from mil_asc.mil.decisions import ASSUMPTIONS, confidences
-
-
-def instance_confidences(logits_IC):
-    """(I, C) confidences of one clip's instances."""
-    return confidences(make_bags(torch.from_numpy(logits_IC).unsqueeze(0)))[0].numpy()
+from mil_asc.corpora.manifest import Event
+from mil_asc.results.predictions import Predictions
 
 
-def bag_scores(logits, assumption):
-    """(clips, C) scores of clips with (I, C) logits under ``smi`` or ``cmi``."""
-    decide = ASSUMPTIONS[assumption]
-    return np.stack([decide(make_bags(torch.from_numpy(logits_IC).unsqueeze(0)))[0].numpy() for logits_IC in logits])
+def accuracy(truth_B: np.ndarray, decision_B: np.ndarray) -> float | None:
+    """Share of clips classified correctly, 0 to 1; None without clips."""
+    return float(np.mean(truth_B == decision_B)) if len(truth_B) else None
 
 
-def accuracy(labels, decisions):
-    """Share of right decisions, 0 to 1; None for no clips."""
-    return float(np.mean(labels == decisions)) if len(labels) else None
-
-
-def class_accuracies(labels, decisions, num_classes):
+def class_accuracies(truth_B: np.ndarray, decision_B: np.ndarray, num_classes: int) -> list[float | None]:
     """Recall of each class; None where a class has no clip."""
-    return [accuracy(labels[labels == c], decisions[labels == c]) for c in range(num_classes)]
+    total_C = np.bincount(truth_B, minlength=num_classes)
+    correct_C = np.bincount(truth_B[truth_B == decision_B], minlength=num_classes)
+    return [float(correct / total) if total else None for correct, total in zip(correct_C, total_C)]
 
 
-def macro_accuracy(labels, decisions, num_classes):
+def macro_accuracy(truth_B: np.ndarray, decision_B: np.ndarray, num_classes: int) -> float:
     """Class-wise accuracy averaged over the classes that have clips."""
-    return float(np.mean([value for value in class_accuracies(labels, decisions, num_classes) if value is not None]))
+    recalls = class_accuracies(truth_B, decision_B, num_classes)
+    return float(np.mean([recall for recall in recalls if recall is not None]))
 
 
-def log_loss(labels, scores, eps=1e-12):
+def grouped_accuracies(correct_B: np.ndarray, groups: Sequence[str]) -> dict[str, dict]:
+    """Accuracy and number of clips by group, in the groups' order; ``groups`` names the group of each clip."""
+    names, group_B = np.unique(np.array(groups, dtype=object), return_inverse=True)
+    totals = np.bincount(group_B)
+    correct = np.bincount(group_B[correct_B], minlength=len(names))
+    return {
+        name: {"accuracy": float(right / total), "clips": int(total)}
+        for name, right, total in zip(names, correct, totals)
+    }
+
+
+def log_loss(truth_B: np.ndarray, scores_BC: np.ndarray, eps: float = 1e-12) -> float:
     """Mean of -ln of the true class's share of the scores (natural log, >= 0); shares are floored at ``eps``."""
-    shares = scores / np.maximum(scores.sum(1, keepdims=True), eps)
-    return float(-np.log(np.maximum(shares[np.arange(len(labels)), labels], eps)).mean())
+    shares_BC = scores_BC / np.maximum(scores_BC.sum(1, keepdims=True), eps)
+    return float(-np.log(np.maximum(shares_BC[np.arange(len(truth_B)), truth_B], eps)).mean())
 
 
-def confusion(labels, decisions, num_classes):
+def confusion(truth_B: np.ndarray, decision_B: np.ndarray, num_classes: int) -> list[list[int]]:
     """(C, C) counts, true class by row, decision by column."""
-    return confusion_matrix(labels, decisions, labels=np.arange(num_classes)).tolist()
+    counts = np.bincount(truth_B * num_classes + decision_B, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).tolist()
 
 
-def underestimation(logits, labels):
+def underestimation(predictions: Predictions, truth_B: np.ndarray) -> dict[str, float]:
     """The paper's measures of underestimation (section 5.1.1, Fig. 6), averaged over all instances.
 
     ``positive_share``: instances whose most confident class is the clip's; ``mean_confidence``: confidence
     of the clip's class. Both 0 to 1.
     """
-    positive = np.concatenate([z_IC.argmax(1) == label for z_IC, label in zip(logits, labels)])
-    confidence = np.concatenate([instance_confidences(z_IC)[:, label] for z_IC, label in zip(logits, labels)])
-    return {"positive_share": float(positive.mean()), "mean_confidence": float(confidence.mean())}
+    return {
+        "positive_share": float(predictions.positive_instances(truth_B).mean()),
+        "mean_confidence": float(predictions.of_true_class(predictions.confidence_IC, truth_B).mean()),
+    }
 
 
-def instance_times(count, num_samples, step, hop, sample_rate):
-    """(I, 2) start and end of each instance (in seconds).
-
-    Instance i covers the frames that the extractor's pooling merges into its column: frame t stands for
-    the samples from (t - 1/2) hop to (t + 1/2) hop. ``step`` and ``hop`` are in samples.
-    """
-    edges = np.arange(count + 1) * step - hop / 2
-    return np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples) / sample_rate
-
-
-def event_average_precision(confidence, times, events, hop_seconds):
+def event_average_precision(
+    confidence: list[np.ndarray], times: list[np.ndarray], events: list[list[Event]], hop_seconds: float
+) -> dict[str, float] | None:
     """How well instance confidence finds events, frame by frame: average precision over the frames of many clips.
 
-    Every frame has the confidence of the instance it belongs to, and is to be found when it lies in an event.
+    Every frame has the confidence of the instance it belongs to, and is positive when it lies in an event.
 
     Arguments
     ---------
     confidence : list of np.ndarray
-        (I,) confidence of the true class, a clip each.
+        (I,) confidence of the true class, one array per clip.
     times : list of np.ndarray
         (I, 2) start and end of the instances (in seconds), each beginning where the one before ends.
     events : list of list of Event
@@ -97,7 +95,7 @@ def event_average_precision(confidence, times, events, hop_seconds):
     return {"average_precision": float(score), "chance": float(target.mean())}
 
 
-def _in_event(frame_T, events):
+def _in_event(frame_T: np.ndarray, events: list[Event]) -> np.ndarray:
     """(T,) True where a frame's centre lies in one of the events."""
     inside_T = np.zeros(len(frame_T), dtype=bool)
     for event in events:

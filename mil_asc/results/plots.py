@@ -5,6 +5,7 @@ and a picture is ``WIDTH`` wide. Colours are Okabe and Ito's, which colour-blind
 """
 
 import io
+from urllib.parse import quote
 
 import numpy as np
 
@@ -52,6 +53,11 @@ def svg(paint, *arguments):
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return text.getvalue()
+
+
+def data_uri(svg):
+    """SVG text as a ``data:`` address, which keeps its ids and styles apart from the page's."""
+    return "data:image/svg+xml," + quote(svg, safe=" /+=;,()!*~")
 
 
 def stacked_axes(figure, heights, gap, top=8, bottom=34):

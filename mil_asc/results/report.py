@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import zip_longest
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from mil_asc.results import plots
-from mil_asc.results.metrics import instance_confidences
+from mil_asc.results.intervals import wilson_interval
+from mil_asc.results.run import PAGE, REPORT
 from mil_asc.runtime.files import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -44,10 +44,11 @@ class Example:
 def choose_examples(clips, predictions, labels, picture, count=3):
     """Up to ``count`` right and ``count`` wrong clips by the model's own rule, each the most confident of its class.
 
-    ``picture(clip, instances)`` gives the log-mel, the instance times and the events of a clip, and where they
+    ``picture(clip)`` gives the log-mel, the instance times and the events of a clip, and where they
     differ from the paper's, the step between frames (in seconds) and the upper edge of the mel filters (in Hz).
     """
     scores_BC = predictions.scores()
+    confidences = predictions.by_clip(predictions.confidence_IC)
     groups = {True: [], False: []}
     for i in np.argsort(-scores_BC.max(1), kind="stable"):
         chosen = groups[labels[scores_BC[i].argmax()] == clips[i].label]
@@ -58,8 +59,8 @@ def choose_examples(clips, predictions, labels, picture, count=3):
             clips[i].path,
             clips[i].label,
             labels[scores_BC[i].argmax()],
-            instance_confidences(predictions.logits[i]),
-            *picture(clips[i], len(predictions.logits[i])),
+            confidences[i],
+            *picture(clips[i]),
         )
         for i in groups[True] + groups[False]
     ]
@@ -72,15 +73,15 @@ def write_report(folder, results, examples):
     """
     folder = Path(folder)
     page = render_page(results, examples)  # first, so that the two files always belong together
-    write_atomically(folder / "report.json", json.dumps(results, indent=1, allow_nan=False))
-    write_atomically(folder / "report.html", page)
-    return folder / "report.html"
+    write_atomically(folder / REPORT, json.dumps(results, indent=1, allow_nan=False))
+    write_atomically(folder / PAGE, page)
+    return folder / PAGE
 
 
 def render_page(results, examples):
     """The report as one HTML page that refers to nothing outside itself."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "picture": data_uri}
+    environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "picture": plots.data_uri}
     rules = dict.fromkeys(["smi", "cmi", results["evaluation"]["decision"]])
     own_rule = results["evaluation"][results["evaluation"]["decision"]]
     history, monitored = results["history"], results["monitored_list"]
@@ -131,15 +132,6 @@ def describe_example(example, labels):
     }
 
 
-def wilson_interval(right, total, z=1.959964):
-    """Wilson's interval (low, high) of a share, ``right`` of ``total`` > 0 independent trials; 95 % by default."""
-    share = right / total
-    middle = share + z**2 / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
-
-
 def accuracy_interval(evaluation, assumption):
     """Wilson's 95 % interval of an evaluation's accuracy; None without clips."""
     total, share = evaluation["clips"], evaluation[assumption]["accuracy"]
@@ -177,8 +169,3 @@ def duration(seconds):
 def moment(iso):
     """An ISO 8601 time as ``2026-11-22 15:48 UTC``."""
     return datetime.fromisoformat(iso).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def data_uri(svg):
-    """SVG text as a ``data:`` address, which keeps its ids and styles apart from the page's."""
-    return "data:image/svg+xml," + quote(svg, safe=" /+=;,()!*~")

@@ -7,7 +7,6 @@ import logging
 import math
 import time
 
-import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from mil_asc.checks import check_count, check_number
 from mil_asc.errors import UserError
-from mil_asc.results.evaluation import Predictions
+from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
 from mil_asc.training.command_line import check_max_grad_norm
@@ -105,8 +104,8 @@ class MILBrain(sb.Brain):
             counts = bags.mask_BI.sum(1).tolist()
             host_BIC = bags.logits_BIC.float().cpu().numpy()
             logits = [logits_IC[:n] for logits_IC, n in zip(host_BIC, counts)]
-            pooled = bags.bag_logits_BC.float().cpu().numpy()
-            self.predictions.update(zip(batch.index_B.tolist(), zip(logits, pooled)))
+            bag_logits_BC = bags.bag_logits_BC.float().cpu().numpy()
+            self.predictions.update(zip(batch.index_B.tolist(), zip(logits, bag_logits_BC)))
         self._note(terms, batch)
         self._advance_bar()
         return terms["loss"].detach()
@@ -289,7 +288,7 @@ class MILBrain(sb.Brain):
     # -- evaluation
 
     def evaluate_clips(self, dataset, max_key=None):
-        """What the model says of a ``ClipDataset``: the clips that were reached, and their ``Predictions``.
+        """Clips of a ``ClipDataset`` that were reached, and the model's ``Predictions`` of them.
 
         The weights are those of the latest checkpoint, or of the one with the greatest ``max_key``. A
         ``UserError`` is raised where there is no checkpoint: random weights are never evaluated.
@@ -299,9 +298,9 @@ class MILBrain(sb.Brain):
         self.evaluate(self.evaluation_loader(dataset), max_key=max_key, progressbar=False)
         self.clips = None
         reached = sorted(self.predictions)
-        logits, pooled = zip(*(self.predictions[index] for index in reached))
-        model = self.modules.model
-        return [dataset.clips[index] for index in reached], Predictions(list(logits), np.stack(pooled), model.decision)
+        logits, bag_logits = zip(*(self.predictions[index] for index in reached))
+        predictions = Predictions.of_clips(logits, bag_logits, self.modules.model.decision)
+        return [dataset.clips[index] for index in reached], predictions
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """Recall the checkpoint; refuse to go on without one."""

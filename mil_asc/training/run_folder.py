@@ -12,17 +12,22 @@ import torch
 from filelock import FileLock, Timeout
 
 from mil_asc.errors import UserError
-from mil_asc.model.classifier import MODEL_SETTINGS, MODEL_WEIGHTS
-from mil_asc.results.settings import flatten, tag_of
+from mil_asc.results.run import (
+    CHECKPOINTS,
+    CURVES,
+    LISTS,
+    LOCK,
+    LOG,
+    MODEL_SETTINGS,
+    MODEL_WEIGHTS,
+    REPORT,
+    SETTINGS,
+    Run,
+)
+from mil_asc.results.settings import changed_settings
 from mil_asc.runtime.files import write_atomically
 from mil_asc.training.console import start_log
 from mil_asc.training.curves import Curves
-
-SETTINGS = "hyperparams.yaml"
-LISTS = "lists.json"
-REPORT = "report.json"
-WHERE_NOT_WHAT = ("data_folder", "output_folder", "cache_folder", "folder", "on_bad_audio")
-"""Keys that say where things are: a run may be resumed with others."""
 
 
 class RunFolder:
@@ -38,7 +43,7 @@ class RunFolder:
 
     def __init__(self, path, debug=False):
         self.path = Path(f"{Path(path)}_debug" if debug else path)
-        self.checkpoints = self.path / "save"
+        self.checkpoints = self.path / CHECKPOINTS
         self.debug = debug
         self.lock = None
         self.handlers = []
@@ -57,13 +62,13 @@ class RunFolder:
             )
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            self.lock = FileLock(self.path / ".lock")
+            self.lock = FileLock(self.path / LOCK)
             self.lock.acquire(timeout=0)
             self._check_settings(settings, ("",) if training else ("model.", "data.labels"))
             if training:
                 write_atomically(self.path / SETTINGS, settings)
-                self.curves = Curves(self.path / "tensorboard")
-            self.handlers = start_log(self.path / "log.txt")
+                self.curves = Curves(self.path / CURVES)
+            self.handlers = start_log(self.path / LOG)
         except Timeout as error:
             raise UserError(
                 f"{self.path} is in use by another run; wait for it or give another --output_folder"
@@ -127,9 +132,8 @@ class RunFolder:
             corpus.warnings.append("the run was trained on another train list: it may know clips evaluated here")
 
     def described_before(self):
-        """What an earlier report says of how the run was trained; None where there is no report."""
-        path = self.path / REPORT
-        return json.loads(path.read_text(encoding="utf-8"))["run"] if path.is_file() else None
+        """How the run was trained, from an earlier report (its ``run`` part); None where there is no report."""
+        return Run(self.path).provenance if (self.path / REPORT).is_file() else None
 
     def save_model(self, model, settings, labels):
         """Write the trained model beside its settings, as ``mil_asc.inference.classifier`` reads them."""
@@ -140,26 +144,3 @@ class RunFolder:
         torch.save({key: value.cpu() for key, value in model.state_dict().items()}, weights)
         write_atomically(self.path / MODEL_WEIGHTS, weights.getvalue())
         write_atomically(self.path / MODEL_SETTINGS, stream.getvalue())
-
-
-def changed_settings(old, new):
-    """Keys, in their order, that two resolved YAML texts differ in: key -> (value in ``old``, value in ``new``).
-
-    A value is text, tags included, or None where there is no such key. ``WHERE_NOT_WHAT`` does not count.
-    """
-    if old == new:
-        return {}
-    old, new = _comparable(old), _comparable(new)
-    keys = sorted(old.keys() | new.keys())
-    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
-
-
-def _comparable(settings):
-    nodes = flatten(ruamel.yaml.YAML().load(settings))
-    what = {key: node for key, node in nodes.items() if key.rpartition(".")[2] not in WHERE_NOT_WHAT}
-    texts = {key: " ".join([tag_of(node) or "", *_content(node)]).strip() for key, node in what.items()}
-    return {key: text for key, text in texts.items() if text}  # an empty group says as much as none
-
-
-def _content(node):
-    return [] if isinstance(node, dict) else [str(node)]  # the values of a group have keys of their own

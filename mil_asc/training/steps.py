@@ -4,6 +4,7 @@ import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
 import logging
+import os
 import time
 
 import numpy as np
@@ -12,15 +13,10 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.checks import check_choice, check_number
 from mil_asc.errors import ArgumentError, AudioError, UserError
-from mil_asc.results.evaluation import (
-    PREDICTIONS,
-    decisions,
-    evaluate_events,
-    evaluate_predictions,
-    write_predictions,
-)
-from mil_asc.results.metrics import instance_times
+from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
+from mil_asc.results.predictions import write_predictions
 from mil_asc.results.report import choose_examples, write_report
+from mil_asc.results.run import PREDICTIONS
 from mil_asc.runtime import hardware
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
@@ -209,17 +205,14 @@ class TrainingRun:
         """Step between frames of the log-mel spectrogram (in seconds)."""
         return self.network.front_end.hop_length / self.network.front_end.sample_rate
 
-    def times(self, clip, count):
+    def times(self, clip):
         """(I, 2) start and end of a clip's instances (in seconds)."""
-        front_end, samples = self.network.front_end, int(self.cache.lengths[self.cache.row(clip.path)])
-        return instance_times(
-            count, samples, self.network.instance_samples, front_end.hop_length, front_end.sample_rate
-        )
+        return self.network.instance_times(int(self.cache.lengths[self.cache.row(clip.path)]))
 
     def summarise(self, clips, predictions, best):
         """The content of ``report.json``."""
-        labels, logits = self.corpus.labels, predictions.logits
-        times = [self.times(clip, len(z)) for clip, z in zip(clips, logits)]
+        labels = self.corpus.labels
+        times = [self.times(clip) for clip in clips]
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
             self.corpus.warnings.append(
@@ -231,7 +224,7 @@ class TrainingRun:
             "labels": labels,
             "evaluation": evaluate_predictions(predictions, clips, labels),
             "evaluation_of_best_on_validation": best,
-            "events": evaluate_events(logits, clips, labels, times, self.corpus.events, self.hop_seconds),
+            "events": evaluate_events(predictions, clips, labels, times, self.corpus.events, self.hop_seconds),
             "history": self.state.history,
             "monitored_list": self.monitor,
             "notes": self.corpus.notes,
@@ -244,23 +237,33 @@ class TrainingRun:
     def describe(self):
         """How the results came about: the ``run`` part of ``report.json``.
 
-        A run that is only evaluated again keeps what its training reported, with ``evaluated_again`` added.
+        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps what its
+        training reported, with ``evaluated_again`` added.
         """
+        recordings = {"data_folder": os.path.abspath(self.corpus.folder)}
         before = None if self.trained else self.folder.described_before()
         if before is not None:
-            return before | {"evaluated_again": describe_evaluation(self.device)}
-        return describe_training(self.state.history, self.options, self.device) | {
+            return before | recordings | {"evaluated_again": describe_evaluation(self.device)}
+        described = describe_training(self.state.history, self.options, self.device)
+        facts = {
             "seed": self.hparams["seed"],
             "train_clips": len(self.corpus.train),
             "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
             "wall_seconds": time.perf_counter() - self.start,
         }
+        return described | recordings | facts
 
     @torch.no_grad()
-    def picture(self, clip, count):
+    def picture(self, clip):
         """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
         wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
         front_end = self.network.spectrogram.to(self.device)
         logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
         events = self.corpus.events.get(clip.path, [])
-        return logmel_FT, self.times(clip, count), events, self.hop_seconds, front_end.sample_rate / 2
+        return (
+            logmel_FT,
+            self.times(clip),
+            events,
+            front_end.hop_length / front_end.sample_rate,
+            front_end.sample_rate / 2,
+        )

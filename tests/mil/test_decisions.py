@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.mil.bags import make_bags
-from mil_asc.mil.decisions import ASSUMPTIONS, count, standard, threshold
+from mil_asc.mil.decisions import RULES, count, standard, threshold
 
 
 def bags_of(logits_BIC, count=None):
@@ -32,9 +32,13 @@ def test_threshold_counts_confident_instances(seed, theta, tau):
         assert found_BC[b, c].item() == (len(confident) >= theta)
 
 
-def test_threshold_refuses_what_means_nothing():
-    for theta, tau in [(0, 0.5), (1, 0.0), (1, 1.0)]:
-        with pytest.raises(ValueError, match="theta must be at least 1 and tau between 0 and 1"):
+def test_threshold_out_of_range_raises_value_error():
+    for theta, tau, words in [
+        (0, 0.5, "theta must be at least 1, got 0"),
+        (1, 0.0, "tau must be above 0 and below 1, got 0.0"),
+        (1, 1.0, "tau must be above 0 and below 1, got 1.0"),
+    ]:
+        with pytest.raises(ValueError, match=words):
             threshold(bags_of(torch.zeros(1, 2, 2)), theta, tau)
 
 
@@ -55,14 +59,14 @@ def test_against_slow_reference(seed, instances):
         assert count(bags_of(logits_BIC))[b].argmax().item() == references.count_decision(logits_IC)
 
 
-@given(st.integers(0, 2**31), st.sampled_from(sorted(ASSUMPTIONS)), st.permutations(range(6)))
+@given(st.integers(0, 2**31), st.sampled_from(sorted(RULES)), st.permutations(range(6)))
 def test_order_and_padding_do_not_matter(seed, name, order):
     torch.manual_seed(seed)
     logits_BIC = torch.randn(2, 6, 3)
-    scores_BC = ASSUMPTIONS[name](bags_of(logits_BIC))
-    torch.testing.assert_close(ASSUMPTIONS[name](bags_of(logits_BIC[:, order])), scores_BC)
+    scores_BC = RULES[name](bags_of(logits_BIC))
+    torch.testing.assert_close(RULES[name](bags_of(logits_BIC[:, order])), scores_BC)
     padded = torch.cat([logits_BIC, torch.full((2, 2, 3), 50.0)], dim=1)
-    torch.testing.assert_close(ASSUMPTIONS[name](bags_of(padded, count=6)), scores_BC)
+    torch.testing.assert_close(RULES[name](bags_of(padded, count=6)), scores_BC, rtol=1e-12, atol=0)
 
 
 @given(st.integers(0, 2**31), st.floats(0.1, 8))

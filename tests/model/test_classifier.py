@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -114,3 +115,18 @@ def test_instance_order_follows_time(small_model_shared):
     with torch.no_grad():
         moved_I = (small_model_shared(loud).logits_BIC - small_model_shared(quiet).logits_BIC).abs().sum(2)[0]
     assert moved_I.argmax().item() * small_model_shared.instance_samples == pytest.approx(24000, abs=8192)
+
+
+def test_instance_times_of_the_paper():
+    model = MILClassifier(LogMel(), FUSE())
+    times_I2 = model.instance_times(160000)
+    assert times_I2.shape == (39, 2) and times_I2[0, 0] == 0 and times_I2[1, 0] == pytest.approx(0.24)
+    assert times_I2[-1, 1] == pytest.approx(9.968)
+    np.testing.assert_array_equal(times_I2[1:, 0], times_I2[:-1, 1])
+
+
+@pytest.mark.parametrize("samples", [5000, 16000, 16384, 53000])
+def test_instances_have_times_within_the_clip(small_model, samples):
+    times_I2 = small_model.instance_times(samples)
+    assert len(times_I2) == small_model.num_instances(samples)
+    assert (times_I2[:, 0] < times_I2[:, 1]).all() and times_I2[-1, 1] <= samples / 16000

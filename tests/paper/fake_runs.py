@@ -1,9 +1,14 @@
-"""Runs as ``train.py`` leaves them, and recipes whose ``train.py`` is a small program with a will of its own."""
+"""Runs as ``train.py`` leaves them, and recipes whose ``train.py`` is a small program that behaves as told."""
 
 import json
+import subprocess
+import sys
 import textwrap
+import time
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools/reproduce.py"
 LABELS = ["bus", "park"]
 
 TRAIN = '''
@@ -66,10 +71,13 @@ def report(
         "labels": LABELS,
         "evaluation": {
             "clips": clips,
+            "decision": "smi",
             "log_loss": 0.7,
             "underestimation": {"positive_share": 0.5, "mean_confidence": 0.5},
+            "tmi": {"auc_macro": 0.75},
             **{name: {"accuracy": a, "macro_accuracy": a} for name, a in accuracies.items() if a is not None},
         },
+        "events": None,
         "history": [],
         "notes": [],
         "warnings": [],
@@ -78,6 +86,7 @@ def report(
             "seed": seed,
             "epochs": epochs,
             "debug": debug,
+            "data_folder": "/somewhere/audio",
             "train_clips": 300,
             "parameters": parameters,
             "device": "a processor, 2 threads",
@@ -142,3 +151,44 @@ def write_recipe(folder, needs_data=False, **behaviours):
         text = settings(experiment, 1, "!ref <seed>", 8, 100, data, "!ref results/<experiment>/<seed>", behaviour)
         (folder / f"hparams/{experiment}.yaml").write_text(text)
     return folder
+
+
+# -- looking at runs and waiting for them
+
+
+def starts(place, run):
+    """The command lines with which a run was started."""
+    return (place.folder(run) / "starts").read_text().splitlines()
+
+
+def gone(pid):
+    """Whether a process has ended (a zombie has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_for(condition):
+    """Wait until ``condition()`` holds, two minutes at most."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+# -- the program that trains them
+
+
+def reproduce(place, *options, **more):
+    """Start ``tools/reproduce.py`` on the recipes of ``place``."""
+    command = [sys.executable, str(TOOL), "--recipes", str(place.recipes), "--write", str(place.recipes / "tables")]
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **more
+    )
+
+
+def finish(process):
+    """Wait for a process: (status, standard output, standard error)."""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err

@@ -3,7 +3,8 @@ import pytest
 
 from mil_asc.corpora.manifest import Clip, Event
 from mil_asc.results import metrics
-from mil_asc.results.evaluation import Predictions, evaluate_events, evaluate_predictions, write_predictions
+from mil_asc.results.evaluation import evaluate_events, evaluate_predictions
+from mil_asc.results.predictions import Predictions
 
 LABELS = ["bus", "park", "tram"]
 
@@ -14,14 +15,14 @@ def logits_for(*winners):
 
 
 def predictions_of(logits, decision="smi"):
-    return Predictions(logits, np.stack([z_IC.mean(0) for z_IC in logits]), decision)
+    return Predictions.of_clips(logits, [z_IC.mean(0) for z_IC in logits], decision)
 
 
 def clip(label, city="lisbon"):
     return Clip(f"audio/{label}.wav", label, city, f"{city}-1", "a")
 
 
-def test_known_figures():
+def test_known_results():
     predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2), logits_for(0)])
     found = evaluate_predictions(predictions, [clip("bus"), clip("tram", "prague"), clip("tram")], LABELS)
     assert found["classes_without_clips"] == ["park"]
@@ -45,41 +46,27 @@ def test_a_model_with_another_pooling_is_decided_by_it_too():
     assert "bag" not in evaluate_predictions(predictions_of([loud]), [clip("park")], LABELS)
 
 
-def test_predictions_can_be_read_back(tmp_path):
-    predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2)])
-    write_predictions(tmp_path / "p.npz", predictions, [clip("bus"), clip("tram")], LABELS)
-    with np.load(tmp_path / "p.npz", allow_pickle=False) as found:
-        assert found["paths"].tolist() == ["audio/bus.wav", "audio/tram.wav"] and found["labels"].tolist() == LABELS
-        assert found["truth"].tolist() == [0, 2] and found["counts"].tolist() == [2, 3]
-        np.testing.assert_array_equal(np.split(found["logits"], [2])[1], predictions.logits[1])
-        np.testing.assert_array_equal(found["bag_logits"], predictions.bag_logits_BC)
-
-
 def test_known_log_loss():
     scores = np.array([[0.5, 0.25, 0.25], [0.2, 0.2, 0.0]])
     assert metrics.log_loss(np.array([0, 0]), scores) == pytest.approx(np.log(2))
     assert np.isfinite(metrics.log_loss(np.array([2]), scores[1:]))
 
 
-def test_instance_times_of_the_paper():
-    times = metrics.instance_times(39, 160000, 4096, 512, 16000)
-    assert times.shape == (39, 2) and times[0, 0] == 0 and times[1, 0] == pytest.approx(0.24)
-    assert times[-1, 1] == pytest.approx(9.968)
-    assert np.allclose(times[1:, 0], times[:-1, 1])
+TENTHS = np.stack([np.arange(10), np.arange(1, 11)], axis=1) / 10
+"""Start and end of ten instances of a tenth of a second."""
 
 
 def test_events_found_perfectly_and_not_at_all():
-    times = metrics.instance_times(10, 16000, 1600, 0, 16000)
     event = Event(0.2, 0.4, "bell", "distinct")
     right = np.array([[5.0 if i in (2, 3) else -5.0, 0, 0] for i in range(10)], dtype=np.float32)
-    found = evaluate_events([right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]}, 0.01)
+    found = evaluate_events(predictions_of([right]), [clip("bus")], LABELS, [TENTHS], {"audio/bus.wav": [event]}, 0.01)
     assert found == {"average_precision": pytest.approx(1.0), "chance": pytest.approx(0.2, abs=0.011)}
-    wrong = evaluate_events([-right], [clip("bus")], LABELS, [times], {"audio/bus.wav": [event]}, 0.01)
+    wrong = evaluate_events(predictions_of([-right]), [clip("bus")], LABELS, [TENTHS], {"audio/bus.wav": [event]}, 0.01)
     assert wrong["average_precision"] < 0.3
-    assert evaluate_events([right], [clip("bus")], LABELS, [times], {}, 0.01) is None
+    assert evaluate_events(predictions_of([right]), [clip("bus")], LABELS, [TENTHS], {}, 0.01) is None
 
 
 def test_ambiguous_events_do_not_count():
-    times = metrics.instance_times(10, 16000, 1600, 0, 16000)
     events = {"audio/bus.wav": [Event(0.2, 0.4, "steps", "ambiguous")]}
-    assert evaluate_events([np.zeros((10, 3), np.float32)], [clip("bus")], LABELS, [times], events, 0.01) is None
+    silent = predictions_of([np.zeros((10, 3), np.float32)])
+    assert evaluate_events(silent, [clip("bus")], LABELS, [TENTHS], events, 0.01) is None

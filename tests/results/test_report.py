@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,19 +12,17 @@ from matplotlib.figure import Figure
 
 from mil_asc.corpora.manifest import Clip, Event
 from mil_asc.results import plots
-from mil_asc.results.evaluation import Predictions, decisions, evaluate_predictions
-from mil_asc.results.metrics import instance_times
+from mil_asc.results.evaluation import decisions, evaluate_predictions
+from mil_asc.results.predictions import Predictions
 from mil_asc.results.report import (
     Example,
     accuracy_interval,
     choose_examples,
-    data_uri,
     duration,
     frequent_confusions,
     moment,
     percent,
     render_page,
-    wilson_interval,
     write_report,
 )
 
@@ -34,7 +33,15 @@ EVENTS = [
     Event(2.0, 2.5, "$x_", "ambiguous"),
     Event(2.9, 3.2, "horn", "distinct"),
 ]
-TIMES = instance_times(13, 53000, 4096, 512, 16000)
+
+
+def instance_times(instances):
+    """(I, 2) start and end of instances of 0.256 s, the first of which begins half a frame early."""
+    edges = np.maximum(np.arange(instances + 1) * 0.256 - 0.016, 0)
+    return np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+TIMES = instance_times(13)
 
 
 def clip(label, number=0, path=None):
@@ -54,12 +61,12 @@ def evaluated(paths=(None, None, None, None)):
 
 
 def predictions_of(logits):
-    return Predictions(logits, np.stack([z_IC.max(0) for z_IC in logits]))
+    return Predictions.of_clips(logits, [z_IC.max(0) for z_IC in logits])
 
 
-def picture(clip, instances):
+def picture(clip):
     logmel_FT = np.random.default_rng(1).normal(-8, 2, (64, 104)).astype(np.float32)
-    return logmel_FT, instance_times(instances, 53000, 4096, 512, 16000), EVENTS
+    return logmel_FT, TIMES, EVENTS
 
 
 def epoch(number, monitored=True):
@@ -197,7 +204,7 @@ def test_page_without_history():
 
 def test_large_set_has_no_interval():
     clips, logits = evaluated()
-    results = full_results(clips * 125, predictions_of(logits.logits * 125))
+    results = full_results(clips * 125, predictions_of(logits.by_clip(logits.logits_IC) * 125))
     assert results["evaluation"]["clips"] == 500
     assert "Wilson" not in render_page(results, [])
 
@@ -206,7 +213,7 @@ def test_a_model_that_pools_otherwise_is_shown_by_its_own_rule():
     clips, predictions = evaluated()
     pooled = np.full((4, len(LABELS)), -3.0, dtype=np.float32)
     pooled[:, 2] = 3.0  # always a park: two of four, where SMI has three
-    page = render_page(full_results(clips, predictions._replace(bag_logits_BC=pooled, decision="bag")), [])
+    page = render_page(full_results(clips, replace(predictions, bag_logits_BC=pooled, decision="bag")), [])
     words = Elements(page).words
     assert "By the pooling it was trained with it decides 50.0 % rightly" in words
     assert "Accuracy, pooled" in words and "by the model's pooling" in words.replace("’", "'")
@@ -257,21 +264,7 @@ def test_json_refuses_what_is_not_json(tmp_path, value):
     assert not list(tmp_path.iterdir())
 
 
-# --- figures ---
-
-
-@pytest.mark.parametrize(
-    "right, total, interval",
-    ((8, 10, (0.4902, 0.9433)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0))),
-)
-def test_wilson_interval(right, total, interval):
-    assert wilson_interval(right, total) == pytest.approx(interval, abs=1e-4)
-
-
-def test_wilson_interval_solves_its_equation():
-    """Both ends p are where the share lies 1.96 standard errors of p away."""
-    for end in wilson_interval(37, 90):
-        assert abs(37 / 90 - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / 90))
+# --- numbers ---
 
 
 def test_interval_without_clips():
@@ -287,7 +280,7 @@ def test_filters():
     assert percent(0.7134) == "71.3\u202f%" and percent(None) == "–"
     assert [duration(seconds) for seconds in (4.6, 65, 7260)] == ["5 s", "1 min 5 s", "2 h 1 min"]
     assert moment("2026-11-22T15:48:12+00:00") == "2026-11-22 15:48 UTC"
-    assert data_uri('<a b="c#%"/>') == "data:image/svg+xml,%3Ca b=%22c%23%25%22/%3E"
+    assert plots.data_uri('<a b="c#%"/>') == "data:image/svg+xml,%3Ca b=%22c%23%25%22/%3E"
 
 
 # --- examples ---

@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mil_asc.results.predictions import Predictions
 from mil_asc.results.tmi import roc, threshold_auc, threshold_scores
 
 
 def logits_of(*clips):
-    """Logits of confidences, (I, C) a clip."""
+    """Logits of (I, C) confidences, one array per clip."""
     return [np.log(np.array(p) / (1 - np.array(p))).astype(np.float32) for p in clips]
+
+
+def predictions_of(logits):
+    return Predictions.of_clips(logits, [z_IC.max(0) for z_IC in logits])
 
 
 def random_clips(seed, num_clips=24, num_classes=4):
@@ -41,15 +46,15 @@ def swept_auc(logits, target, c, tau):
 
 def test_score_is_the_share_of_instances_at_tau_or_above():
     logits = logits_of([[0.9, 0.2], [0.6, 0.2], [0.1, 0.2], [0.4, 0.7]], [[0.3, 0.8], [0.3, 0.8]])
-    np.testing.assert_allclose(threshold_scores(logits, 0.5), [[0.5, 0.25], [0.0, 1.0]])
-    np.testing.assert_allclose(threshold_scores(logits, 0.65), [[0.25, 0.25], [0.0, 1.0]])
-    np.testing.assert_allclose(threshold_scores([np.zeros((3, 2), np.float32)], 0.5), [[1.0, 1.0]])
+    np.testing.assert_allclose(threshold_scores(predictions_of(logits), 0.5), [[0.5, 0.25], [0.0, 1.0]])
+    np.testing.assert_allclose(threshold_scores(predictions_of(logits), 0.65), [[0.25, 0.25], [0.0, 1.0]])
+    np.testing.assert_allclose(threshold_scores(predictions_of([np.zeros((3, 2), np.float32)]), 0.5), [[1.0, 1.0]])
 
 
 @pytest.mark.parametrize("tau", [0, 1, -0.1, 1.5, float("nan")])
 def test_tau_lies_between_0_and_1(tau):
     with pytest.raises(ValueError, match="tau must be above 0 and below 1"):
-        threshold_scores(logits_of([[0.5, 0.5]]), tau)
+        threshold_scores(predictions_of(logits_of([[0.5, 0.5]])), tau)
 
 
 def test_known_areas():
@@ -74,7 +79,7 @@ def test_perfect_and_reversed_scores():
 def test_agrees_with_a_sweep_of_theta_over_clips_of_different_lengths(tau):
     logits, truth = random_clips(3)
     assert len({len(z_IC) for z_IC in logits}) > 3
-    result = roc(truth, threshold_scores(logits, tau))
+    result = roc(truth, threshold_scores(predictions_of(logits), tau))
     swept = [swept_auc(logits, truth == c, c, tau) for c in range(4)]
     assert result["per_class"] == pytest.approx(swept, abs=1e-9)
     assert result["macro"]["auc"] == pytest.approx(np.mean(swept), abs=1e-9)
@@ -83,7 +88,7 @@ def test_agrees_with_a_sweep_of_theta_over_clips_of_different_lengths(tau):
 @given(seed=st.integers(0, 2**16))
 def test_the_mean_curve_has_the_mean_area_and_never_falls(seed):
     logits, truth = random_clips(seed)
-    result = roc(truth, threshold_scores(logits, 0.5))
+    result = roc(truth, threshold_scores(predictions_of(logits), 0.5))
     assert result["macro"]["auc"] == pytest.approx(np.mean(result["per_class"]))
     for name in ("micro", "macro"):
         for rates in (result[name]["fpr"], result[name]["tpr"]):
@@ -102,9 +107,9 @@ def test_classes_that_cannot_be_measured_are_left_out():
 
 def test_the_report_gets_plain_data():
     logits, truth = random_clips(1)
-    found = threshold_auc(logits, truth, ["a", "b", "c", "d"], tau=0.4)
+    found = threshold_auc(predictions_of(logits), truth, ["a", "b", "c", "d"], tau=0.4)
     assert list(found) == ["tau", "auc_micro", "auc_macro", "per_class"] and found["tau"] == 0.4
     assert list(found["per_class"]) == ["a", "b", "c", "d"]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    lonely = threshold_auc(logits[:1], truth[:1], ["a", "b", "c", "d"])
+    lonely = threshold_auc(predictions_of(logits[:1]), truth[:1], ["a", "b", "c", "d"])
     assert lonely["auc_macro"] is None and set(lonely["per_class"].values()) == {None}

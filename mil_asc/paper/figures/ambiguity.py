@@ -2,9 +2,10 @@
 
 from mil_asc.paper.figures.comparable import choose_extractor, of_strongest_instance, with_cross_entropy
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import Panel, cell, paint_bars, table
+from mil_asc.paper.figures.layout import Panel, paint_bars
 from mil_asc.paper.figures.shown_classes import choose_scenes
 from mil_asc.results import plots
+from mil_asc.results.markdown import mean_cell, table
 
 
 def mean_bag_confidence(run, label):
@@ -23,7 +24,7 @@ def draw(experiments, options):
     tables = [
         table(
             [f"clips of {scene}", *panel.values],
-            [[label, *(cell(values[c]) for values in panel.values.values())] for c, label in enumerate(labels)],
+            [[label, *(mean_cell(values[c]) for values in panel.values.values())] for c, label in enumerate(labels)],
         )
         for scene, panel in zip(scenes, panels)
     ]

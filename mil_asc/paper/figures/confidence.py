@@ -4,8 +4,9 @@ import numpy as np
 
 from mil_asc.paper.figures.comparable import choose_extractor, of_strongest_instance, with_instance_loss
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import Panel, cell, paint_bars, table
+from mil_asc.paper.figures.layout import Panel, paint_bars
 from mil_asc.results import plots
+from mil_asc.results.markdown import mean_cell, table
 
 ALL = "all clips"
 
@@ -61,7 +62,7 @@ def _seeds(runs, row, key):
 
 
 def _table(panel, rows):
-    body = [[row, *(cell(values[i]) for values in panel.values.values())] for i, row in enumerate(rows)]
+    body = [[row, *(mean_cell(values[i]) for values in panel.values.values())] for i, row in enumerate(rows)]
     return table([panel.title, *panel.values], body)
 
 

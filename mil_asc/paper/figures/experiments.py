@@ -1,25 +1,17 @@
-"""Trained runs as the figures need them: what was decided on every instance, and the model that decided."""
+"""Trained runs as the figures need them: the scores of every instance, and the model that gave them."""
 
-import json
-import os
-import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import ruamel.yaml
 import torch
 
 from mil_asc.errors import UserError
 from mil_asc.inference.classifier import SceneClassifier
-from mil_asc.results.evaluation import PREDICTIONS
-from mil_asc.results.metrics import instance_confidences
-from mil_asc.results.settings import flatten, tag_of
+from mil_asc.results.run import Run
+from mil_asc.results.settings import class_of, setting_texts
 from mil_asc.store.segments import decode_clip
-from mil_asc.training.run_folder import SETTINGS, WHERE_NOT_WHAT
 
-REPORT = "report.json"
 ORDER = ("no_il", "pnl", "gt", "frame_loss", "pnl_ce", "gap_bce", "gap")
 """In which order experiments are shown, by the end of their names; others come last."""
 SEEDER = "__set_seed"
@@ -34,9 +26,9 @@ class CannotDraw(UserError):
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may choose: ``extractor`` by name, whose experiments are drawn; ``scenes`` for Figures 8 and 9,
-    ``clips`` (paths as the run knows them) for Figure 7, ``tau`` for Figure 10, ``data_folder`` and ``device`` for
-    those that need the sound; ``seed`` of every draw; ``most_instances`` that a panel of Figure 8 shows.
+    """Options of the figures: ``extractor`` by name, whose experiments are drawn; ``scenes`` for Figures 8 and 9,
+    ``clips`` (paths as in the run's report) for Figure 7, ``tau`` for Figure 10, ``data_folder`` and ``device`` for
+    those that need the recordings; ``seed`` of every random choice; ``most_instances`` in a panel of Figure 8.
     """
 
     extractor: str = ""
@@ -58,70 +50,20 @@ class Drawing:
     text: str
 
 
-class Run:
-    """One finished run.
+class TrainedRun(Run):
+    """A finished run as figures need it: what its loss was, its scores clip by clip, its model and its recordings."""
 
-    Arguments
-    ---------
-    folder : Path
-        Its output folder.
-
-    Raises
-    ------
-    UserError
-        The folder holds no finished run, or files that do not fit each other.
-    """
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self.report = read_report(folder)
-        path = self.folder / SETTINGS
-        if not path.is_file():
-            raise UserError(f"{folder} holds no {SETTINGS}: name the output folders of finished runs")
-        try:
-            self.settings = flatten(ruamel.yaml.YAML().load(path.read_text(encoding="utf-8")))
-            self.experiment, self.dataset = self.report["experiment"], self.report["dataset"]
-            self.labels, self.seed = self.report["labels"], self.report["run"]["seed"]
-            self.warnings = [str(warning) for warning in self.report.get("warnings", [])]
-            epochs, debug = self.report["run"]["epochs"], self.report["run"]["debug"]
-            evaluation = self.report["evaluation"]
-            self.decided_by_bag = evaluation.get("decision", "smi") != "smi"
-            self.accuracy = evaluation["bag" if self.decided_by_bag else "smi"]["accuracy"]
-        except (ValueError, KeyError, TypeError, AttributeError, ruamel.yaml.YAMLError) as error:
-            raise UserError(f"{folder}: {REPORT} or {SETTINGS} is not a run's ({type(error).__name__})") from error
-        planned = self.settings.get("training.number_of_epochs", epochs)
-        if debug:
-            raise UserError(f"{folder} is a debug run, which says nothing: name runs trained without --debug")
-        if epochs != planned:
-            raise UserError(f"{folder} is not finished: {epochs} of {planned} epochs; train it to its end")
-        self._read_predictions()
-
-    def _read_predictions(self):
-        path = self.folder / PREDICTIONS
-        if not path.is_file():
-            raise UserError(f"{self.folder} holds no {PREDICTIONS}, which older versions did not write: train it again")
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                self.paths = arrays["paths"].tolist()
-                self.truth_B = arrays["truth"]
-                counts_B, logits_IC, labels = arrays["counts"], arrays["logits"], arrays["labels"].tolist()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged ({type(error).__name__}): evaluate the run again") from error
-        if (
-            labels != self.labels
-            or logits_IC.shape != (counts_B.sum(), len(labels))
-            or not len(self.paths) == len(self.truth_B) == len(counts_B) > 0
-            or counts_B.min() < 1
-        ):
-            raise UserError(f"{path} does not fit {REPORT} or itself: evaluate the run again")
-        self.logits = np.split(logits_IC, np.cumsum(counts_B)[:-1])
+    @property
+    def decided_by_bag(self):
+        """Whether the model is made for another rule than its strongest instance."""
+        return self.decision != "smi"
 
     @property
     def terms(self):
         """What the loss has beside the bag's term: "instance loss", "frame loss", or the name of another class."""
         prefix = "objective.loss."
         beside = [key for key in self.settings if key.startswith(prefix) and key.count(".") == 2]
-        classes = [_class_of(self.settings[key]) for key in beside if key != prefix + "bag"]
+        classes = [class_of(self.settings[key]) for key in beside if key != prefix + "bag"]
         return [LOSS_NAMES.get(name, name) for name in classes]
 
     @property
@@ -132,16 +74,12 @@ class Run:
     @cached_property
     def extractor(self):
         """Name of the extractor's class."""
-        return _class_of(self.settings.get("model.network.extractor"))
+        return class_of(self.settings.get("model.network.extractor"))
 
     def settings_of(self, *prefixes):
-        """{key: text} of the settings that begin with a prefix; where things are is left out, and so is the seed."""
-        texts = {
-            key: f"{tag_of(node) or ''} {'' if isinstance(node, dict) else node}".strip()
-            for key, node in self.settings.items()
-            if key.startswith(prefixes) and key.rpartition(".")[2] not in WHERE_NOT_WHAT and key not in ("seed", SEEDER)
-        }
-        return {key: text for key, text in texts.items() if text}
+        """{key: text} of the settings that begin with a prefix; the seed and ``IGNORED_KEYS`` are left out."""
+        texts = setting_texts(self.settings)
+        return {key: text for key, text in texts.items() if key.startswith(prefixes) and key not in ("seed", SEEDER)}
 
     @property
     def softmax(self):
@@ -149,19 +87,24 @@ class Run:
         return self.settings.get("model.head.confidence", "sigmoid") == "softmax"
 
     @cached_property
+    def logits(self):
+        """(I, C) instance logits, one array per clip."""
+        return self.predictions.by_clip(self.predictions.logits_IC)
+
+    @cached_property
     def confidences(self):
-        """(I, C) instance confidences, a clip each."""
-        return [instance_confidences(z_IC) for z_IC in self.logits]
+        """(I, C) instance confidences, one array per clip."""
+        return self.predictions.by_clip(self.predictions.confidence_IC)
 
     @cached_property
     def positives(self):
-        """(I,) True where the most confident class is the clip's, a clip each."""
-        return [z_IC.argmax(1) == c for z_IC, c in zip(self.logits, self.truth_B)]
+        """(I,) True where the most confident class is the clip's, one array per clip."""
+        return self.predictions.by_clip(self.predictions.positive_instances(self.truth_B))
 
-    @cached_property
+    @property
     def bag_confidences_BC(self):
-        """(clips, C) greatest instance confidence of each class: what decides under SMI."""
-        return np.stack([p_IC.max(0) for p_IC in self.confidences])
+        """(B, C) greatest instance confidence of each class, which decides under SMI."""
+        return self.predictions.scores("smi")
 
     def classifier(self, device):
         """The trained model, as ``SceneClassifier``, in evaluation mode."""
@@ -175,20 +118,14 @@ class Run:
         return torch.from_numpy(decode_clip(self.recordings(data_folder), self.paths[index], sample_rate, clip_seconds))
 
     def recordings(self, data_folder=None):
-        """Folder of the recordings: the one given, or the run's own, seen from where the run was started."""
-        if data_folder is not None:
-            if not data_folder.is_dir():
-                raise UserError(f"--data_folder: {data_folder} is not a folder")
-            return data_folder
-        named = Path(self.settings.get("data_folder") or "")
-        output = Path(os.path.normpath(self.settings.get("output_folder") or "."))
-        places = [Path.cwd()]
-        if not output.is_absolute() and output.parts and output.parts[0] != "..":
-            places.insert(0, self.folder.resolve().parents[len(output.parts) - 1])
-        found = [place / named for place in places if named.parts and (place / named).is_dir()]
-        if not found:
-            raise CannotDraw(f"{self.folder} has no recordings in {named}: give --data_folder=DIR")
-        return found[0]
+        """Folder of the recordings: the one given, else the one that the run was evaluated on."""
+        if data_folder is not None and not data_folder.is_dir():
+            raise UserError(f"--data_folder: {data_folder} is not a folder")
+        if data_folder is None and not self.data_folder.is_dir():
+            raise CannotDraw(
+                f"the recordings of {self.folder} are no longer in {self.data_folder}: give --data_folder=DIR"
+            )
+        return data_folder or self.data_folder
 
 
 @dataclass
@@ -204,30 +141,8 @@ class Experiment:
         return min(self.runs, key=lambda run: run.seed)
 
 
-def read_report(folder):
-    """The content of a run's ``report.json``; raises ``UserError`` where it is missing or damaged."""
-    path = Path(folder) / REPORT
-    if not path.is_file():
-        raise UserError(f"{folder} holds no {REPORT}: name the output folders of finished runs")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        report["run"]["debug"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}: {REPORT} is not a run's ({type(error).__name__})") from error
-    return report
-
-
-def without_debug_runs(folders):
-    """(others, debug): the folders as ``Path``, each once; raises ``UserError`` where all are of debug runs."""
-    folders = list(dict.fromkeys(Path(folder) for folder in folders))
-    debug = [folder for folder in folders if read_report(folder)["run"]["debug"]]
-    if debug == folders:
-        raise UserError("these are debug runs alone, which are left out: name runs trained without --debug")
-    return [folder for folder in folders if folder not in debug], debug
-
-
 def read_experiments(folders):
-    """Runs in groups of one experiment, in the order of ``ORDER``, then as given.
+    """The finished runs in ``folders``, grouped by experiment, in the order of ``ORDER``, then as given.
 
     Raises
     ------
@@ -235,12 +150,14 @@ def read_experiments(folders):
         A folder without a finished run, or of a debug run; runs of different data sets, classes, clips or data
         settings; runs of one experiment whose settings differ beyond the seed; an experiment's seed twice.
     """
-    runs = [Run(folder) for folder in dict.fromkeys(Path(folder) for folder in folders)]
+    runs = [TrainedRun(folder) for folder in dict.fromkeys(map(Path, folders))]
+    for run in runs:
+        run.check_finished()
     experiments, seen = {}, {}
     for run in runs:
         for what in ("dataset", "labels", "paths"):
             if getattr(run, what) != getattr(runs[0], what):
-                what = {"dataset": "data set", "labels": "classes", "paths": "evaluated clips"}[what]
+                what = {"dataset": "data set", "labels": "classes", "paths": "evaluation sets"}[what]
                 raise UserError(f"{run.folder} and {runs[0].folder} differ in their {what}: name runs of one data set")
         _check_same(run, runs[0], "data settings", "name runs on the same data", "data.")
         twin = seen.setdefault((run.experiment, run.seed), run.folder)
@@ -261,11 +178,6 @@ def _check_same(run, other, what, advice, prefix):
                 f"{run.folder} and {other.folder} differ in their {what} "
                 f"({key}: {mine or 'none'} and {its or 'none'}): {advice}"
             )
-
-
-def _class_of(node):
-    """Name of the class that a YAML node builds."""
-    return (tag_of(node) or "").rpartition(".")[2]
 
 
 def _place(name):

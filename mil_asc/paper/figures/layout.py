@@ -1,9 +1,9 @@
-"""What several figures share: bars in panels, colours of experiments, tables."""
+"""What several figures share: bars in panels, colours of experiments."""
 
-import statistics
 from dataclasses import dataclass
 
 from mil_asc.results import plots
+from mil_asc.results.intervals import mean_and_spread
 
 COLOURS = ("#757575", "#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
 BAR, ROW_GAP, PANEL_GAP, LEGEND_LINE = 6, 6, 14, 14
@@ -14,7 +14,7 @@ NARROWEST, WIDEST = 60, 160
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars of one panel: ``title``, ``values[series][row]`` as lists of one number a seed, and the row to shade."""
+    """Bars of one panel: ``title``, ``values[series][row]`` as lists of one number per seed, and the row to shade."""
 
     title: str
     values: dict
@@ -22,7 +22,7 @@ class Panel:
 
 
 def colour(index):
-    """Colour of the experiment at ``index``; after the last it begins again."""
+    """Colour of the experiment at ``index``; after the last the colours repeat."""
     return COLOURS[index % len(COLOURS)]
 
 
@@ -37,30 +37,8 @@ def shorten(name, points):
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def mean_and_spread(values):
-    """(mean, sample standard deviation or None) of one number a seed; None where there are none."""
-    if not values:
-        return None
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def cell(values, digits=3):
-    """Mean and standard deviation over the seeds as a table shows them; a dash where there are none."""
-    found = mean_and_spread(values)
-    if found is None:
-        return "-"
-    mean, spread = found
-    return f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
-
-
-def table(header, rows):
-    """Markdown table."""
-    rows = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-
-
 def paint_bars(figure, panels, rows, per_line=3):
-    """Horizontal bars from 0 to 1, a row a class, a bar an experiment; panels side by side, ``per_line`` in a line."""
+    """Horizontal bars from 0 to 1, a row per class, a bar per experiment; ``per_line`` panels side by side."""
     series = list(panels[0].values)
     lines = [panels[i : i + per_line] for i in range(0, len(panels), per_line)]
     height = len(rows) * (len(series) * BAR + ROW_GAP)

@@ -9,8 +9,8 @@ import torch
 from mil_asc.errors import UserError
 from mil_asc.paper.figures.comparable import choose_extractor, with_instance_loss
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import table
 from mil_asc.results import plots
+from mil_asc.results.markdown import table
 
 HEIGHT, GAP, TOP = 92, 20, 20
 LONGEST_TITLE = 72
@@ -31,12 +31,14 @@ class Masked:
     decision: str
 
 
-def frame_confidence(confidence_I, num_frames, frames_per_instance):
+def frame_confidence(confidence_I, times_I2, centre_T):
     """(T,) confidence of the instance that covers each frame.
 
-    Frames behind the last instance, fewer than one instance has, belong to none and are left out.
+    ``times_I2`` are the instances' starts and ends, ``centre_T`` the frames' centres, all in seconds. Frames after the
+    last instance, fewer than one instance has, belong to none and are left out.
     """
-    return np.repeat(confidence_I, frames_per_instance)[:num_frames]
+    owner_T = np.searchsorted(times_I2[:, 1], centre_T)
+    return confidence_I[owner_T[owner_T < len(confidence_I)]]
 
 
 def choose_clips(without, trained, wanted=()):
@@ -51,7 +53,7 @@ def choose_clips(without, trained, wanted=()):
     right_B = np.all([run.bag_confidences_BC.argmax(1) == run.truth_B for run in (without, trained)], axis=0)
     chosen = []
     if right_B.any():
-        chosen.append((int(np.where(right_B, low_B, -1).argmax()), "both are right"))
+        chosen.append((int(np.where(right_B, low_B, -1).argmax()), "both are correct"))
     gap_B = np.abs(high_B - low_B)
     gap_B[[position for position, _ in chosen]] = -1
     if len(gap_B) > len(chosen):
@@ -139,18 +141,19 @@ def _view(run, model, position, options):
     with torch.no_grad():
         logmel_FT = model.front_end(wav_N.unsqueeze(0).to(options.device))[0].float().cpu().numpy()
     confidence_I = run.confidences[position][:, run.truth_B[position]]
-    expected = int(model.num_instances(len(wav_N)))
-    if expected != len(confidence_I):
+    times_I2 = model.instance_times(len(wav_N))
+    if len(times_I2) != len(confidence_I):
         raise UserError(
-            f"{run.paths[position]} makes {expected} instances and {run.folder} has {len(confidence_I)}: "
+            f"{run.paths[position]} makes {len(times_I2)} instances and {run.folder} has {len(confidence_I)}: "
             "these are not the recordings that the run was evaluated on"
         )
-    mask_T = frame_confidence(confidence_I, logmel_FT.shape[1], model.extractor.time_reduction)
+    hop_seconds = model.front_end.hop_length / model.front_end.sample_rate
+    mask_T = frame_confidence(confidence_I, times_I2, np.arange(logmel_FT.shape[1]) * hop_seconds)
     return Masked(
         run,
         logmel_FT[:, : len(mask_T)],
         mask_T,
-        model.front_end.hop_length / model.front_end.sample_rate,
+        hop_seconds,
         run.labels[run.bag_confidences_BC[position].argmax()],
     )
 
@@ -162,5 +165,5 @@ def _label(run, position):
 def _position(path, paths):
     if path not in paths:
         near = get_close_matches(path, paths, n=1, cutoff=0.0)
-        raise UserError(f"--clips: {path} is no clip of the evaluation list; did you mean {near[0]}?")
+        raise UserError(f"--clips: {path} is not in the evaluation set; did you mean {near[0]}?")
     return paths.index(path)

@@ -6,7 +6,7 @@ from mil_asc.errors import UserError
 from mil_asc.paper.figures import ambiguity, confidence, embedding, masks, threshold
 from mil_asc.paper.figures.comparable import by_extractor
 from mil_asc.paper.figures.experiments import CannotDraw
-from mil_asc.paper.figures.layout import cell, table
+from mil_asc.results.markdown import mean_cell, table
 from mil_asc.runtime.files import write_atomically
 
 FIGURES = {6: confidence.draw, 7: masks.draw, 8: embedding.draw, 9: ambiguity.draw, 10: threshold.draw}
@@ -40,7 +40,7 @@ def draw_figures(experiments, options, numbers=None):
 def write_page(folder, experiments, drawings, left_out, debug=()):
     """Write the pictures and the page that shows them into ``folder``; returns the page's path.
 
-    ``debug`` are folders of debug runs, which were left out.
+    ``debug`` are debug runs, which were left out.
     """
     folder = Path(folder)
     try:
@@ -59,15 +59,15 @@ def render(experiments, drawings, left_out, debug=()):
     first = experiments[0].first
     parts = [
         f"# Figures of the runs on {first.dataset}",
-        f"Drawn as Figures 6 to 10 of the paper are, from the decisions on {len(first.paths)} evaluated clips. "
-        "Accuracies are under SMI, or for models that pool otherwise, by their own pooling.",
+        f"Figures 6 to 10 of the paper, from the decisions on an evaluation set of {len(first.paths)} clips. "
+        "Accuracies are under SMI, or under the model's own pooling where that is not the maximum.",
         _runs(experiments),
     ]
     warnings = _warnings(experiments)
     if warnings:
         parts.append("Warnings of these runs:\n\n" + "\n".join(warnings))
     if debug:
-        names = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in debug)
+        names = ", ".join(f"{run.folder.parent.name}/{run.folder.name}" for run in debug)
         parts.append(f"Debug runs are left out: {names}.")
     for number, drawing in drawings.items():
         parts.append(f"## Figure {number}: {drawing.title}")
@@ -78,11 +78,11 @@ def render(experiments, drawings, left_out, debug=()):
 
 
 def _warnings(experiments):
-    """A line of Markdown a warning, with the runs that gave it."""
+    """One line of Markdown per warning, with the runs that gave it."""
     givers = {}
     for experiment in experiments:
         for run in experiment.runs:
-            for warning in run.warnings:
+            for warning in run.report["warnings"]:
                 givers.setdefault(" ".join(warning.split()), []).append(f"{run.experiment} seed {run.seed}")
     return [f"- {warning} ({', '.join(names)})" for warning, names in givers.items()]
 
@@ -99,8 +99,8 @@ def _runs(experiments):
                 " and ".join(first.terms) or "-",
                 "softmax" if first.softmax else "sigmoid",
                 ", ".join(str(run.seed) for run in runs),
-                "/".join(str(n) for n in sorted({run.report["run"]["epochs"] for run in runs})),
-                cell([100 * run.accuracy for run in runs], 1),
+                "/".join(str(n) for n in sorted({run.provenance["epochs"] for run in runs})),
+                mean_cell([100 * run.accuracy() for run in runs], 1),
             ]
         )
     return table(

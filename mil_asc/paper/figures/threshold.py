@@ -2,8 +2,10 @@
 
 from mil_asc.paper.figures.comparable import choose_extractor
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import cell, colour, mean_and_spread, table, turn
+from mil_asc.paper.figures.layout import colour, turn
 from mil_asc.results import plots
+from mil_asc.results.intervals import mean_and_spread
+from mil_asc.results.markdown import mean_cell, table
 from mil_asc.results.tmi import mean_curve, roc, threshold_scores
 
 SIDE, LEFT, GAP, TOP, BOTTOM, LINE = 180, 40, 40, 22, 40, 14
@@ -15,17 +17,18 @@ def draw(experiments, options):
     """A curve an experiment, micro and macro average, and the areas under them, of one extractor."""
     experiments, extractor = choose_extractor(experiments, options.extractor)
     curves = {
-        e.name: [roc(run.truth_B, threshold_scores(run.logits, options.tau)) for run in e.runs] for e in experiments
+        e.name: [roc(run.truth_B, threshold_scores(run.predictions, options.tau)) for run in e.runs]
+        for e in experiments
     }
     labels = experiments[0].first.labels
     areas = table(
         ["area under the curve", *curves],
-        [[AVERAGES[average], *(cell(_areas(runs, average)) for runs in curves.values())] for average in AVERAGES]
+        [[AVERAGES[average], *(mean_cell(_areas(runs, average)) for runs in curves.values())] for average in AVERAGES]
         + [
             [
                 label,
                 *(
-                    cell([run["per_class"][c] for run in runs if run["per_class"][c] is not None])
+                    mean_cell([run["per_class"][c] for run in runs if run["per_class"][c] is not None])
                     for runs in curves.values()
                 ),
             ]

@@ -1,0 +1,67 @@
+"""Means, spreads and 95 % intervals of accuracies and of other numbers."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.special import stdtrit
+
+NORMAL = 1.959964
+"""Two-sided 95 % point of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval; ``low`` and ``high`` are None for a single value."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def wilson_interval(correct: int, total: int, z: float = NORMAL) -> tuple[float, float]:
+    """Wilson's interval (low, high) of a share, ``correct`` of ``total`` > 0 independent trials; 95 % by default.
+
+    Example
+    -------
+    >>> low, high = wilson_interval(8, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.49, 0.943)
+    """
+    share = correct / total
+    middle = share + z**2 / (2 * total)
+    half = z * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    scale = 1 + z**2 / total
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def student_interval(values: Sequence[float]) -> Interval:
+    """Mean of one or more values and its two-sided 95 % interval by Student's t with n - 1 degrees of freedom.
+
+    Example
+    -------
+    >>> round(student_interval([1.0, 3.0]).high, 3)  # 2 + 12.706 * sqrt(2) / sqrt(2)
+    14.706
+    """
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_interval(own: Mapping[int, float], reference: Mapping[int, float]) -> Interval | None:
+    """``student_interval`` of the differences own - reference over the seeds that both have; None without any.
+
+    Both map seeds to accuracies.
+    """
+    differences = [own[seed] - reference[seed] for seed in sorted(own.keys() & reference.keys())]
+    return student_interval(differences) if differences else None
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None] | None:
+    """(mean, sample standard deviation or None) of one number per seed; None where there are none."""
+    if not values:
+        return None
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None

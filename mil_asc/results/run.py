@@ -1,0 +1,209 @@
+"""A training run on disk: the names of its files, and the one way to read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ruamel.yaml
+
+from mil_asc.errors import UserError
+from mil_asc.results.settings import read_settings
+
+if TYPE_CHECKING:  # PyTorch takes seconds to import, and only predictions need it
+    import numpy as np
+
+    from mil_asc.results.predictions import Predictions
+
+SETTINGS = "hyperparams.yaml"
+LISTS = "lists.json"
+LOG = "log.txt"
+CONSOLE = "console.log"
+LOCK = ".lock"
+CHECKPOINTS = "save"
+CURVES = "tensorboard"
+MODEL_SETTINGS = "model.yaml"
+MODEL_WEIGHTS = "model.ckpt"
+PREDICTIONS = "predictions.npz"
+REPORT = "report.json"
+PAGE = "report.html"
+"""Files and folders in a run's folder: resolved settings; classes and training list; the run's log, what it printed
+under ``tools/reproduce.py``, its lock; checkpoints and TensorBoard curves; how to build the trained model, and its
+weights; predictions on the evaluation set; the report for programs and for people."""
+REPORT_KEYS = {
+    "": ("experiment", "dataset", "labels", "evaluation", "notes", "warnings", "run"),
+    "evaluation": ("clips", "decision"),
+    "run": ("seed", "epochs", "debug", "data_folder"),
+}
+"""What every report has, in all and in its parts."""
+
+
+class Run:
+    """A run, each of whose files is read when it is first needed.
+
+    A file that is missing or damaged raises a ``UserError`` that names it.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The run's output folder.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    # -- files
+
+    @cached_property
+    def report(self) -> dict:
+        """The content of ``report.json``."""
+        try:
+            report = json.loads(self._read(REPORT))
+        except json.JSONDecodeError as error:
+            raise UserError(f"{self.folder / REPORT} is damaged ({error}): evaluate the run again") from error
+        for part, keys in REPORT_KEYS.items():
+            found = report.get(part) if part and isinstance(report, dict) else report
+            missing = [key for key in keys if not isinstance(found, dict) or key not in found]
+            if missing:
+                key = ".".join(filter(None, [part, missing[0]]))
+                raise UserError(f"{self.folder / REPORT} is not the report of a run of this version: it has no {key}")
+        return report
+
+    @cached_property
+    def settings_text(self) -> str:
+        """The resolved settings as YAML text."""
+        return self._read(SETTINGS)
+
+    @cached_property
+    def settings(self) -> dict[str, object]:
+        """The resolved settings as YAML nodes by dotted key."""
+        try:
+            return read_settings(self.settings_text)
+        except (ruamel.yaml.YAMLError, AttributeError) as error:  # AttributeError: a text that is no mapping
+            raise UserError(f"{self.folder / SETTINGS} is damaged ({type(error).__name__}): train it again") from error
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        from mil_asc.results.predictions import read_predictions
+
+        return read_predictions(self.folder / PREDICTIONS, self.labels)
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise UserError(f"{self.folder} holds no {name}: name the output folder of a finished run") from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise UserError(f"{self.folder / name} cannot be read: {reason}") from error
+
+    # -- what was run
+
+    @property
+    def experiment(self) -> str:
+        """Name of the experiment."""
+        return self.report["experiment"]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.report["dataset"]
+
+    @property
+    def labels(self) -> list[str]:
+        """Classes, in the order of the model's outputs."""
+        return self.report["labels"]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.provenance["seed"]
+
+    @property
+    def provenance(self) -> dict:
+        """How the results came about: seed, epochs, options, versions, machine, time (``run`` in the report)."""
+        return self.report["run"]
+
+    @property
+    def data_folder(self) -> Path:
+        """Absolute folder of the recordings that the run was evaluated on; it may be gone by now."""
+        return Path(self.provenance["data_folder"])
+
+    def setting(self, name: str) -> object:
+        """The value of the first setting called ``name``, however deep it stands; None where there is none."""
+        values = (node for key, node in self.settings.items() if key.rpartition(".")[2] == name)
+        return next((node for node in values if not isinstance(node, dict)), None)
+
+    def official_clips(self, name: str) -> int | None:
+        """Number of clips of the official list ``name`` (train, evaluate); None for data without official lists."""
+        return self.settings.get(f"data.corpus.expected.{name}")
+
+    # -- results
+
+    @property
+    def decision(self) -> str:
+        """The rule the model is made for: a key of ``mil_asc.mil.decisions.RULES``."""
+        return self.report["evaluation"]["decision"]
+
+    def accuracy(self, rule: str | None = None) -> float | None:
+        """Accuracy (0 to 1) under a rule, by default the model's own; None where it was not evaluated under it."""
+        found = self.report["evaluation"].get(rule or self.decision)
+        return None if found is None else found["accuracy"]
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of the evaluation set's clips, relative to the data folder."""
+        return self._arrays["paths"].tolist()
+
+    @property
+    def truth_B(self) -> np.ndarray:
+        """(B,) index of the true class of each clip."""
+        return self._arrays["truth"]
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """The model's predictions of these clips."""
+        from mil_asc.results.predictions import Predictions
+
+        return Predictions(self._arrays["logits"], self._arrays["counts"], self._arrays["bag_logits"], self.decision)
+
+    # -- is it finished?
+
+    @property
+    def debug(self) -> bool:
+        """Whether it is a debug run, whose results mean nothing."""
+        return self.provenance["debug"]
+
+    def check_finished(self) -> None:
+        """Raise a ``UserError`` unless the run is no debug run and wrote its model and the report of its last epoch."""
+        if self.debug:
+            raise UserError(f"{self.folder} is a debug run, whose results mean nothing: name runs without --debug")
+        epochs, planned = self.provenance["epochs"], self.settings.get("training.number_of_epochs")
+        if epochs != planned:
+            raise UserError(f"{self.folder} is not finished: {epochs} of {planned} epochs; train it to its end")
+        if not (self.folder / MODEL_WEIGHTS).is_file():
+            raise UserError(f"{self.folder} holds no {MODEL_WEIGHTS}: name the output folder of a finished run")
+
+    @property
+    def finished(self) -> bool:
+        """Whether ``check_finished`` has no objection."""
+        try:
+            self.check_finished()
+        except UserError:
+            return False
+        return True
+
+
+def without_debug_runs(folders: Iterable[str | Path]) -> tuple[list[Run], list[Run]]:
+    """(others, debug): the runs in ``folders``, each once; raises ``UserError`` where all are debug runs."""
+    runs = [Run(folder) for folder in dict.fromkeys(map(Path, folders))]
+    others, debug = [run for run in runs if not run.debug], [run for run in runs if run.debug]
+    if not others:
+        raise UserError("only debug runs were named, and these are left out: name runs trained without --debug")
+    return others, debug

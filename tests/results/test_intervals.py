@@ -1,0 +1,52 @@
+"""Intervals against values by hand and printed tables."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mil_asc.results.intervals import paired_interval, student_interval, wilson_interval
+
+T_TABLE = {1: 12.706, 2: 4.303, 4: 2.776}
+"""Two-sided 95 % points of Student's t, from a printed table, by degrees of freedom."""
+
+
+def test_interval_by_hand():
+    """1, 2, 3: mean 2, sample deviation 1, so 2 ± 4.303 / sqrt(3)."""
+    found = student_interval([1.0, 2.0, 3.0])
+    assert found.mean == 2
+    assert found.high - 2 == pytest.approx(2 - found.low) == pytest.approx(T_TABLE[2] / math.sqrt(3), abs=1e-3)
+
+
+def test_interval_of_five_seeds():
+    """78, 79, 79, 80, 81: mean 79.4, squares 1.96 + 0.16 + 0.16 + 0.36 + 2.56 = 5.2, sd sqrt(1.3)."""
+    found = student_interval([78.0, 79.0, 79.0, 80.0, 81.0])
+    assert found.mean == pytest.approx(79.4)
+    assert found.high - found.mean == pytest.approx(T_TABLE[4] * math.sqrt(1.3 / 5), abs=1e-3)
+
+
+def test_one_value_has_no_interval():
+    found = student_interval([5.0])
+    assert (found.mean, found.low, found.high) == (5, None, None)
+
+
+def test_paired_differences_are_taken_over_common_seeds():
+    """Seeds 1 and 2 are common: differences 1 and 3, mean 2, deviation sqrt(2), half width 12.706."""
+    found = paired_interval({1: 51.0, 2: 63.0, 4: 0.0}, {2: 60.0, 1: 50.0, 3: 99.0})
+    assert found.mean == 2
+    assert found.high - 2 == pytest.approx(T_TABLE[1], abs=1e-3)
+    assert paired_interval({1: 50.0}, {2: 50.0}) is None
+
+
+@pytest.mark.parametrize(
+    "correct, total, interval",
+    ((8, 10, (0.4902, 0.9433)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0))),
+)
+def test_wilson_interval(correct, total, interval):
+    assert wilson_interval(correct, total) == pytest.approx(interval, abs=1e-4)
+
+
+def test_wilson_interval_solves_its_equation():
+    """Both ends p are where the share lies 1.96 standard errors of p away."""
+    for end in wilson_interval(37, 90):
+        assert abs(37 / 90 - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / 90))

@@ -1,0 +1,65 @@
+"""Resolved settings: flat keys, and what counts as a change."""
+
+import pytest
+import ruamel.yaml
+
+from mil_asc.results.settings import changed_settings, class_of, flatten, read_settings, setting_texts, tag_of
+
+TEXT = """\
+seed: 1
+data_folder: here
+data:
+  cache_folder: there
+  on_bad_audio: stop
+model:
+  network: !new:mil_asc.model.classifier.MILClassifier
+    num_classes: 10
+objective: {}
+"""
+
+
+def test_flat_keys():
+    tree = ruamel.yaml.YAML(typ="safe").load("a: {b: 1, c: {d: [2]}}\ne: x")
+    assert flatten(tree) == {"a": {"b": 1, "c": {"d": [2]}}, "a.b": 1, "a.c": {"d": [2]}, "a.c.d": [2], "e": "x"}
+
+
+def test_tags_name_classes():
+    nodes = read_settings(TEXT)
+    assert tag_of(nodes["model.network"]) == "!new:mil_asc.model.classifier.MILClassifier"
+    assert (class_of(nodes["model.network"]), class_of(nodes["seed"]), tag_of(nodes["seed"])) == (
+        "MILClassifier",
+        "",
+        None,
+    )
+
+
+def test_texts_leave_out_locations_and_empty_groups():
+    assert setting_texts(read_settings(TEXT)) == {
+        "seed": "1",
+        "model.network": "!new:mil_asc.model.classifier.MILClassifier",
+        "model.network.num_classes": "10",
+    }
+
+
+@pytest.mark.parametrize(
+    "old, new, changes",
+    [
+        ("here", "elsewhere", {}),
+        ("stop", "skip", {}),
+        ("num_classes: 10", "num_classes: 4", {"model.network.num_classes": ("10", "4")}),
+        ("seed: 1\n", "", {"seed": ("1", None)}),
+        ("{}", "{alpha: 2}", {"objective.alpha": (None, "2")}),
+        (
+            "classifier.MIL",
+            "classifier.Other",
+            {
+                "model.network": (
+                    "!new:mil_asc.model.classifier.MILClassifier",
+                    "!new:mil_asc.model.classifier.OtherClassifier",
+                )
+            },
+        ),
+    ],
+)
+def test_changes(old, new, changes):
+    assert changed_settings(TEXT, TEXT.replace(old, new)) == changes
