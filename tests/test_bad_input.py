@@ -188,18 +188,18 @@ def test_bad_audio_is_skipped_when_told_to(bench):
     sound(np.zeros(16000))(bench.data)
     other = "audio/park-prague-51-0-a.wav"
     (bench.data / other).unlink()
-    assert f"{CLIP}: silent (every sample is zero) (and 1 more); mend" in bench.refuses()
+    assert f"{CLIP}: silent (every sample is zero) (and 1 more); fix" in bench.refuses()
     report, err = bench.succeeds("--on_bad_audio=skip")
     assert report["bad_audio"] == {CLIP: "silent (every sample is zero)", other: "no such file"}
     assert report["evaluation"]["clips"] == 3 and report["run"]["train_clips"] == 7
     assert "WARNING: 2 bad audio file(s) left out" in err
 
 
-@pytest.mark.parametrize("name, city", [("train", "lisbon"), ("evaluate", "prague")])
+@pytest.mark.parametrize("name, city", [("training", "lisbon"), ("evaluation", "prague")])
 def test_list_of_bad_audio_alone(bench, name, city):
     for path in bench.data.glob(f"audio/*-{city}-*"):
         path.write_bytes(b"")
-    assert f"no usable clip is left in the {name} list" in bench.refuses("--on_bad_audio=skip")
+    assert f"no usable clip is left in the {name} set" in bench.refuses("--on_bad_audio=skip")
 
 
 def test_location_in_both_lists_is_warned_of(bench):
@@ -267,9 +267,9 @@ def test_two_runs_at_once(bench):
 
 def test_other_settings_in_the_folder_of_a_run(bench):
     first, _ = bench.succeeds()
-    assert "number_of_epochs: 1 there, 2 now" in bench.refuses("--number_of_epochs=2")
+    assert "number_of_epochs: 1 before, 2 now" in bench.refuses("--number_of_epochs=2")
     other = bench.refuses("--experiment=fuse_pnl", recipe=RECIPE.with_name("fuse_gt.yaml"))
-    assert "positive_negative_labels there, !name:mil_asc.mil.assigners.ground_truth_labels now" in other
+    assert "positive_negative_labels before, !name:mil_asc.mil.assigners.ground_truth_labels now" in other
     assert bench.succeeds("--on_bad_audio=skip")[0]["history"] == first["history"]
 
 
@@ -282,7 +282,7 @@ def test_other_classes_in_the_folder_of_a_run(bench):
     assert "data.labels" in other
     (bench.out / "hyperparams.yaml").unlink()
     other = bench.refuses("--data.labels=[harbour, park, tram]", "--num_classes=3")
-    assert "holds a run on other classes (airport, park, tram), the data has harbour, park, tram" in other
+    assert "contains a run with other classes (airport, park, tram), the data has harbour, park, tram" in other
 
 
 def test_other_train_list_in_the_folder_of_a_run(bench):
@@ -292,9 +292,9 @@ def test_other_train_list_in_the_folder_of_a_run(bench):
     train = (lists / "fold1_train.csv").read_text().splitlines()
     (lists / "fold1_train.csv").write_text("\n".join(train[:-1]) + "\n")
     (lists / "fold1_evaluate.csv").write_text((lists / "fold1_evaluate.csv").read_text() + train[-1] + "\n")
-    assert "holds a run trained on another train list (8 clips there, 7 now)" in bench.refuses()
+    assert "contains a run trained on another train list (8 clips before, 7 now)" in bench.refuses()
     report, err = bench.succeeds("--test_only")
-    assert "WARNING: the run was trained on another train list: it may know clips evaluated here" in err
+    assert "WARNING: the run was trained on another train list, which may contain clips of the evaluation set" in err
     assert len(report["warnings"]) == 1
 
 
@@ -307,15 +307,15 @@ def test_evaluating_again_keeps_what_the_training_said(bench):
 
 
 def test_objective_must_fit_the_confidences(bench):
-    refused = bench.refuses("--confidence=softmax")
-    assert "the bag loss (BagBCE) wants sigmoid confidences, the model has softmax: set --confidence=sigmoid" in refused
+    line = bench.refuses("--confidence=softmax")
+    assert "the bag loss (BagBCE) requires sigmoid confidences, the model has softmax: set --confidence=sigmoid" in line
 
 
 def test_evaluation_needs_a_trained_run_with_the_same_model(bench):
     assert f"no checkpoint in {bench.out / 'save'}: train first" in bench.refuses("--test_only")
     assert not bench.out.exists()
     trained, _ = bench.succeeds()
-    assert "model.num_blocks: 3 there, 2 now" in bench.refuses("--test_only", "--model.num_blocks=2")
+    assert "model.num_blocks: 3 before, 2 now" in bench.refuses("--test_only", "--model.num_blocks=2")
     assert bench.succeeds("--test_only")[0]["decisions"] == trained["decisions"]
 
 

@@ -31,7 +31,7 @@ ON_BAD_AUDIO = ("stop", "skip")
 
 
 class TrainingRun:
-    """The steps of a run and what they share.
+    """The steps of a run and their shared state.
 
     Arguments
     ---------
@@ -40,7 +40,7 @@ class TrainingRun:
     settings : str
         The resolved YAML text they were built from.
     options : RunOptions
-        Run options, device and precision among them.
+        Run options, including device and precision.
     folder : RunFolder
         The open folder to write to.
     """
@@ -81,7 +81,7 @@ class TrainingRun:
     # -- data
 
     def prepare(self):
-        """Read the lists, decode every clip once, and deal with what cannot be used."""
+        """Read the lists, decode every clip once, and leave out what cannot be used."""
         data = self.hparams["data"]
         try:
             corpus = data["corpus"]()
@@ -99,14 +99,14 @@ class TrainingRun:
         announce_corpus(corpus)
         cache, self.bad_audio = self.decode(corpus, data)
         self.cache, self.corpus = cut_recordings(cache, corpus.without(self.bad_audio), self.network.min_samples)
-        for name in ("train", "evaluate"):
+        for name, words in (("train", "training set"), ("evaluate", "evaluation set")):
             if not getattr(self.corpus, name):
-                raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list; mend the bad audio files")
+                raise UserError(f"{corpus.folder}: no usable clip is left in the {words}; fix the bad audio files")
         self.waveforms = place_waveforms(self.cache, self.device)
         logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.store)
 
     def decode(self, corpus, data):
-        """The waveform store of the corpus, and its bad files with reasons; stops at these unless told to skip them."""
+        """The waveform store of the corpus, and bad files with reasons; they stop the run unless they are skipped."""
         front_end = self.network.front_end
         cache = prepare_waveforms(
             corpus.folder,
@@ -120,12 +120,12 @@ class TrainingRun:
             reasons = [f"{corpus.folder / path}: {reason}" for path, reason in bad.items()]
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             if data["on_bad_audio"] == "stop":
-                raise AudioError(f"{reasons[0]}{more}; mend the file(s), or leave them out with --on_bad_audio=skip")
+                raise AudioError(f"{reasons[0]}{more}; fix the file(s), or leave them out with --on_bad_audio=skip")
             logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
         return cache, bad
 
     def too_short(self, cache):
-        """Clips that make no instance: path -> reason. The store holds them, for other models may use them."""
+        """Clips too short for one instance: path -> reason. The store keeps them, because other models may use them."""
         rate, least = cache.sample_rate, self.network.min_samples
         return {
             path: f"too short: {length / rate:.3f} s, at least {least / rate:.3f} s needed"
@@ -162,20 +162,20 @@ class TrainingRun:
                 run_opts=self.options,
                 checkpointer=AtomicCheckpointer(self.folder.checkpoints),
             )
-        except (ValueError, SystemExit) as error:  # how SpeechBrain refuses run options
+        except (ValueError, SystemExit) as error:  # raised by SpeechBrain for run options
             raise UserError(" ".join(str(error).split())) from error
         brain.checkpointer.add_recoverable("model", brain.modules.model)
         brain.checkpointer.add_recoverable("run_state", self.state)
         return brain
 
     def check_objective(self):
-        """Refuse losses that are made for other confidences than the model's detector gives."""
+        """Refuse losses that do not fit the confidences of the model's detector."""
         given = self.network.detector.confidence
         for name, term in self.hparams["objective"]["loss"].terms.items():
             if term.confidence not in (given, "any"):
                 raise UserError(
-                    f"the {name} loss ({type(term).__name__}) wants {term.confidence} confidences, "
-                    f"the model has {given}: set --confidence={term.confidence}, or take another objective"
+                    f"the {name} loss ({type(term).__name__}) requires {term.confidence} confidences, "
+                    f"the model has {given}: set --confidence={term.confidence}, or choose another objective"
                 )
 
     def train(self, brain):
@@ -189,13 +189,13 @@ class TrainingRun:
     # -- evaluation
 
     def evaluate(self, brain):
-        """Clips, predictions of the last epoch, and figures of the best on the validation split if there is one."""
+        """Clips, predictions of the last epoch, and results of the best on the validation split if there is one."""
         dataset = self.dataset("evaluate")
         best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
         return *brain.evaluate_clips(dataset), best
 
     def evaluate_best(self, brain, dataset):
-        """Figures of the epoch with the greatest validation accuracy."""
+        """Results of the epoch with the greatest validation accuracy."""
         clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
         return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
@@ -216,7 +216,7 @@ class TrainingRun:
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
             self.corpus.warnings.append(
-                f"the training was stopped after {done} of {total} epochs: these figures are not its last"
+                f"the training was stopped after {done} of {total} epochs: these results are not final"
             )
         return {
             "experiment": self.hparams["experiment"],
@@ -235,10 +235,10 @@ class TrainingRun:
         }
 
     def describe(self):
-        """How the results came about: the ``run`` part of ``report.json``.
+        """How the results were produced: the ``run`` part of ``report.json``.
 
-        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps what its
-        training reported, with ``evaluated_again`` added.
+        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps the
+        entries of its training, with ``evaluated_again`` added.
         """
         recordings = {"data_folder": os.path.abspath(self.corpus.folder)}
         before = None if self.trained else self.folder.described_before()
@@ -255,7 +255,7 @@ class TrainingRun:
 
     @torch.no_grad()
     def picture(self, clip):
-        """What ``Example`` asks of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
+        """What ``Example`` needs of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
         wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
         front_end = self.network.spectrogram.to(self.device)
         logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
