@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mil_asc.inference.classifier import SceneClassifier
     from mil_asc.inference.scene import Scene
+    from mil_asc.inference.scene_classifier import SceneClassifier
 
 __version__ = "0.2.0"
 __all__ = ["Scene", "SceneClassifier"]
-HOMES = {"Scene": "mil_asc.inference.scene", "SceneClassifier": "mil_asc.inference.classifier"}
+HOMES = {"Scene": "mil_asc.inference.scene", "SceneClassifier": "mil_asc.inference.scene_classifier"}
 """Modules of the public names."""
 
 

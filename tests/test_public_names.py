@@ -16,9 +16,9 @@ def modules_after(statement):
 
 def test_public_names_are_importable():
     from mil_asc import Scene, SceneClassifier
-    from mil_asc.inference import classifier, scene
+    from mil_asc.inference import scene, scene_classifier
 
-    assert (Scene, SceneClassifier) == (scene.Scene, classifier.SceneClassifier)
+    assert (Scene, SceneClassifier) == (scene.Scene, scene_classifier.SceneClassifier)
     assert set(mil_asc.__all__) == set(mil_asc.HOMES) <= set(dir(mil_asc))
     assert "__version__" in dir(mil_asc)
 
@@ -38,6 +38,6 @@ def test_importing_the_package_brings_no_numerical_library(statement):
 
 def test_inference_does_not_import_scikit_learn_or_the_modules_of_training_and_reports():
     found = modules_after("from mil_asc import SceneClassifier")
-    assert "mil_asc.inference.classifier" in found and "torch" in found
+    assert "mil_asc.inference.scene_classifier" in found and "torch" in found
     assert not [name for name in found if name.partition(".")[0] in ("sklearn", "matplotlib")]
     assert not [name for name in found if name.startswith(("mil_asc.training", "mil_asc.results.metrics"))]

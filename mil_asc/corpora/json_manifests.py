@@ -42,7 +42,7 @@ class Written(NamedTuple):
     changed: bool
 
 
-def write_manifests(corpus: Corpus, folder: str | os.PathLike) -> Written:
+def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mapping[str, float] | None = None) -> Written:
     """Write the three lists of a corpus, and ``corpus.json``; what is there already is not written again.
 
     Arguments
@@ -51,6 +51,8 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike) -> Written:
         The lists, before recordings are cut; ``validation`` becomes ``valid.json``, which may be empty.
     folder : str or Path
         Where the manifests go; made if it is missing.
+    durations : mapping, optional
+        Length of each clip (in seconds) by its path; read from the headers of the files when left out.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike) -> Written:
     """
     folder, lists = Path(folder), {name: getattr(corpus, name) for name in FILES}
     _check_once(lists, corpus.folder)
-    durations, bad = measure_durations(corpus)
+    durations, bad = measure_durations(corpus) if durations is None else (durations, {})
     if bad:
         path, reason = next(iter(bad.items()))
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""

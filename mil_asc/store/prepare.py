@@ -20,10 +20,10 @@ from hyperpyyaml import load_hyperpyyaml
 
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
 from mil_asc.corpora.manifest import Corpus
-from mil_asc.errors import UserError
+from mil_asc.errors import ArgumentError, UserError
 from mil_asc.store.build import prepare_waveforms
 
-SET_BY_ARGUMENTS = ("name", "data_folder", "corpus", "validation_fraction")
+SET_BY_ARGUMENTS = ("name", "data_folder", "manifests", "corpus", "validation_fraction")
 """Keys of a data block that are no options here."""
 
 
@@ -41,7 +41,7 @@ def main(block: str | os.PathLike, arguments: Sequence[str] | None = None) -> No
     try:
         data = read_block(block, options.data_folder, words)
         prepare(data, options.save_folder, options.valid_fraction, options.seed, options.sample_rate, options.waveforms)
-    except UserError as error:
+    except (UserError, ArgumentError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """Learning curves for TensorBoard."""
 
+import contextlib
 import os
 import time
 
@@ -9,22 +10,27 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class Curves:
-    """Scalars for TensorBoard, written at once: ``SummaryWriter`` leaves that to a thread, errors included.
+    """Scalars for TensorBoard, written immediately; ``SummaryWriter`` uses a thread, which hides write errors.
 
     Arguments
     ---------
     folder : Path
-        Where TensorBoard will look for them; every run of the program adds a file.
+        Log folder of TensorBoard; every run of the program adds a file.
     """
 
     def __init__(self, folder):
         folder.mkdir(exist_ok=True)
         self.file = open(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}", "wb")
         self.records = RecordWriter(self.file)
-        self._write(file_version="brain.Event:2")
+        try:
+            self._write(file_version="brain.Event:2")
+        except OSError:
+            with contextlib.suppress(OSError):  # what could not be written cannot be written now either
+                self.close()
+            raise
 
     def add_scalar(self, name, value, step):
-        """Add a point to the curve called ``name``."""
+        """Add a point to the curve ``name``."""
         self._write(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
 
     def close(self):

@@ -8,7 +8,7 @@ import torch
 
 from mil_asc import SceneClassifier
 from mil_asc.errors import AudioError, UserError
-from mil_asc.inference import classifier as inference
+from mil_asc.inference import scene_classifier as inference
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel

@@ -1,4 +1,4 @@
-"""Every extractor under every strategy: one step of each lowers its loss."""
+"""Every extractor with every strategy: one training step lowers the loss."""
 
 import pytest
 import tiny
@@ -18,7 +18,7 @@ HEADS = {
 
 
 def tiny_network(extractor, head, confidence):
-    """The model of an extractor's YAML block, tiny, with random weights of its own."""
+    """The model of an extractor's YAML block at tiny size, with random weights."""
     options = dict(word[2:].split("=", 1) for word in tiny.tiny_model(extractor))
     torch.manual_seed(0)
     with open(tiny.ROOT / f"hparams/models/{extractor}.yaml", encoding="utf-8") as file:
@@ -37,8 +37,14 @@ def tiny_network(extractor, head, confidence):
 
 @pytest.mark.parametrize("extractor", sorted(registered_extractors()))
 @pytest.mark.parametrize("head", sorted(HEADS))
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda path: path.stem)
-def test_a_step_lowers_the_loss(extractor, head, objective):
+def test_a_step_lowers_the_loss_of_every_objective(extractor, head):
+    for objective in OBJECTIVES:
+        before, after = losses_around_a_step(extractor, head, objective)
+        assert after < before, objective.stem
+
+
+def losses_around_a_step(extractor, head, objective):
+    """Loss before and after one small step of gradient descent on one batch."""
     loss = load_hyperpyyaml(objective.read_text(encoding="utf-8"))["loss"]
     confidence = "softmax" if objective.stem.endswith("_ce") else "sigmoid"
     assert {term.confidence for term in loss.terms.values()} <= {confidence, "any"}
@@ -56,7 +62,7 @@ def test_a_step_lowers_the_loss(extractor, head, objective):
         for p in model.parameters():
             if p.grad is not None:
                 p -= 1e-3 / steepness * p.grad  # lowers the loss by 0.001 where it is flat enough
-        assert loss(model(wav_BN), label_B)["loss"] < before
+        return before, loss(model(wav_BN), label_B)["loss"]
 
 
 def published(recipe, experiment):
@@ -78,7 +84,7 @@ def published(recipe, experiment):
         ("two_path_resnet", {("TAU2019", "fuse_gap+two_path_resnet"): 3_245_246}),
     ],
 )
-def test_readme_tells_the_size_of_every_model(row, counts):
+def test_readme_states_the_size_of_every_model(row, counts):
     lines = (tiny.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if line.startswith(f"| `{row}`")]
     for (recipe, experiment), count in counts.items():

@@ -15,7 +15,7 @@ A new pooling is a file in this folder whose function is decorated by ``pooling`
 import importlib
 import pkgutil
 
-from mil_asc.mil.pooling.base import POOLINGS, check_pooling_options, pooling
+from mil_asc.mil.pooling.registry import POOLINGS, check_pooling_options, pooling
 
 for _module in pkgutil.iter_modules(__path__, f"{__name__}."):
     importlib.import_module(_module.name)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mil_asc.mil.pooling.base import pooling
+from mil_asc.mil.pooling.registry import pooling
 
 
 @pooling("attention", "gated_attention")

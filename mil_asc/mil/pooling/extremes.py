@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from mil_asc.checks import check_count, check_number
-from mil_asc.mil.pooling.base import own, pooling
 from mil_asc.mil.pooling.means import mean
+from mil_asc.mil.pooling.registry import own, pooling
 
 
 @pooling("max")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from mil_asc.mil.pooling.base import own, pooling
+from mil_asc.mil.pooling.registry import own, pooling
 
 
 @pooling("mean_logits")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from mil_asc.mil.pooling.base import own, pooling
+from mil_asc.mil.pooling.registry import own, pooling
 
 SMALL = 1e-4
 """Below this bag confidence noisy-or is, to float32 precision, the sum of the confidences."""
