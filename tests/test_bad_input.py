@@ -207,7 +207,7 @@ def test_location_in_both_lists_gives_a_warning(bench):
         bench.data, [(name, "park", "paris", place, name[0]) for name in places for place in places[name]]
     )
     report, err = bench.succeeds()
-    assert "WARNING: 1 location(s) stand in both the train and the evaluation set (paris-4)" in err
+    assert "WARNING: 1 location(s) are in both the train list and the evaluation set (paris-4)" in err
     assert len(report["warnings"]) == 1 and "paris-4" in report["warnings"][0]
 
 

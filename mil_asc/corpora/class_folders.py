@@ -1,4 +1,4 @@
-"""A folder of class sub-folders with audio of any length, split so that no group stands in both lists.
+"""A folder of class sub-folders with audio of any length, split so that no group is in both lists.
 
 Four ways to lay it out (a group is whatever must not be split: a recording, a place, a session, a fold):
 
@@ -255,21 +255,20 @@ def _split(folder, clips, evaluate_groups, fraction, seed, notes):
     """The two lists: ``evaluate_groups`` to evaluate on, or groups that are drawn."""
     groups = sorted({clip.location for clip in clips})
     if {clip.path for clip in clips} == set(groups):
-        notes.append("every file is a group of its own: files of one place may stand in both lists")
+        notes.append("every file is a group of its own: files of one place may be in both lists")
     chosen = set(evaluate_groups)
     unknown = sorted(chosen - set(groups))
     if unknown:
         some = ", ".join(groups[:10]) + (", ..." if len(groups) > 10 else "")
-        raise UserError(f"{folder}: evaluate_groups names {unknown[0]!r}, which is no group; groups: {some}")
+        raise UserError(f"{folder}: evaluate_groups names {unknown[0]!r}, which is not a group; groups: {some}")
     if not chosen:
         chosen = _draw(folder, clips, groups, fraction, seed)
         count = sum(clip.location in chosen for clip in clips)
-        notes.append(
-            f"{len(chosen)} of {len(groups)} groups drawn to evaluate on: {count} of {len(clips)} files (seed {seed})"
-        )
+        share = f"{count} of {len(clips)} files (seed {seed})"
+        notes.append(f"{len(chosen)} of {len(groups)} groups drawn for the evaluation set: {share}")
     else:
         some = ", ".join(sorted(chosen)[:10]) + (", ..." if len(chosen) > 10 else "")
-        notes.append(f"groups evaluated on, of {len(groups)}: {some}")
+        notes.append(f"groups of the evaluation set, of {len(groups)}: {some}")
     return {
         "train": [clip for clip in clips if clip.location not in chosen],
         "evaluate": [clip for clip in clips if clip.location in chosen],

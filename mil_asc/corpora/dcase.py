@@ -43,7 +43,7 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     Returns
     -------
     Corpus
-        Its notes tell of files in neither list, and of cities and devices that are evaluated on but not
+        Its notes name files in neither list, and of cities and devices that are evaluated on but not
         trained on; the official sets have all three on purpose.
 
     Raises
@@ -64,7 +64,7 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists), expected)
     unlisted = len(meta) - len(corpus.clips)
     if unlisted:
-        corpus.notes.append(f"{unlisted} of {len(meta)} files stand in neither list")
+        corpus.notes.append(f"{unlisted} of {len(meta)} files are in neither list")
     corpus.notes += _never_trained_on(corpus, "city", "cities")
     corpus.notes += _never_trained_on(corpus, "source_device", "devices")
     return corpus

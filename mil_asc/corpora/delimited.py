@@ -1,4 +1,4 @@
-"""Text tables with a column for each thing known of a clip."""
+"""Text tables with one line per clip."""
 
 import csv
 
@@ -19,7 +19,7 @@ def read_rows(path, *columns, delimiter="\t", header=True):
     delimiter : str
         A key of ``DELIMITERS``. Quotes mean something unless it is the tab.
     header : bool
-        Whether the first line names the columns; without a header they stand in the order of ``columns``.
+        Whether the first line names the columns; without a header they are in the order of ``columns``.
 
     Raises
     ------

@@ -9,6 +9,9 @@ import numpy as np
 
 from mil_asc.errors import UserError
 
+LIST_NAMES = {"train": "train list", "validation": "validation list", "evaluate": "evaluation set"}
+"""What the lists of a corpus are called in messages."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -40,8 +43,8 @@ class Corpus:
     """The clips of a data set: lists to train and to evaluate on, and what a reader should know of them.
 
     ``labels`` are the classes in the order of the model's outputs; ``events`` (path -> events) is empty
-    where nobody wrote them down; ``notes`` are announcements (counts, empty classes), ``warnings`` what
-    makes the figures doubtful (a location in both lists); longer recordings are cut into pieces of
+    where they are unknown; ``notes`` are announcements (counts, empty classes), ``warnings`` what
+    makes the scores doubtful (a location in both lists); longer recordings are cut into pieces of
     ``clip_seconds`` (in seconds, 0 keeps them whole).
     """
 
@@ -136,15 +139,15 @@ def inspect_lists(corpus, expected=None):
         if missing:
             corpus.notes.append(f"no {name} clip of: {', '.join(missing)}")
         if not counts:
-            raise UserError(f"{corpus.folder}: the {name} list holds no clip")
-    unheard = {clip.label for clip in corpus.evaluate} - {clip.label for clip in corpus.train}
-    if unheard:
-        corpus.warnings.append(f"evaluated on but with no clip to train on: {', '.join(sorted(unheard))}")
+            raise UserError(f"{corpus.folder}: the {LIST_NAMES[name]} holds no clip")
+    untrained = {clip.label for clip in corpus.evaluate} - {clip.label for clip in corpus.train}
+    if untrained:
+        corpus.warnings.append(f"evaluated on but with no clip to train on: {', '.join(sorted(untrained))}")
     shared = {clip.location for clip in corpus.train} & {clip.location for clip in corpus.evaluate}
     if shared:
         some = ", ".join(sorted(shared)[:5]) + (", ..." if len(shared) > 5 else "")
         corpus.warnings.append(
-            f"{len(shared)} location(s) stand in both the train and the evaluation set ({some}): "
-            "the scores will flatter the model"
+            f"{len(shared)} location(s) are in both the train list and the evaluation set ({some}): "
+            "the scores will be too high"
         )
     return corpus

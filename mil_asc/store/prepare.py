@@ -19,7 +19,7 @@ import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
 
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
-from mil_asc.corpora.manifest import Corpus
+from mil_asc.corpora.manifest import LIST_NAMES, Corpus
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.store.build import prepare_waveforms
 
@@ -171,6 +171,6 @@ def _without_bad_audio(corpus: Corpus, bad: dict[str, str], on_bad_audio: str) -
     corpus = corpus.without(bad)
     for name in ("train", "evaluate"):
         if not getattr(corpus, name):
-            raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list")
+            raise UserError(f"{corpus.folder}: no usable clip is left in the {LIST_NAMES[name]}")
     corpus.notes = [*corpus.notes, f"{len(bad)} unusable recording(s) left out: {path}: {reason}{more}"]
     return corpus

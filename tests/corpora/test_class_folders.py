@@ -73,9 +73,9 @@ def test_groups_in_a_table(tmp_path, delimiter):
     corpus = read_class_folders(tmp_path, evaluate_groups=[3])
     assert names(corpus.evaluate) == ["cat/3.wav", "dog/3.wav"] and len(corpus.train) == 6
     assert {clip.location for clip in corpus.train} == {"0", "1", "2"} and corpus.warnings == []
-    assert corpus.notes == ["groups evaluated on, of 4: 3"]
+    assert corpus.notes == ["groups of the evaluation set, of 4: 3"]
     assert read_class_folders(tmp_path, evaluate_groups=3) == corpus
-    with pytest.raises(UserError, match="evaluate_groups names '4', which is no group; groups: 0, 1, 2, 3"):
+    with pytest.raises(UserError, match="evaluate_groups names '4', which is not a group; groups: 0, 1, 2, 3"):
         read_class_folders(tmp_path, evaluate_groups=[3, 4])
 
 
@@ -87,7 +87,7 @@ def test_table_elsewhere_and_paths_of_another_system(tmp_path):
     assert names(corpus.evaluate) == ["cat/0.wav", "dog/0.wav"]
     assert corpus.notes == [
         "1 line(s) of places.csv name no audio file of these classes",
-        "groups evaluated on, of 2: a, b",
+        "groups of the evaluation set, of 2: a, b",
     ]
 
 
@@ -124,7 +124,7 @@ def test_groups_that_are_sub_folders(tmp_path):
     (place,) = {clip.location for clip in corpus.evaluate}
     assert names(corpus.evaluate) == [path for path in paths if f"/{place}/" in path]
     assert names(corpus.train) == [path for path in paths if f"/{place}/" not in path]
-    assert corpus.notes == ["1 of 4 groups drawn to evaluate on: 6 of 24 files (seed 1)"]
+    assert corpus.notes == ["1 of 4 groups drawn for the evaluation set: 6 of 24 files (seed 1)"]
 
 
 def test_deeper_folders_belong_to_the_first(tmp_path):
@@ -139,8 +139,8 @@ def test_files_alone_are_drawn_class_by_class(tmp_path):
     assert corpus.counts("evaluate") == {"cat": 10, "dog": 2, "owl": 1}
     assert corpus.counts("train") == {"cat": 30, "dog": 6, "owl": 1}
     assert corpus.notes == [
-        "every file is a group of its own: files of one place may stand in both lists",
-        "13 of 50 groups drawn to evaluate on: 13 of 50 files (seed 1)",
+        "every file is a group of its own: files of one place may be in both lists",
+        "13 of 50 groups drawn for the evaluation set: 13 of 50 files (seed 1)",
     ]
     assert read_class_folders(tmp_path) == corpus
     assert names(read_class_folders(tmp_path, seed=2).evaluate) != names(corpus.evaluate)

@@ -97,7 +97,7 @@ def test_tau2019_has_milan_in_the_evaluate_list_only_and_files_in_no_list(tmp_pa
     assert corpus.counts("evaluate", "city") == dict.fromkeys([*cities, "milan"], 10)
     assert corpus.counts("train") == dict.fromkeys(SCENES, 3) and corpus.counts("evaluate") == dict.fromkeys(SCENES, 4)
     assert corpus.notes[2:] == [
-        "7 of 77 files stand in neither list",
+        "7 of 77 files are in neither list",
         "cities in the evaluation set only: milan (10 clips)",
     ]
     assert corpus.warnings == []
@@ -138,7 +138,7 @@ def test_tau2020m_is_counted_by_class_and_device(tau2020m):
         assert corpus.counts(name, "source_device") == TAU2020M[name]
         assert corpus.counts(name) == classes[name]
     assert corpus.notes == [
-        "6105 of 23035 files stand in neither list",
+        "6105 of 23035 files are in neither list",
         "devices in the evaluation set only: s4 (330 clips), s5 (330 clips), s6 (330 clips)",
     ]
     assert corpus.warnings == []
