@@ -1,7 +1,7 @@
 """Checks of arguments, shared by classes that take values from YAML files.
 
-Each raises an ``ArgumentError``, which is a ``ValueError``: one line with the argument's name, what is legal and
-what was given.
+Each raises an ``ArgumentError``, which is a ``ValueError``: one line with the argument's name, the legal values and
+the value that was given.
 """
 
 import math
@@ -11,7 +11,7 @@ from mil_asc.errors import ArgumentError
 
 
 def check_count(name, value, least=1):
-    """Refuse all but whole numbers from ``least`` up.
+    """Accept only whole numbers of at least ``least``.
 
     Example
     -------
@@ -24,7 +24,7 @@ def check_count(name, value, least=1):
 
 
 def check_counts(name, values, length=None):
-    """Refuse all but a list (or tuple) of ``length``, or at least one, whole numbers from 1 up."""
+    """Accept only a list (or tuple) of whole numbers from 1 up: ``length`` of them, or at least one."""
     legal = isinstance(values, list | tuple) and len(values) > 0 and length in (None, len(values))
     if not legal or not all(_is_whole(value) and value >= 1 for value in values):
         words = "whole numbers" if length is None else f"{length} whole numbers"
@@ -32,34 +32,34 @@ def check_counts(name, values, length=None):
 
 
 def check_odd(name, value):
-    """Refuse all but odd whole numbers from 1 up, such as sizes of kernels that keep the size of their input."""
+    """Accept only odd whole numbers from 1 up, such as sizes of kernels that keep the size of their input."""
     if not _is_whole(value) or value < 1 or value % 2 == 0:
         raise ArgumentError(f"{name} must be an odd whole number, got {value!r}")
 
 
 def check_number(name, value, least=None, above=None, below=None):
-    """Refuse all but finite numbers of at least ``least``, greater than ``above`` and less than ``below``."""
-    every = [("from", operator.ge, least), ("above", operator.gt, above), ("below", operator.lt, below)]
-    bounds = [bound for bound in every if bound[2] is not None]
+    """Accept only finite numbers, at least ``least``, greater than ``above`` and less than ``below``."""
+    possible = [("from", operator.ge, least), ("above", operator.gt, above), ("below", operator.lt, below)]
+    bounds = [bound for bound in possible if bound[2] is not None]
     if not _is_number(value) or not all(holds(value, bound) for _, holds, bound in bounds):
         words = " and ".join(f"{word} {bound:g}{' up' if word == 'from' else ''}" for word, _, bound in bounds)
         raise ArgumentError(f"{name} must be {' '.join(['a number', words]).strip()}, got {value!r}")
 
 
 def check_choice(name, value, legal):
-    """Refuse all but the members of ``legal``, which the message lists."""
+    """Accept only the members of ``legal``; the message lists them."""
     if not isinstance(value, str | bool) or value not in legal:
         raise ArgumentError(f"{name} must be one of {', '.join(map(str, legal))}; got {value!r}")
 
 
 def check_text(name, value):
-    """Refuse all but text that is not empty."""
+    """Accept only non-empty text."""
     if not isinstance(value, str) or not value:
-        raise ArgumentError(f"""{name} must be text (a number needs quotes of its own: "'7'"), got {value!r}""")
+        raise ArgumentError(f"""{name} must be text (put a number in quotes: "'7'"), got {value!r}""")
 
 
 def check_names(name, values):
-    """Refuse all but a list (or tuple) of at least one name, each once."""
+    """Accept only a list (or tuple) of at least one name, without duplicates."""
     legal = isinstance(values, list | tuple) and len(values) > 0 and all(isinstance(v, str) and v for v in values)
     if not legal or len(set(values)) < len(values):
         raise ArgumentError(f"{name} must be a list of different names, got {values!r}")

@@ -13,4 +13,4 @@ class AudioError(UserError):
 
 
 class ArgumentError(ValueError):
-    """The value of an argument is not legal; the message is one line that names both, and what is legal."""
+    """The value of an argument is not legal; the message is one line that names it and the legal values."""

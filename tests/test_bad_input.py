@@ -1,4 +1,4 @@
-"""Bad input from end to end: one line that says what is wrong, and nothing left behind that trips the next run."""
+"""Bad input, end to end: the error is one line, and the next run with good input works."""
 
 import json
 import os
@@ -25,12 +25,12 @@ CLIP = "audio/airport-lisbon-10-0-a.wav"
 
 @pytest.fixture(autouse=True)
 def own_seed(monkeypatch):
-    """SpeechBrain's seed is a variable of the environment that every loaded recipe sets: it ends with the test."""
+    """Every loaded recipe sets SpeechBrain's seed in the environment; it is reset after the test."""
     monkeypatch.setenv("SB_GLOBAL_SEED", "0")
 
 
 class Bench:
-    """A tiny run on a data folder: ``words`` are its command line, calling it runs it in process."""
+    """A tiny run on a data folder, in process; ``words`` returns its command line."""
 
     def __init__(self, tmp_path, data, capsys):
         self.data, self.out, self.cache, self.capsys = data, tmp_path / "out", tmp_path / "cache", capsys
@@ -53,7 +53,7 @@ class Bench:
         ]
 
     def refuses(self, *more, recipe=RECIPE):
-        """The one line that a run is refused with."""
+        """The one-line error message of a run that is refused."""
         status = main(self.words(*more, recipe=recipe))
         err = self.capsys.readouterr().err
         lines = [line for line in err.splitlines() if line.startswith("error:")]
@@ -61,7 +61,7 @@ class Bench:
         return lines[0]
 
     def succeeds(self, *more):
-        """``report.json`` of a run that comes to its end, and what it wrote on standard error."""
+        """``report.json`` of a successful run, and its output on standard error."""
         status = main(self.words(*more))
         err = self.capsys.readouterr().err
         assert status == 0 and "error:" not in err, err
@@ -70,15 +70,13 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path, dcase_folder, capsys, monkeypatch):
-    monkeypatch.setattr(
-        "mil_asc.results.report.render_page", lambda *arguments: ""
-    )  # has its own tests, and takes its time
+    monkeypatch.setattr("mil_asc.results.report.render_page", lambda *arguments: "")  # slow, and has its own tests
     return Bench(tmp_path, dcase_folder, capsys)
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """``small_disk(size)`` mounts or resizes a file system of ``size`` kilobytes and gives its folder."""
+    """``small_disk(size)`` mounts or resizes a file system of ``size`` kilobytes, and returns its folder."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -86,7 +84,7 @@ def small_disk(tmp_path):
         options = f"{'remount,' if folder.is_mount() else ''}size={size}k"
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
         if done.returncode:
-            pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
+            pytest.skip(f"file systems cannot be mounted here: {done.stderr.strip()}")
         return folder
 
     yield resize
@@ -94,7 +92,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-# -- a good run, to compare with
+# -- a good run, for comparison
 
 
 def test_good_run_reports_and_draws_curves(bench):
@@ -108,17 +106,17 @@ def test_good_run_reports_and_draws_curves(bench):
 
 
 @pytest.mark.parametrize("labels", ["[a, a]", "airport", "[]"])
-def test_labels_that_are_no_list_of_names_are_refused(bench, labels):
+def test_labels_must_be_a_list_of_names(bench, labels):
     assert "data: labels must be a list of different names" in bench.refuses(f"--data.labels={labels}")
 
 
-def test_epochs_and_batch_size_of_the_training_block_hold_alone(bench):
+def test_epochs_and_batch_size_come_from_the_training_block(bench):
     report, _ = bench.succeeds("--training.number_of_epochs=2", "--training.batch_size=8")
     assert len(report["history"]) == 2
 
 
 @pytest.mark.parametrize("name, kind", [("flac", "FLAC"), ("ogg", "OGG")])
-def test_other_formats_train(bench, name, kind):
+def test_other_audio_formats_can_be_trained_on(bench, name, kind):
     rng = np.random.default_rng(0)
     for path in bench.data.glob("audio/*.wav"):
         soundfile.write(path.with_suffix(f".{name}"), 0.1 * rng.normal(size=(44100, 2)), 44100, format=kind)
@@ -173,7 +171,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_data_folder(bench, tmp_path, damage):
+def test_damaged_data_folder_raises_one_line_and_can_be_repaired(bench, tmp_path, damage):
     spoil, part = DAMAGES[damage]
     shutil.copytree(bench.data, tmp_path / "sound")
     spoil(bench.data)
@@ -184,44 +182,44 @@ def test_damaged_data_folder(bench, tmp_path, damage):
     assert report["evaluation"]["clips"] == 4 and report["run"]["train_clips"] == 8
 
 
-def test_bad_audio_is_skipped_when_told_to(bench):
+def test_bad_audio_is_skipped_with_on_bad_audio_skip(bench):
     sound(np.zeros(16000))(bench.data)
     other = "audio/park-prague-51-0-a.wav"
     (bench.data / other).unlink()
-    assert f"{CLIP}: silent (every sample is zero) (and 1 more); mend" in bench.refuses()
+    assert f"{CLIP}: silent (every sample is zero) (and 1 more); fix" in bench.refuses()
     report, err = bench.succeeds("--on_bad_audio=skip")
     assert report["bad_audio"] == {CLIP: "silent (every sample is zero)", other: "no such file"}
     assert report["evaluation"]["clips"] == 3 and report["run"]["train_clips"] == 7
     assert "WARNING: 2 bad audio file(s) left out" in err
 
 
-@pytest.mark.parametrize("name, city", [("train", "lisbon"), ("evaluate", "prague")])
-def test_list_of_bad_audio_alone(bench, name, city):
+@pytest.mark.parametrize("name, city", [("training", "lisbon"), ("evaluation", "prague")])
+def test_set_without_usable_clips_is_refused(bench, name, city):
     for path in bench.data.glob(f"audio/*-{city}-*"):
         path.write_bytes(b"")
-    assert f"no usable clip is left in the {name} list" in bench.refuses("--on_bad_audio=skip")
+    assert f"no usable clip is left in the {name} set" in bench.refuses("--on_bad_audio=skip")
 
 
-def test_location_in_both_lists_is_warned_of(bench):
+def test_location_in_both_lists_gives_a_warning(bench):
     shutil.rmtree(bench.data)
     places = {"train": (1, 2, 3, 4), "evaluate": (4, 5)}
     write_dcase_folder(
         bench.data, [(name, "park", "paris", place, name[0]) for name in places for place in places[name]]
     )
     report, err = bench.succeeds()
-    assert "WARNING: 1 location(s) stand in both the train and the evaluate list (paris-4)" in err
+    assert "WARNING: 1 location(s) stand in both the train and the evaluation set (paris-4)" in err
     assert len(report["warnings"]) == 1 and "paris-4" in report["warnings"][0]
 
 
-def test_number_of_classes_must_be_the_models(bench):
+def test_number_of_classes_must_match_the_model(bench):
     line = bench.refuses("--data.labels=[airport, park, tram]")
     assert "the data has 3 classes, the model 10: set --num_classes=3" in line
 
 
-# -- folders to write to
+# -- output folders
 
 
-def test_output_folder_below_a_file(bench, tmp_path):
+def test_output_folder_below_a_file_is_refused(bench, tmp_path):
     (tmp_path / "file").write_text("")
     good, bench.out = bench.out, tmp_path / "file/out"
     assert f"output_folder {bench.out} cannot be written: Not a directory" in bench.refuses()
@@ -229,7 +227,7 @@ def test_output_folder_below_a_file(bench, tmp_path):
     bench.succeeds()
 
 
-def test_cache_folder_below_a_file(bench, tmp_path):
+def test_cache_folder_below_a_file_is_refused(bench, tmp_path):
     (tmp_path / "file").write_text("")
     good, bench.cache = bench.cache, tmp_path / "file/cache"
     assert f"{bench.cache}: cannot keep waveforms there: Not a directory" in bench.refuses()
@@ -238,8 +236,8 @@ def test_cache_folder_below_a_file(bench, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [200, 360])  # too small for the estimate; full on the way
-def test_full_disk_while_caching(bench, small_disk, size):
+@pytest.mark.parametrize("size", [200, 360])  # less than the estimate; full while writing
+def test_full_disk_while_decoding_is_reported(bench, small_disk, size):
     bench.cache = small_disk(size) / "cache"
     assert str(bench.cache) in bench.refuses()
     small_disk(4000)
@@ -248,7 +246,7 @@ def test_full_disk_while_caching(bench, small_disk, size):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 12, 40, 160])  # settings, log, first checkpoint, second checkpoint
-def test_full_disk_while_training(bench, small_disk, size):
+def test_full_disk_while_training_is_reported(bench, small_disk, size):
     bench.out = small_disk(size) / "out"
     assert str(bench.out) in bench.refuses("--number_of_epochs=2")
     small_disk(4000)
@@ -257,26 +255,26 @@ def test_full_disk_while_training(bench, small_disk, size):
     assert not list(bench.out.glob("save/.*"))
 
 
-def test_two_runs_at_once(bench):
+def test_second_run_in_the_same_folder_is_refused(bench):
     bench.out.mkdir()
     with FileLock(bench.out / ".lock"):
         assert f"{bench.out} is in use by another run" in bench.refuses()
     bench.succeeds()
 
 
-# -- a folder that holds a run
+# -- a folder that contains a run
 
 
-def test_other_settings_in_the_folder_of_a_run(bench):
+def test_other_settings_in_the_folder_of_a_run_are_refused(bench):
     first, _ = bench.succeeds()
-    assert "number_of_epochs: 1 there, 2 now" in bench.refuses("--number_of_epochs=2")
+    assert "number_of_epochs: 1 before, 2 now" in bench.refuses("--number_of_epochs=2")
     other = bench.refuses("--experiment=fuse_pnl", recipe=RECIPE.with_name("fuse_gt.yaml"))
-    assert "positive_negative_labels there, !name:mil_asc.mil.assigners.ground_truth_labels now" in other
+    assert "positive_negative_labels before, !name:mil_asc.mil.assigners.ground_truth_labels now" in other
     assert bench.succeeds("--on_bad_audio=skip")[0]["history"] == first["history"]
 
 
-def test_other_classes_in_the_folder_of_a_run(bench):
-    """The data may move between two starts; a set of as many other classes is another set."""
+def test_other_classes_in_the_folder_of_a_run_are_refused(bench):
+    """The data folder may move between two starts; a set with other classes is another set, even if it has as many."""
     bench.succeeds("--data.labels=[airport, park, tram]", "--num_classes=3")
     for path in [*bench.data.glob("*.csv"), *bench.data.glob("evaluation_setup/*.csv")]:
         path.write_text(path.read_text().replace("\tairport", "\tharbour"))
@@ -284,23 +282,23 @@ def test_other_classes_in_the_folder_of_a_run(bench):
     assert "data.labels" in other
     (bench.out / "hyperparams.yaml").unlink()
     other = bench.refuses("--data.labels=[harbour, park, tram]", "--num_classes=3")
-    assert "holds a run on other classes (airport, park, tram), the data has harbour, park, tram" in other
+    assert "contains a run with other classes (airport, park, tram), the data has harbour, park, tram" in other
 
 
-def test_other_train_list_in_the_folder_of_a_run(bench):
-    """A finished run would be evaluated on clips it was trained on, once they change their list."""
+def test_other_train_list_in_the_folder_of_a_run_is_refused(bench):
+    """Otherwise, clips that are moved to the evaluation set could have been trained on."""
     bench.succeeds()
     lists = bench.data / "evaluation_setup"
     train = (lists / "fold1_train.csv").read_text().splitlines()
     (lists / "fold1_train.csv").write_text("\n".join(train[:-1]) + "\n")
     (lists / "fold1_evaluate.csv").write_text((lists / "fold1_evaluate.csv").read_text() + train[-1] + "\n")
-    assert "holds a run trained on another train list (8 clips there, 7 now)" in bench.refuses()
+    assert "contains a run trained on another train list (8 clips before, 7 now)" in bench.refuses()
     report, err = bench.succeeds("--test_only")
     assert "WARNING: the run was trained on another train list, which may contain clips of the evaluation set" in err
     assert len(report["warnings"]) == 1
 
 
-def test_evaluating_again_keeps_what_the_training_said(bench):
+def test_evaluating_again_keeps_the_report_of_the_training(bench):
     first, _ = bench.succeeds()
     for words in ([], ["--test_only"]):
         again, _ = bench.succeeds(*words)
@@ -308,26 +306,26 @@ def test_evaluating_again_keeps_what_the_training_said(bench):
         assert again["run"] == first["run"]
 
 
-def test_objective_must_fit_the_confidences(bench):
-    refused = bench.refuses("--confidence=softmax")
-    assert "the bag loss (BagBCE) wants sigmoid confidences, the model has softmax: set --confidence=sigmoid" in refused
+def test_objective_must_match_the_confidences(bench):
+    line = bench.refuses("--confidence=softmax")
+    assert "the bag loss (BagBCE) requires sigmoid confidences, the model has softmax: set --confidence=sigmoid" in line
 
 
 def test_evaluation_needs_a_trained_run_with_the_same_model(bench):
     assert f"no checkpoint in {bench.out / 'save'}: train first" in bench.refuses("--test_only")
     assert not bench.out.exists()
     trained, _ = bench.succeeds()
-    assert "model.num_blocks: 3 there, 2 now" in bench.refuses("--test_only", "--model.num_blocks=2")
+    assert "model.num_blocks: 3 before, 2 now" in bench.refuses("--test_only", "--model.num_blocks=2")
     assert bench.succeeds("--test_only")[0]["decisions"] == trained["decisions"]
 
 
-def test_debug_run_has_a_folder_of_its_own(bench):
+def test_debug_run_has_a_separate_folder(bench):
     bench.out = bench.out / "deep" / ".."  # a name that Path.with_name would refuse
     assert main(bench.words("--debug")) == 0
     assert Path(f"{bench.out}_debug").is_dir() and not (bench.out / "report.json").exists()
 
 
-def test_run_options_that_exclude_each_other(bench):
+def test_mutually_exclusive_run_options_are_refused(bench):
     line = bench.refuses("--ckpt_interval_minutes=1", "--ckpt_interval_steps=1")
     assert "mutually exclusive" in line
     bench.succeeds("--ckpt_interval_steps=1")
@@ -336,7 +334,7 @@ def test_run_options_that_exclude_each_other(bench):
 # -- Ctrl-C
 
 
-def test_ctrl_c_while_decoding(bench, monkeypatch):
+def test_ctrl_c_while_decoding_stops_and_resumes(bench, monkeypatch):
     decode = cache.decode
 
     def interrupted(path, *arguments):
@@ -351,12 +349,12 @@ def test_ctrl_c_while_decoding(bench, monkeypatch):
             assert main(bench.words()) == 130
     finally:
         signal.signal(signal.SIGINT, handler)
-    assert bench.capsys.readouterr().err.splitlines()[-1].startswith("stopped; the same command goes on")
+    assert bench.capsys.readouterr().err.splitlines()[-1].startswith("stopped; the same command resumes")
     bench.succeeds()
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_training(bench):
+def test_ctrl_c_while_training_stops_and_resumes(bench):
     words = ["--number_of_epochs=20", "--training.evaluate_every=20"]
     command = [sys.executable, ROOT / "recipes/TAU2019/train.py", *bench.words(*words)]
     before = []
@@ -376,7 +374,7 @@ def test_ctrl_c_while_training(bench):
         after = process.stderr.read()
     assert process.returncode == 130, "".join(before) + after
     assert "Traceback" not in after and "error:" not in after
-    assert after.splitlines()[-1] == "stopped; the same command goes on from the last checkpoint, if there is one yet"
+    assert after.splitlines()[-1] == "stopped; the same command resumes from the last checkpoint, if one exists"
     report, err = bench.succeeds(*words)
     assert [record["epoch"] for record in report["history"]] == list(range(1, 21))
     assert "epoch 1/20" not in err and "epoch 20/20" in err

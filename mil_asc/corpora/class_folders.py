@@ -24,7 +24,7 @@ from mil_asc.errors import UserError
 AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "aifc", "au", "snd", "caf", "w64", "rf64", "voc")
 """Endings of the files that are taken for audio, in upper or lower case."""
 EVALUATE = ("evaluate", "eval", "test")
-"""Names, beside ``train``, of the folder that holds the evaluate list."""
+"""Names, beside ``train``, of the folder that holds the evaluation set."""
 ANYWHERE = "all"  # city and device of every clip: nothing is known of them
 
 

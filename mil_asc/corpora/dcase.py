@@ -75,7 +75,7 @@ def _never_trained_on(corpus, by, words):
     known = corpus.counts("train", by)
     unknown = {name: count for name, count in sorted(corpus.counts("evaluate", by).items()) if name not in known}
     names = ", ".join(f"{name} ({count} clips)" for name, count in unknown.items())
-    return [f"{words} in the evaluate list only: {names}"] if unknown else []
+    return [f"{words} in the evaluation set only: {names}"] if unknown else []
 
 
 def _list_file(folder, stem):

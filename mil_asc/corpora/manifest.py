@@ -144,7 +144,7 @@ def inspect_lists(corpus, expected=None):
     if shared:
         some = ", ".join(sorted(shared)[:5]) + (", ..." if len(shared) > 5 else "")
         corpus.warnings.append(
-            f"{len(shared)} location(s) stand in both the train and the evaluate list ({some}): "
+            f"{len(shared)} location(s) stand in both the train and the evaluation set ({some}): "
             "the scores will flatter the model"
         )
     return corpus

@@ -1,4 +1,4 @@
-"""The whole model: waveform -> log-mel -> feature map -> instances -> instance logits.
+"""The complete model: waveform -> log-mel -> feature map -> instances -> instance logits.
 
 Shape letters, used in names throughout the package: B bag (clip), I instance, C class (or channel in a
 feature map), D instance dimension, F frequency, T frame, N sample.
@@ -28,14 +28,14 @@ class MILClassifier(nn.Module):
     extractor : Extractor
         (B, 1, F, T) -> (B, channels, F', T').
     head : Head, optional
-        Number of classes, instance vector generator, detector and pooling; the paper's when left out.
+        Number of classes, instance vector generator, detector and pooling; default: those of the paper.
     input_norm : str
-        What the log-mel spectrogram passes first: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
+        Normalization of the log-mel spectrogram: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
 
     Raises
     ------
     ValueError
-        Front end and extractor do not fit each other, or a value is not legal.
+        Front end and extractor do not match, or a value is not legal.
 
     Example
     -------
@@ -76,12 +76,12 @@ class MILClassifier(nn.Module):
 
     @property
     def min_samples(self):
-        """Shortest clip (in samples) that makes one instance."""
+        """Shortest clip (in samples) with one instance."""
         return max(self.instance_samples - self.front_end.hop_length, self.front_end.min_samples)
 
     @property
     def context_instances(self):
-        """How far an instance sees on either side, in instances, the front end's window included; None: everywhere."""
+        """Context of an instance on either side (in instances), with the front end's window; None: the whole clip."""
         if self.extractor.context_frames is None or not isinstance(self.input_norm, nn.Identity):
             return None
         samples = self.extractor.context_frames * self.front_end.hop_length + self.front_end.n_fft // 2
@@ -89,7 +89,7 @@ class MILClassifier(nn.Module):
 
     @property
     def spectrogram(self):
-        """Front end for pictures: the model's own log-mel spectrogram, or the paper's where it takes the waveform."""
+        """Front end for pictures: the model's log-mel spectrogram, or the paper's if the model takes the waveform."""
         return self.front_end if self.front_end.output == "logmel" else LogMel(self.front_end.sample_rate)
 
     def num_instances(self, num_samples):
@@ -99,8 +99,8 @@ class MILClassifier(nn.Module):
     def instance_times(self, num_samples):
         """(I, 2) start and end of each instance of a clip of ``num_samples`` samples (int): float64 array, in seconds.
 
-        Instance i covers the frames that the extractor merges into its column; frame t stands for the samples from
-        (t - 1/2) hop to (t + 1/2) hop. Each instance begins where the one before ends, the first at 0.
+        Instance i covers the frames that the extractor merges into its column; frame t represents the samples from
+        (t - 1/2) hop to (t + 1/2) hop. Each instance starts at the end of the previous one, the first at 0.
 
         Example
         -------
@@ -127,12 +127,11 @@ class MILClassifier(nn.Module):
         wav_BN : torch.Tensor
             (B, N) waveforms, linear amplitude.
         length_B : torch.Tensor, optional
-            (B,) integer lengths of the clips (in samples), each at least ``min_samples``; what lies beyond
-            is padding. All N samples when left out. In training the padding passes the network (fill it
-            with more of the same clip, so that it does not disturb the batch statistics) and is masked; only the
-            last instances of a shorter clip hear some of it.
-            In evaluation clips of different length are computed apart, so a clip's scores never depend
-            on its batch mates.
+            (B,) integer lengths of the clips (in samples), each at least ``min_samples``; everything beyond is padding.
+            Default: all N samples. In training, the padding goes through the network and is masked. Fill it by
+            repeating the clip, so that batch statistics are not distorted; the last instances of a shorter clip have
+            some of it in their context. In evaluation, clips of different length are computed separately, so a clip's
+            scores never depend on the other clips of the batch.
 
         Returns
         -------
@@ -150,13 +149,13 @@ class MILClassifier(nn.Module):
         return self.as_bags(score_BIC, index_I < self.num_instances(length_B).unsqueeze(1))
 
     def as_bags(self, score_BIC, mask_BI=None):
-        """``Bags`` of instance scores as ``instance_scores`` gives them, those of several parts of a clip joined."""
+        """``Bags`` of instance scores as returned by ``instance_scores``, possibly joined from parts of a clip."""
         logits_BIC = score_BIC[..., : self.num_classes]
         attention_BI = None if self.attention is None else score_BIC[..., self.num_classes]
         return make_bags(logits_BIC, mask_BI, self.pooling, attention_BI)
 
     def instance_scores(self, bags):
-        """(B, I, C) logits of ``bags``, or (B, I, C + 1) with the attention scores behind them."""
+        """(B, I, C) logits of ``bags``, or (B, I, C + 1) if attention scores follow them."""
         parts = [bags.logits_BIC] if self.attention is None else [bags.logits_BIC, bags.attention_BI.unsqueeze(2)]
         return torch.cat(parts, dim=2)
 

@@ -1,7 +1,7 @@
-"""What a model costs to run: parameters, multiply-accumulates, memory of weights and of activations.
+"""Complexity of a model: parameters, multiply-accumulates, memory for weights and for activations.
 
-Counted is the network from the log-mel spectrogram on, in evaluation mode, for one clip; the front end is left out, as
-the DCASE challenge and the field's papers leave it out.
+The counts are for one clip in evaluation mode, from the log-mel spectrogram on. The front end is not counted, as usual
+in the DCASE challenge and in papers.
 """
 
 import torch
@@ -13,25 +13,25 @@ from torch.utils.flop_counter import FlopCounterMode
 WEIGHT_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 """Bytes of one parameter by number type."""
 DCASE_WEIGHT_BYTES = 128_000
-"""Limit of DCASE task 1 on all parameters together: in 2022 as int8, in 2023 and 2024 of any type."""
+"""Limit of DCASE task 1 on the memory of all parameters: in 2022 as int8, in 2023 and 2024 in any type."""
 DCASE_MACS = 30_000_000
 """Limit of DCASE task 1, 2022 to 2024, on the multiply-accumulates of a clip of one second."""
 
 
 def parameter_count(network):
-    """Parameters of a network; batch-norm statistics, which are no parameters, do not count."""
+    """Number of parameters of a network; batch-norm statistics are not parameters and do not count."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def weight_bytes(parameters):
-    """Bytes of so many parameters by number type."""
+    """Bytes of this number of parameters, by number type."""
     return {name: size * parameters for name, size in WEIGHT_BYTES.items()}
 
 
 def multiply_accumulates(network, seconds):
     """Multiply-accumulates of convolutions and matrix products for one clip, by PyTorch's own counter.
 
-    Biases, batch norm, activations and pooling do not count: the first two fold into the convolutions.
+    Biases, batch norm, activations and pooling do not count: the first two can be merged into the convolutions.
 
     Arguments
     ---------
@@ -47,10 +47,10 @@ def multiply_accumulates(network, seconds):
 
 
 def activation_peak(network, seconds):
-    """Most bytes of float32 activations that PyTorch holds at once for one clip, the log-mel spectrogram included.
+    """Peak memory (in bytes) of float32 activations for one clip in PyTorch, including the log-mel spectrogram.
 
-    Every tensor counts from the operation that makes it until nothing refers to it. Weights do not count, nor
-    what an operation needs inside. A compiler that fuses operations or runs them in another order needs less.
+    Every tensor counts from the operation that creates it until nothing refers to it. Weights do not count, nor does
+    memory inside an operation. A compiler that fuses or reorders operations needs less.
 
     Arguments
     ---------
@@ -70,7 +70,7 @@ def activation_peak(network, seconds):
 
 
 def complexity(network, lengths=(1, 10)):
-    """All figures of a network as plain data.
+    """All counts of a network as plain data.
 
     Arguments
     ---------
@@ -83,7 +83,7 @@ def complexity(network, lengths=(1, 10)):
     -------
     dict
         ``parameters``; ``macs`` and ``activation_bytes``, both by length; ``weight_bytes`` by number type; ``dcase``:
-        the challenge's limits, and whether the weights of each type and the operations for one second are within.
+        the challenge's limits, and whether the weights of each type and the operations for one second meet them.
     """
     parameters = parameter_count(network)
     weights = weight_bytes(parameters)
@@ -103,12 +103,12 @@ def complexity(network, lengths=(1, 10)):
 
 
 class LiveBytes(TorchDispatchMode):
-    """Watches the tensors that operations make while the mode is on; ``peak`` is the most bytes alive at once.
+    """Records the tensors that operations create while the mode is on; ``peak`` is the peak of bytes alive.
 
     Arguments
     ---------
     ignored : sequence of torch.Tensor
-        Tensors whose memory, seen through views too, does not count.
+        Tensors whose memory does not count, nor that of their views.
     """
 
     def __init__(self, ignored=()):
@@ -119,15 +119,15 @@ class LiveBytes(TorchDispatchMode):
     def restart(self, *tensors):
         """Forget all but ``tensors``."""
         self.peak, self.alive = 0, {}
-        self._see(tensors)
+        self._record(tensors)
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        """Run an operation and look at what it returns."""
+        """Run an operation and record its results."""
         result = operation(*args, **(kwargs or {}))
-        self._see(tree_leaves(result))
+        self._record(tree_leaves(result))
         return result
 
-    def _see(self, results):
+    def _record(self, results):
         for tensor in results:
             if isinstance(tensor, torch.Tensor):
                 storage = tensor.untyped_storage()

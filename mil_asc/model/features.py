@@ -10,7 +10,7 @@ class LogMel(torch.nn.Module):
     """Natural-log mel power spectrogram, always computed in float32.
 
     HTK mel scale, periodic Hann window, centred frames with reflected edges, power spectrum:
-    ``log(max(mel power, log_floor))``. A clip's features depend on no other clip of the batch.
+    ``log(max(mel power, log_floor))``. The features of a clip do not depend on the other clips of the batch.
 
     Arguments
     ---------
@@ -19,10 +19,10 @@ class LogMel(torch.nn.Module):
     n_mels : int
         Number of mel filters F between 0 Hz and half the sampling rate.
     window_ms, hop_ms : float
-        Length of the analysis window, which is the FFT length too, and the step between frames (in ms).
+        Length of the analysis window, which is also the FFT length, and the step between frames (in ms).
     log_floor : float
-        Smallest power that is distinguished (> 0). 1e-10 suits quiet recordings without digital
-        silence; sets that contain exact zeros need 1e-5, or the log makes a second mode of them.
+        Smallest power that is distinguished (> 0). 1e-10 suits quiet recordings without digital silence. Sets that
+        contain exact zeros need 1e-5; otherwise the zeros form a second mode after the log.
 
     Example
     -------
@@ -82,7 +82,7 @@ class LogMel(torch.nn.Module):
 
 
 class Waveform(torch.nn.Module):
-    """Front end of extractors that take the waveform: (B, N) -> (B, 1, N), a frame is a sample.
+    """Front end for extractors that take the waveform: (B, N) -> (B, 1, N); a frame is a sample.
 
     Arguments
     ---------
@@ -104,7 +104,7 @@ class Waveform(torch.nn.Module):
         self.sample_rate = sample_rate
 
     def num_frames(self, num_samples):
-        """Frames, which are samples, of a waveform of ``num_samples`` samples."""
+        """Frames of a waveform of ``num_samples`` samples: the same number."""
         return num_samples
 
     def forward(self, wav_BN):

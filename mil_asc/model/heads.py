@@ -25,7 +25,7 @@ class InstanceVectorGenerator(nn.Module):
     channels : int
         Channels of the feature map.
     height : int
-        Frequency rows of the feature map, all of which one instance sees.
+        Frequency rows of the feature map; an instance covers all of them.
     dim : int
         Instance dimension D; the paper's 256.
 
@@ -49,7 +49,7 @@ class InstanceVectorGenerator(nn.Module):
 
 
 class DenseVectorGenerator(nn.Module):
-    """As ``InstanceVectorGenerator``, with one dense full-height conv - BN - ReLU.
+    """Like ``InstanceVectorGenerator``, with one dense full-height conv - BN - ReLU.
 
     H. Song et al., "Acoustic scene classification by implicitly identifying distinct sound events",
     Interspeech 2019: the generator of the VGG-like extractor.
@@ -71,8 +71,8 @@ class DenseVectorGenerator(nn.Module):
 class FrequencyMean(nn.Module):
     """Mean over frequency: an instance is a column of the feature map, D = channels (``dim`` is not used).
 
-    With a linear detector and the mean over instances this is global average pooling ("SupL w/ GAP"): both are
-    linear, so the class scores of every moment come for free.
+    With a linear detector and the mean over instances this is global average pooling ("SupL w/ GAP"). Both are linear,
+    so every instance also has class scores.
     """
 
     def __init__(self, channels, height, dim=None):
@@ -90,7 +90,7 @@ GENERATORS = {
     "dense": DenseVectorGenerator,
     "frequency_mean": FrequencyMean,
 }
-"""Instance vector generators by the name a YAML file calls them."""
+"""Instance vector generators by their names in YAML files."""
 
 
 class InstanceDetector(nn.Linear):
@@ -101,10 +101,10 @@ class InstanceDetector(nn.Linear):
     dim, num_classes : int
         D and C.
     detectors : int
-        Linear detectors a class; the strongest counts (multi-detector of H. Song et al., Interspeech 2019).
+        Linear detectors per class; the strongest counts (multi-detector of H. Song et al., Interspeech 2019).
     confidence : str
-        ``sigmoid``: a class at a time. ``softmax``: over classes; the logits are then the log-odds of the softmax,
-        so that their sigmoid is the confidence here too.
+        ``sigmoid``: each class separately. ``softmax``: over classes; the logits are then the log-odds of the softmax,
+        so that their sigmoid is the confidence in this case too.
 
     Example
     -------
@@ -132,7 +132,7 @@ CONFIDENCES = ("sigmoid", "softmax")
 
 
 def log_odds(score):
-    """ln(s / (1 - s)) of s = softmax over the last axis, at least two long: each score minus the others' logsumexp."""
+    """ln(s / (1 - s)) of s = softmax over the last axis (two classes or more): score minus logsumexp of the others."""
     if score.shape[-1] < 2:
         raise ValueError("a softmax needs at least two classes")
     own = torch.eye(score.shape[-1], dtype=torch.bool, device=score.device)
@@ -167,7 +167,7 @@ ATTENTIONS = {"attention": Attention, "gated_attention": GatedAttention}
 
 @dataclass(frozen=True)
 class Head:
-    """Settings of what stands behind the extractor: from feature map to instances, their scores, and the bag.
+    """Settings of everything after the extractor: from feature map to instances, their scores, and the bag.
 
     Arguments
     ---------
@@ -178,11 +178,11 @@ class Head:
     instances : str
         Instance vector generator: a key of ``GENERATORS``.
     detectors, confidence
-        As ``InstanceDetector`` takes them.
+        Arguments of ``InstanceDetector``.
     pooling : str
         From instances to bag: a key of ``mil_asc.mil.pooling.POOLINGS``.
     pooling_options : dict
-        Further arguments of the pooling, such as ``{"k": 3}`` of ``top_k_mean``.
+        Other arguments of the pooling, such as ``{"k": 3}`` for ``top_k_mean``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Normalisations that treat frequency bands apart: residual normalisation and sub-spectral normalisation."""
+"""Normalizations per frequency band: residual normalization and sub-spectral normalization."""
 
 import torch
 from torch import nn
@@ -7,14 +7,14 @@ from mil_asc.checks import check_count, check_number
 
 
 class ResNorm(nn.Module):
-    """Residual normalisation: lambda x + (x - mu) / sqrt(var + eps), without parameters.
+    """Residual normalization: lambda x + (x - mu) / sqrt(var + eps), without parameters.
 
-    Mean and biased variance are taken over channel and time, for every sample and frequency row apart, which
-    removes what a recording device does to a band; lambda lets some of it through. Kim et al., "Domain
+    Mean and biased variance are computed over channel and time, separately for every sample and frequency row. This
+    removes the effect of a recording device on each band; lambda keeps some of it. Kim et al., "Domain
     generalization on efficient acoustic scene classification using residual normalization", arXiv 2111.06531.
 
-    (B, C, F, T) -> (B, C, F, T), same dtype. Computed in float32 at least, under autocast too: the variance of a
-    log-mel band in bfloat16 would have two digits. Every output frame depends on all frames of the clip.
+    (B, C, F, T) -> (B, C, F, T), same dtype. Computed in float32 or better, also under autocast: in bfloat16 the
+    variance of a log-mel band would have two digits. Every output frame depends on all frames of the clip.
 
     Arguments
     ---------
@@ -37,7 +37,7 @@ class ResNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x_BCFT):
-        """Normalised (B, C, F, T) of the same dtype."""
+        """Normalized (B, C, F, T) of the same dtype."""
         with torch.autocast(x_BCFT.device.type, enabled=False):
             wide_BCFT = x_BCFT.to(torch.promote_types(x_BCFT.dtype, torch.float32))
             variance, mean = torch.var_mean(wide_BCFT, dim=(1, 3), correction=0, keepdim=True)
@@ -50,19 +50,19 @@ class ResNorm(nn.Module):
 
 
 class SubSpectralNorm(nn.Module):
-    """Batch normalisation of every channel and frequency band apart, each with its own scale and offset.
+    """Batch normalization of every channel and frequency band separately, each with its own scale and offset.
 
     Chang et al., "Subspectral normalization for neural audio data processing", ICASSP 2021, arXiv 2103.13620
     (the variant whose affine transform is per band). Band s of S covers rows s F/S to (s + 1) F/S - 1.
 
-    (B, C, F, T) -> (B, C, F, T); raises ValueError when ``bands`` does not divide F.
+    (B, C, F, T) -> (B, C, F, T); raises ``ValueError`` if ``bands`` does not divide F.
 
     Arguments
     ---------
     channels : int
         Channels C.
     bands : int
-        Bands S; 1 is plain batch normalisation.
+        Bands S; 1 is plain batch normalization.
 
     Example
     -------
@@ -78,13 +78,13 @@ class SubSpectralNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels * bands)
 
     def forward(self, x_BCFT):
-        """Normalised (B, C, F, T)."""
+        """Normalized (B, C, F, T)."""
         batch, channels, height, frames = x_BCFT.shape
         if height % self.bands:
-            raise ValueError(f"{height} frequency rows cannot be cut into {self.bands} bands of equal height")
+            raise ValueError(f"{height} frequency rows cannot be divided into {self.bands} bands of equal height")
         banded = x_BCFT.reshape(batch, channels * self.bands, height // self.bands, frames)
         return self.norm(banded).reshape(x_BCFT.shape)
 
 
 INPUT_NORMS = {"none": nn.Identity, "resnorm": ResNorm}
-"""What a log-mel spectrogram may pass before the extractor, by the name a YAML file calls it."""
+"""Normalizations of the log-mel spectrogram before the extractor, by their names in YAML files."""

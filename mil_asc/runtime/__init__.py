@@ -1,1 +1,1 @@
-"""What a process needs to start well: allocator, torchaudio, hardware, atomic writes."""
+"""Process start-up and the machine: allocator, torchaudio, hardware, atomic writes."""

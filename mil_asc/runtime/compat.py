@@ -1,7 +1,8 @@
-"""Import this before torchaudio or SpeechBrain: it lets torchaudio go with any build of torch.
+"""Import this before torchaudio or SpeechBrain: it makes torchaudio work with any build of torch.
 
-torchaudio's wheel holds a compiled part for one CUDA version, which refuses to load beside a torch built for another
-version or for the CPU alone. Nothing here uses it: spectrograms and mel filters are plain Python on top of torch.
+The wheel of torchaudio has a compiled part for one CUDA version. It does not load together with a torch that was built
+for another version or for the CPU only. mil_asc does not need it: spectrograms and mel filters are plain Python code on
+top of torch.
 """
 
 import logging
@@ -12,11 +13,11 @@ logger = logging.getLogger(__name__)
 
 
 def import_torchaudio():
-    """Import torchaudio, without its compiled part where that does not fit the installed torch."""
+    """Import torchaudio, without its compiled part if that does not match the installed torch."""
     try:
         import torchaudio
-    except (OSError, RuntimeError) as error:  # a library that is not there, or one for another CUDA version
-        logger.info("torchaudio is used without its compiled part: %s", error)
+    except (OSError, RuntimeError) as error:  # a library is missing, or is for another CUDA version
+        logger.info("torchaudio is loaded without its compiled part: %s", error)
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.modules["torchaudio._extension"] = _without_compiled_part()
@@ -25,11 +26,11 @@ def import_torchaudio():
 
 
 def _without_compiled_part():
-    """What ``torchaudio._extension`` is in a build that has no compiled part."""
+    """A module like ``torchaudio._extension`` in a build that has no compiled part."""
 
     def refuse(function):
         def refused(*args, **kwargs):
-            raise RuntimeError(f"{function.__name__} needs torchaudio's compiled part, which does not fit this torch")
+            raise RuntimeError(f"{function.__name__} needs torchaudio's compiled part, which does not match this torch")
 
         return refused
 

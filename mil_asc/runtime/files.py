@@ -1,11 +1,11 @@
-"""Files that a kill cannot leave half-written."""
+"""Atomic writes: a killed process leaves no half-written files."""
 
 import os
 from pathlib import Path
 
 
 def flush_to_disk(path):
-    """Wait until the file or folder at ``path`` is on the disk."""
+    """Wait until the file or folder at ``path`` is written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -14,7 +14,7 @@ def flush_to_disk(path):
 
 
 def write_atomically(path, data):
-    """Write bytes or text so that ``path`` holds either its old or its whole new content."""
+    """Write bytes or text; at any time ``path`` has either its old content or the complete new content."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     data = data.encode() if isinstance(data, str) else data

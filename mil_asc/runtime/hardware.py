@@ -1,4 +1,4 @@
-"""What the machine can do, and the fastest settings that suit it."""
+"""What the machine supports, and the fastest settings for it."""
 
 import platform
 import resource
@@ -7,19 +7,19 @@ import torch
 
 
 def cpu_has_bf16():
-    """True where the processor multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""
+    """True if the processor multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def best_precision(device_type):
-    """``bf16`` where the device computes it natively, else ``fp32`` (names of ``--precision``)."""
+    """``bf16`` if the device computes it natively, else ``fp32`` (values of ``--precision``)."""
     if device_type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if device_type == "cpu" and cpu_has_bf16() else "fp32"
 
 
 def tune(device_type):
-    """Set what makes convolutions fast, TF32 among it; matrix products, the log-mel's among them, stay float32."""
+    """Choose fast convolutions on a GPU, in TF32; matrix products, including those of the log-mel, stay in float32."""
     if device_type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
@@ -27,7 +27,7 @@ def tune(device_type):
 
 
 def describe(device):
-    """One line on the device: processor or GPU, cores or memory."""
+    """One line about the device: processor and threads, or GPU and memory."""
     device = torch.device(device)
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -36,7 +36,7 @@ def describe(device):
 
 
 def processor_name():
-    """The processor's name as the system gives it."""
+    """Name of the processor, as the system reports it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "CPU")
@@ -45,7 +45,7 @@ def processor_name():
 
 
 def peak_memory(device):
-    """Greatest memory used so far (in bytes): of the process, or of the GPU's allocations."""
+    """Peak memory so far (in bytes): of the process, or of the GPU's allocations."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -2,7 +2,7 @@
 
 A clip is a background, typical of its category and only weakly of its class, in which short events stand out.
 Distinct events belong to one class; ambiguous events occur in several classes and are as many and as loud.
-Every location colours its clips in its own way, and none is in both the train and the evaluation list.
+Every location colours its clips in its own way, and none is in both the train and the evaluation set.
 
 Lengths and onsets are in seconds, frequencies in Hz, levels in dB or linear amplitude with full scale 1.
 """
@@ -16,7 +16,7 @@ from scipy import fft, signal
 from mil_asc.synth import sounds
 from mil_asc.synth.events import AMBIGUOUS_EVENTS, DISTINCT_EVENTS, EventKind, render_event
 
-CITIES = ("arlen", "brume", "corvo", "dunmar", "eskil", "fayre")  # the last is in the evaluation list only
+CITIES = ("arlen", "brume", "corvo", "dunmar", "eskil", "fayre")  # the last is in the evaluation set only
 DEVICE = "a"
 SEGMENTS_PER_LOCATION = 2
 LOCATION_SPREAD_DB = 6.0  # standard deviation of a location's colour at each octave
@@ -108,7 +108,7 @@ class Place:
 
 
 def plan_clips(train_clips: int, evaluate_clips: int) -> tuple[list[PlannedClip], list[PlannedClip]]:
-    """The train and the evaluate list, balanced over classes; locations are numbered through both."""
+    """The train and the evaluation set, balanced over classes; locations are numbered through both."""
     train = _plan_list(train_clips, CITIES[:-1], first_city=0, first_index=0, first_location=0)
     evaluate = _plan_list(
         evaluate_clips,

@@ -1,8 +1,8 @@
-"""Precise batch norm: statistics estimated afresh with frozen weights.
+"""Precise batch norm: statistics are re-estimated with frozen weights.
 
 Y. Wu and J. Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3. Running averages lag
-behind the weights; after a training of few steps they can be off by orders of magnitude, and a model that
-fits its training clips then evaluates near chance. Dropout stays on, as it is while running averages are taken.
+behind the weights. After few training steps they can be off by orders of magnitude, and a model that fits its
+training clips then evaluates near chance. Dropout stays on, as it does when running averages are computed.
 """
 
 import torch
@@ -15,10 +15,10 @@ def estimate_batch_norm(model, batches):
     Arguments
     ---------
     model : torch.nn.Module
-        Takes a (B, N) waveform batch; weights and training mode are left as they are.
+        Takes a (B, N) waveform batch; its weights and training mode do not change.
     batches : iterable of torch.Tensor
-        (B, N) waveforms on the model's device, mixed like the batches of training; batches of one size
-        weigh clips equally.
+        (B, N) waveforms on the model's device, mixed like training batches. Clips have equal weight if the batches
+        have equal size.
     """
     with torch.no_grad():
         update_bn(batches, model)

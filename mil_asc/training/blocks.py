@@ -1,4 +1,4 @@
-"""The shared blocks of ``hparams/`` that a recipe's YAML file includes, and others chosen by name."""
+"""The shared blocks of ``hparams/``: those that a recipe's YAML file includes, and those chosen by name."""
 
 import re
 from pathlib import Path
@@ -13,27 +13,27 @@ NESTED = re.compile(r"!include:(?:\S*/)?([^/\s]+)\.yaml")
 
 
 def choose_blocks(text, path, overrides):
-    """Replace blocks of a recipe's YAML text by others of the same folder.
+    """Replace blocks of a recipe's YAML text by other blocks of the same folder.
 
     Arguments
     ---------
     text : str
         The recipe's YAML text, in which a section such as ``model`` is an ``!include:`` of a file of ``hparams/``.
     path : Path
-        The recipe's file, which includes are relative to.
+        The recipe's file; includes are relative to it.
     overrides : dict
-        Values by key; those of a section that are text name a block: ``{"model": "bc_resnet"}``.
+        Values by key; text as the value of a section names a block: ``{"model": "bc_resnet"}``.
 
     Returns
     -------
     (str, dict)
-        The text with the blocks in place, and the overrides without them. Where no ``experiment`` is given, the
-        blocks' names are added to the experiment's, so that its results have a folder of their own.
+        The text with the new blocks, and the overrides without them. If no ``experiment`` is given, the blocks' names
+        are appended to the experiment's name, so that its results get their own folder.
 
     Raises
     ------
     UserError
-        No block of that name (the message lists those there are), or values of the recipe that the block lacks.
+        There is no block of that name (the message lists the legal ones), or the recipe sets a key that it lacks.
     """
     tree = ruamel.yaml.YAML().load(text)
     tree = tree if isinstance(tree, dict) else {}
@@ -55,14 +55,14 @@ def choose_blocks(text, path, overrides):
 
 
 def legal_names(folder):
-    """Names of the blocks in a folder; those that other files of the folder include are parts, and no choice."""
+    """Names of the blocks in a folder, without files that other files of the folder include as parts."""
     files = sorted(folder.glob("*.yaml"))
     parts = {name for file in files for name in NESTED.findall(file.read_text(encoding="utf-8"))}
     return [file.stem for file in files if file.stem not in parts]
 
 
 def _include(node):
-    """The tag of a node that includes a file, else nothing."""
+    """The tag of a node that includes a file, else an empty text."""
     tag = tag_of(node) or ""
     return tag if tag.startswith(INCLUDE) else ""
 
@@ -74,7 +74,7 @@ def _check_name(key, name, file):
 
 
 def _check_body(where, node, file, path):
-    """Refuse values behind an include that the included file lacks: they would be set and never read."""
+    """Refuse keys below an include that the included file lacks: they would be set and never read."""
     if not isinstance(node, dict) or not file.is_file():
         return
     block = ruamel.yaml.YAML().load(file.read_text(encoding="utf-8"))

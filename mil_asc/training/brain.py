@@ -1,4 +1,4 @@
-"""The Brain of every recipe: the training loop's parts that SpeechBrain leaves to the user, or leaves open."""
+"""The Brain of every recipe: the training loop on top of SpeechBrain's."""
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
@@ -22,37 +22,37 @@ from mil_asc.training.command_line import check_max_grad_norm
 logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_CHECKS = {"cpu": 1}
-"""Steps after which losses are fetched and checked, by device type; fetching makes a GPU wait."""
-STEPS_BETWEEN_CHECKS_ELSEWHERE = 20
+DEFAULT_STEPS_BETWEEN_CHECKS = 20
+"""Steps between checks of the losses, by device type and for all others; each check makes a GPU wait."""
 
 
 class MILBrain(sb.Brain):
-    """Trains and evaluates a model of ``Bags`` with the objective its YAML file names.
+    """Trains and evaluates a model that returns ``Bags``, with the objective of its YAML file.
 
     ``hparams`` needs ``objective`` (``(bags, label_B) -> {"loss": scalar, ...}``, mean over clips),
     ``lr_schedule`` (epochs done -> factor), ``learning_rate``, ``number_of_epochs``, ``batch_size``,
     ``precise_bn_clips``, ``evaluate_every`` (epochs) and ``state`` (a ``RunState``). ``modules`` needs
-    ``model``. What differs from ``speechbrain.Brain``:
+    ``model``. Differences from ``speechbrain.Brain``:
 
-    * losses are averaged over clips, and the leftover batches of an accumulation make a step of their own;
-    * ``max_grad_norm`` <= 0 is refused or means off, never a flipped gradient; all parameters are clipped;
-    * a loss that is not finite stops the run and names the clips;
-    * batch-norm statistics are estimated afresh before evaluation and saving;
-    * checkpoints inside an epoch fall between optimizer steps.
+    * losses are averaged over clips; if batches are accumulated, the last ones of an epoch make a separate step;
+    * ``max_grad_norm`` of 0 is refused, and negative values disable clipping; all parameters are clipped;
+    * a loss that is not finite stops the run, and the message names the clips;
+    * batch-norm statistics are re-estimated before evaluation and saving;
+    * checkpoints within an epoch are saved between optimizer steps only.
     """
 
     @classmethod
     def check_settings(cls, settings):
         """Refuse values of a training block that this Brain cannot use, before anything is built (``ValueError``).
 
-        A Brain with settings of its own checks them here, and calls this one.
+        A Brain with other settings overrides this method, checks them, and calls this one.
         """
         for name in ("number_of_epochs", "batch_size", "evaluate_every"):
             check_count(f"training.{name}", settings[name])
         check_count("training.precise_bn_clips", settings["precise_bn_clips"], least=0)
         check_number("training.learning_rate", settings["learning_rate"], above=0)
         check_max_grad_norm(settings["max_grad_norm"])
-        optimizer = getattr(settings["optimizer"], "keywords", {})  # none where the YAML file gives it no arguments
+        optimizer = getattr(settings["optimizer"], "keywords", {})  # none if the YAML file gives no arguments
         check_number("training.weight_decay", optimizer.get("weight_decay", 0.0), least=0)
         check_number("training.momentum", optimizer.get("momentum", 0.0), least=0, below=1)
 
@@ -61,7 +61,7 @@ class MILBrain(sb.Brain):
         check_max_grad_norm(self.max_grad_norm)
         if self.max_grad_norm < 0:
             self.max_grad_norm = math.inf
-        self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, STEPS_BETWEEN_CHECKS_ELSEWHERE)
+        self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, DEFAULT_STEPS_BETWEEN_CHECKS)
         self.state = self.hparams.state
         self.unchecked = []
         self.predictions = {}
@@ -74,9 +74,9 @@ class MILBrain(sb.Brain):
         return self.modules.model(batch.waveforms(), batch.length_B)
 
     def compute_objectives(self, bags, batch, stage):
-        """The objective's terms (scalars, mean over the batch's clips) and the share of right bag logits."""
-        right = bags.bag_logits_BC.argmax(1) == batch.label_B
-        return {**self.hparams.objective(bags, batch.label_B), "accuracy": right.float().mean()}
+        """The objective's terms (scalars, mean over the batch's clips) and the accuracy of the bag logits."""
+        correct = bags.bag_logits_BC.argmax(1) == batch.label_B
+        return {**self.hparams.objective(bags, batch.label_B), "accuracy": correct.float().mean()}
 
     def fit_batch(self, batch):
         """Gradient of one batch, and an optimizer step when its accumulation group is complete."""
@@ -95,7 +95,7 @@ class MILBrain(sb.Brain):
 
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):
-        """Terms of one batch; in the test stage its instance and bag logits are kept as predictions."""
+        """Loss terms of one batch; in the test stage, its instance and bag logits are stored as predictions."""
         batch = batch.to(self.device)
         with self.evaluation_ctx:
             bags = self.compute_forward(batch, stage)
@@ -111,7 +111,7 @@ class MILBrain(sb.Brain):
         return terms["loss"].detach()
 
     def update_average(self, loss, avg_loss):
-        """The mean over clips so far, as of the last check (SpeechBrain's own averages over batches)."""
+        """The mean over clips up to the last check (SpeechBrain averages over batches)."""
         return self._means().get("loss", 0.0)
 
     # -- optimizer
@@ -120,7 +120,7 @@ class MILBrain(sb.Brain):
         return self.step % self.grad_accumulation_factor == 0 or self.step == self.steps_per_epoch
 
     def _group_clips(self):
-        """Clips of the accumulation group that the present step belongs to."""
+        """Number of clips in the accumulation group of the current step."""
         size = self.hparams.batch_size * self.grad_accumulation_factor
         start = (self.step - 1) // self.grad_accumulation_factor * size
         return min(size, self.train_clips - start)
@@ -139,11 +139,11 @@ class MILBrain(sb.Brain):
         self.optimizer_step += 1
 
     def learning_rate(self):
-        """Learning rate of the coming optimizer step; the first is not zero, the last nearly is."""
+        """Learning rate of the next optimizer step; the first is above zero, the last is almost zero."""
         steps = math.ceil(self.steps_per_epoch / self.grad_accumulation_factor)
         return self.hparams.learning_rate * self.hparams.lr_schedule((self.optimizer_step + 0.5) / steps)
 
-    # -- sums over clips, checked for being finite
+    # -- sums over clips; losses must be finite
 
     def _note(self, terms, batch):
         names, values = zip(*terms.items())
@@ -153,7 +153,7 @@ class MILBrain(sb.Brain):
             self._check()
 
     def _check(self):
-        """Fetch the losses of the steps since the last check, stop if one is not finite, add them up."""
+        """Fetch the losses since the last check; stop if one is not finite, else add them to the sums."""
         unchecked, self.unchecked = self.unchecked, []
         for step, names, values, index_B in unchecked:
             values, count = values.tolist(), len(index_B)
@@ -161,7 +161,7 @@ class MILBrain(sb.Brain):
                 paths = ", ".join(self.clips[i].path for i in index_B.tolist())
                 raise UserError(
                     f"the loss of batch {step} of the epoch is not finite ({dict(zip(names, values))}); "
-                    f"its batch holds: {paths}. Lower the learning rate, or look at these files"
+                    f"clips of the batch: {paths}. Lower the learning rate, or check these files"
                 )
             self.state.sums["clips"] = self.state.sums.get("clips", 0) + count
             for name, value in zip(names, values):
@@ -185,7 +185,7 @@ class MILBrain(sb.Brain):
         super().fit(epoch_counter, loader, valid_loader, progressbar=False, **kwargs)
 
     def on_stage_start(self, stage, epoch=None):
-        """Start the sums of the stage (an epoch that is resumed keeps its own) and the progress bar."""
+        """Reset the sums of the stage, except in a resumed epoch, and open the progress bar."""
         if stage != sb.Stage.TRAIN or self.step == 0:
             self.state.sums = {}
         if stage == sb.Stage.TRAIN:
@@ -203,7 +203,7 @@ class MILBrain(sb.Brain):
 
     @property
     def last_epoch(self):
-        """The epoch at which this run ends."""
+        """The last epoch of this run."""
         total = self.hparams.number_of_epochs
         return min(total, self.debug_epochs) if self.debug else total
 
@@ -214,7 +214,7 @@ class MILBrain(sb.Brain):
         self.bar.update()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Close the stage's sums and bar; after training the epoch's record begins."""
+        """Complete the sums of the stage and close the bar; after training, start the record of the epoch."""
         self._check()
         self.bar.close()
         if stage == sb.Stage.TRAIN:
@@ -226,7 +226,7 @@ class MILBrain(sb.Brain):
             self.record["monitor"] = self._means()
 
     def _fit_valid(self, valid_set, epoch, enable):
-        """End of an epoch: fresh batch-norm statistics, a look at the monitored list, a checkpoint."""
+        """End of an epoch: re-estimate batch norm, evaluate on the monitored set, save a checkpoint."""
         last = epoch == self.last_epoch
         self.estimate_batch_norm()
         if valid_set is not None and (last or epoch % self.hparams.evaluate_every == 0):
@@ -240,7 +240,7 @@ class MILBrain(sb.Brain):
             self._save_epoch(epoch)
 
     def _save_epoch(self, epoch):
-        """Keep the latest checkpoint, and the one with the greatest validation accuracy where there is a split."""
+        """Keep the latest checkpoint and, with a validation split, the one with the greatest validation accuracy."""
         meta, keys = {"epoch": epoch}, ["accuracy"] if self.hparams.keep_best else []
         if self.hparams.keep_best and "monitor" in self.record:
             meta["accuracy"] = self.record["monitor"]["accuracy"]
@@ -266,19 +266,19 @@ class MILBrain(sb.Brain):
             self.hparams.tensorboard.add_scalar(name, value, self.record["epoch"])
 
     def estimate_batch_norm(self):
-        """Precise batch norm over up to ``precise_bn_clips`` training clips, spread evenly over the list."""
+        """Precise batch norm on up to ``precise_bn_clips`` training clips, spread evenly over the list."""
         count = min(self.hparams.precise_bn_clips, self.train_clips)
         if count == 0:
             return
         chosen = torch.linspace(0, self.train_clips - 1, count).round().long()
         stride = math.ceil(count / self.hparams.batch_size)
-        batches = [chosen[first::stride] for first in range(stride)]  # lists are sorted by class; batches must not be
+        batches = [chosen[first::stride] for first in range(stride)]  # lists are sorted by class, batches must be mixed
         wavs = (self.train_set.__getitems__(part.tolist()).to(self.device).waveforms() for part in batches)
         with self.evaluation_ctx:
             estimate_batch_norm(self.modules.model, wavs)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        """Only between optimizer steps: gradients under accumulation are not saved."""
+        """Only between optimizer steps: accumulated gradients are not saved."""
         return self._group_complete() and super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
 
     def _save_intra_epoch_ckpt(self):
@@ -291,7 +291,7 @@ class MILBrain(sb.Brain):
         """Clips of a ``ClipDataset`` that were reached, and the model's ``Predictions`` of them.
 
         The weights are those of the latest checkpoint, or of the one with the greatest ``max_key``. A
-        ``UserError`` is raised where there is no checkpoint: random weights are never evaluated.
+        ``UserError`` is raised if there is no checkpoint: random weights are never evaluated.
         """
         self.clips = dataset.clips
         self.predictions = {}
@@ -303,7 +303,7 @@ class MILBrain(sb.Brain):
         return [dataset.clips[index] for index in reached], predictions
 
     def on_evaluate_start(self, max_key=None, min_key=None):
-        """Recall the checkpoint; refuse to go on without one."""
+        """Load the checkpoint; refuse to continue without one."""
         if self.checkpointer is None or self.checkpointer.find_checkpoint(max_key=max_key) is None:
             where = self.checkpointer.checkpoints_dir if self.checkpointer else "this run"
             raise UserError(
@@ -314,11 +314,11 @@ class MILBrain(sb.Brain):
             self.estimate_batch_norm()
 
     def evaluation_loader(self, dataset):
-        """Batches of clips in the order of their lengths, so that none is computed with padding."""
+        """Batches of clips in the order of their lengths, which avoids padding."""
         order = dataset.order_by_length()
         return torch.utils.data.DataLoader(dataset, sampler=order, **self._loader_options())
 
     def _loader_options(self):
-        """Reading a batch is cheaper than handing it over from a worker; the generator guards the global one."""
+        """No workers, because reading a batch is fast; a separate generator leaves the global one unchanged."""
         generator = torch.Generator().manual_seed(0)
         return {"batch_size": self.hparams.batch_size, "collate_fn": as_is, "num_workers": 0, "generator": generator}

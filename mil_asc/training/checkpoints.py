@@ -1,4 +1,4 @@
-"""Checkpoints that a kill cannot spoil, and the state of a run that SpeechBrain does not save."""
+"""Atomic checkpoints, and the state of a run that SpeechBrain does not save."""
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
@@ -25,10 +25,10 @@ REMOVED = ".removed-checkpoint"
 
 
 class AtomicCheckpointer(Checkpointer):
-    """A ``Checkpointer`` whose checkpoints appear whole or not at all.
+    """A ``Checkpointer`` that writes and deletes checkpoints atomically.
 
-    A checkpoint is written into a hidden folder and renamed when it is complete and on the disk; one that
-    is deleted is renamed first. What a kill leaves behind is removed at the next start.
+    A checkpoint is written to a hidden folder, and renamed when it is complete and on the disk. A checkpoint that is
+    deleted is renamed first. Leftovers of a killed process are removed at the next start.
     """
 
     def __init__(self, checkpoints_dir, **kwargs):
@@ -37,7 +37,7 @@ class AtomicCheckpointer(Checkpointer):
             shutil.rmtree(leftover)
 
     def save_checkpoint(self, meta={}, end_of_epoch=True, name=None, **kwargs):  # noqa: B006 (as in SpeechBrain)
-        """Save as ``Checkpointer`` does, atomically; returns the checkpoint at its final place."""
+        """Save like ``Checkpointer``, but atomically; returns the checkpoint at its final path."""
         folder = self.checkpoints_dir
         final = self._new_checkpoint_dirpath() if name is None else self._custom_checkpoint_dirpath(name)
         self.checkpoints_dir = folder / f"{PARTIAL}-{os.getpid()}"
@@ -62,9 +62,9 @@ class AtomicCheckpointer(Checkpointer):
 
 @register_checkpoint_hooks
 class RunState:
-    """What a run must recall besides weights, optimizer and epoch: random states, sums, history.
+    """State of a run besides weights, optimizer and epoch: random generators, sums, history.
 
-    ``sums`` are the running sums of the present epoch by name; ``history`` has a dictionary an epoch.
+    ``sums`` are the running sums of the current epoch by name; ``history`` has one dictionary per epoch.
     """
 
     def __init__(self):
@@ -73,7 +73,7 @@ class RunState:
 
     @mark_as_saver
     def save(self, path):
-        """Save to ``path``, random states of Python, numpy and torch included."""
+        """Save to ``path``, including the random states of Python, NumPy and torch."""
         torch.save(
             {
                 "python": json.dumps(random.getstate()),
@@ -87,7 +87,7 @@ class RunState:
 
     @mark_as_loader
     def load(self, path, end_of_epoch):
-        """Recall what ``save`` saved; the random states go back into their generators."""
+        """Load the state from ``path``, and restore the random generators."""
         del end_of_epoch
         state = torch.load(path, map_location="cpu", weights_only=True)
         version, numbers, gauss = json.loads(state["python"])

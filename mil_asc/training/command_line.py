@@ -1,4 +1,4 @@
-"""The command line of a recipe: a YAML file, SpeechBrain's run options, and values of YAML keys, all strict."""
+"""The command line of a recipe: a YAML file, SpeechBrain's run options, and values of YAML keys."""
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
@@ -31,7 +31,7 @@ Manifests that <set>_prepare.py wrote: --manifests=SAVE_FOLDER.
 Run options: --device=cpu|cuda|cuda:1, --precision=fp32|bf16, --debug (two batches, two epochs),
 --test_only (evaluate a trained run), --noprogressbar, --ckpt_interval_minutes=10 (and the others of
 SpeechBrain). Bad audio: --on_bad_audio=skip. Hold out locations: --data.validation_fraction=0.1.
-A run that was stopped resumes when it is started again with the same output folder."""
+A run that was stopped resumes if the same command is given again."""
 
 
 def parse_command_line(arguments):
@@ -46,12 +46,12 @@ def parse_command_line(arguments):
     Returns
     -------
     (Path, RunOptions, dict)
-        The overrides map keys, as they were given, to YAML values.
+        The YAML file, the run options, and the overrides: YAML values by key, as given.
 
     Raises
     ------
     UserError
-        No or several YAML files, an option without a value, a flag with one.
+        There is no YAML file or more than one, an option has no value, or a flag has one.
     """
     files, options, overrides = [], {}, {}
     rest = list(arguments)
@@ -63,7 +63,7 @@ def parse_command_line(arguments):
         key, given, value = word[2:].partition("=")
         if key in FLAGS:
             if given or (rest and rest[0].lower() in ("true", "false")):
-                raise UserError(f"--{key} is a switch and takes no value: give it or leave it out")
+                raise UserError(f"--{key} is a switch and takes no value")
             options[key] = True
             continue
         if not given:
@@ -91,14 +91,14 @@ def _the_one_file(files):
 
 
 def _run_option(name, text):
-    """The value of a run option, of the type SpeechBrain declares for it."""
+    """The value of a run option, in the type that SpeechBrain declares for it."""
     kind = typing.get_type_hints(RunOptions)[name]
     choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else None
     if choices and text not in choices:
         raise UserError(f"--{name} must be one of {', '.join(choices)}; got {text!r}")
     if choices:
         return text
-    kind = (typing.get_args(kind) or (kind,))[0]  # Optional[int] is int from here on
+    kind = (typing.get_args(kind) or (kind,))[0]  # Optional[int] becomes int
     if typing.get_origin(kind) is list:
         return text.split(",")
     try:
@@ -127,7 +127,7 @@ def check_max_grad_norm(value):
 
 
 def _yaml_value(key, text):
-    """A number, boolean, null, bracketed or quoted value as YAML reads it; all else is the text as it is."""
+    """Parse numbers, booleans, null, and bracketed or quoted values as YAML; everything else is plain text."""
     structured = text.startswith(("[", "{", "'", '"'))
     try:
         value = ruamel.yaml.YAML(typ="safe").load(text)

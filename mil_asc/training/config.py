@@ -1,6 +1,6 @@
-"""A recipe's YAML file with overrides: strict keys, resolved text, built objects.
+"""A recipe's YAML file with overrides: checked keys, resolved text, built objects.
 
-What a value must be is checked by the class or function that takes it; nothing here knows the keys of a block.
+Values are checked by the class or function that takes them; this file does not know the keys of a block.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ from mil_asc.training.blocks import choose_blocks
 from mil_asc.training.keys import check_keys, nest, whole_keys
 
 SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
-"""Keys that the YAML file of a recipe must have."""
+"""Required keys of a recipe's YAML file."""
 MANIFESTS, DATA_FOLDER = "manifests", "data_folder"
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
-"""What classes raise for values they cannot use, and a YAML file that names what does not exist."""
+"""Exceptions of classes that refuse a value, and of YAML files that name something that does not exist."""
 
 
 def load_hparams(path, overrides):
-    """Load a recipe's YAML file with overrides that must all match a key, at any depth.
+    """Load a recipe's YAML file with overrides; each of them must match a key, at any depth.
 
-    A key may be shortened to its end, such as ``n_mels`` for ``model.features.n_mels``: of several keys that end so
-    the one nearest the top is meant. A section is given a block by its name: ``{"model": "bc_resnet"}``.
+    The end of a key is enough, such as ``n_mels`` for ``model.features.n_mels``; if several keys have this end, the one
+    of fewest parts is chosen. The name of a block replaces a section: ``{"model": "bc_resnet"}``.
 
     Arguments
     ---------
@@ -45,36 +45,36 @@ def load_hparams(path, overrides):
     Raises
     ------
     UserError
-        A file that is no recipe's; an override that matches no key (with the nearest legal one) or no value;
-        a ``!PLACEHOLDER`` without a value; a value that the class it goes to refuses.
+        The file is not a recipe's; an override matches no key (the message states the nearest one) or has no value; a
+        ``!PLACEHOLDER`` has no value; a class refuses its value.
     """
     resolved = resolve_settings(path, overrides)
-    with refusals_of(path), modules_beside(path):
+    with one_line_errors(path), modules_beside(path):
         hparams = load_hyperpyyaml(resolved)
         hparams["training"]["brain"].check_settings(hparams["training"])
         return hparams, resolved
 
 
 def resolve_settings(path, overrides):
-    """The resolved YAML text of ``load_hparams``, and its errors, except those of building objects."""
-    with refusals_of(path):
+    """The resolved YAML text of ``load_hparams``; raises the same errors, except those of building objects."""
+    with one_line_errors(path):
         text = path.read_text(encoding="utf-8")
-        if MANIFESTS in overrides:  # they name their audio themselves
+        if MANIFESTS in overrides:  # these contain the paths of their audio
             overrides = {DATA_FOLDER: str(overrides[MANIFESTS]), **overrides}
         text, overrides = choose_blocks(text, path, overrides)
         tree = _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {}))
         overrides = whole_keys(overrides, tree)
         check_keys(overrides, tree, path)
         resolved = _resolve(text, path, nest(overrides))
-        _check_frame(_load(resolved), path)
+        _check_top_level(_load(resolved), path)
         return resolved
 
 
 @contextlib.contextmanager
 def modules_beside(path):
-    """Let a recipe's YAML file name classes of modules that lie beside its ``train.py``.
+    """Allow a recipe's YAML file to name classes of modules next to its ``train.py``.
 
-    Such a module is forgotten afterwards: another recipe may have one of the same name.
+    These modules are removed from ``sys.modules`` afterwards: another recipe may have one of the same name.
     """
     folder, known = path.resolve().parents[1], set(sys.modules)
     sys.path.insert(0, str(folder))
@@ -89,8 +89,8 @@ def modules_beside(path):
 
 
 @contextlib.contextmanager
-def refusals_of(path):
-    """Turn what YAML and classes raise into a ``UserError`` of one line that names the file."""
+def one_line_errors(path):
+    """Turn the exceptions of YAML and of classes into a ``UserError`` of one line that names the file."""
     try:
         yield
     except (ruamel.yaml.YAMLError, *REFUSALS) as error:
@@ -104,7 +104,7 @@ def refusals_of(path):
 
 
 def _resolve(text, path, overrides):
-    """The text of a YAML file with overrides, includes and references resolved and objects not built."""
+    """The text of a YAML file with overrides, includes and references resolved; no objects are built."""
     return resolve_references(_NamedText(text, path), overrides).getvalue()
 
 
@@ -113,8 +113,8 @@ def _load(text):
     return tree if isinstance(tree, dict) else {}
 
 
-def _check_frame(tree, path):
-    """The keys that every recipe has, and those of them that no class takes."""
+def _check_top_level(tree, path):
+    """Check the keys that every recipe has, and the values of those that no class takes."""
     missing = [section for section in SECTIONS if section not in tree]
     if missing:
         raise UserError(f"{path} has no key {missing[0]}: name a recipe's YAML file, such as hparams/fuse_pnl.yaml")
@@ -127,12 +127,12 @@ def _check_frame(tree, path):
 
 
 class _NamedText:
-    """A text stream with the name of the file it came from, against which includes are resolved."""
+    """A text stream with the name of its file; includes are resolved relative to it."""
 
     def __init__(self, text, name):
         self.text, self.name = text, name
 
     def read(self, size=-1):
-        """The whole text at the first call, nothing after."""
+        """The complete text at the first call, then an empty text."""
         text, self.text = self.text, ""
         return text

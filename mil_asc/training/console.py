@@ -1,4 +1,4 @@
-"""What a run writes to its log and to the console."""
+"""The log of a run, and its output on the console."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def start_log(path):
-    """Everything into the file at ``path``, the package's own messages and warnings to the console; the handlers."""
+    """Log all messages to ``path``, those of mil_asc and warnings to the console too; returns the handlers."""
     file = _LogFile(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     console = logging.StreamHandler()
@@ -22,27 +22,27 @@ def start_log(path):
 
 
 class _LogFile(logging.FileHandler):
-    """A log file whose errors stop the run, as those of every other file of the run do."""
+    """A log file whose write errors stop the run, as they do for all other files of the run."""
 
     def handleError(self, record):
-        """Raise what writing the record raised."""
+        """Raise the error that occurred when the record was written."""
         raise
 
 
 def announce_machine(device, precision, folder):
-    """Log which device and settings were chosen, and where the results go."""
-    pages = "kept" if keeps_pages() else "given back to the system"
+    """Log the device, the chosen settings and the folder of the results."""
+    pages = "kept" if keeps_pages() else "returned to the system"
     logger.info(
         "%s; precision %s, channels_last, %s; results in %s",
         hardware.describe(device),
         precision,
-        "TF32 convolutions" if device.type == "cuda" else f"allocator pages {pages}",
+        "TF32 convolutions" if device.type == "cuda" else f"memory pages {pages}",
         folder,
     )
 
 
 def announce_corpus(corpus):
-    """Log the notes and warnings on the lists of a data set."""
+    """Log the notes and warnings about a data set."""
     for note in corpus.notes:
         logger.info("note: %s", note)
     for warning in corpus.warnings:
@@ -50,7 +50,7 @@ def announce_corpus(corpus):
 
 
 def print_results(results, page):
-    """Print the scores and where the report is; ``results`` is the content of ``report.json``."""
+    """Print the scores and the path of the report; ``results`` is the content of ``report.json``."""
     found = results["evaluation"]
     run = f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}"
     print(f"{run}: {found['clips']} clips in the evaluation set")
@@ -64,6 +64,6 @@ def print_results(results, page):
         f"  mean confidence of the true class {found['underestimation']['mean_confidence']:.3f}"
     )
     if results["events"]:
-        text = "  events found: average precision {average_precision:.3f} (chance {chance:.3f})"
+        text = "  event detection: average precision {average_precision:.3f} (chance {chance:.3f})"
         print(text.format(**results["events"]))
     print(f"  report: {page}")

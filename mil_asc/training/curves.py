@@ -10,12 +10,12 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class Curves:
-    """Scalars for TensorBoard, written at once: ``SummaryWriter`` leaves that to a thread, errors included.
+    """Scalars for TensorBoard, written immediately; ``SummaryWriter`` uses a thread, which hides write errors.
 
     Arguments
     ---------
     folder : Path
-        Where TensorBoard will look for them; every run of the program adds a file.
+        Log folder of TensorBoard; every run of the program adds a file.
     """
 
     def __init__(self, folder):
@@ -30,7 +30,7 @@ class Curves:
             raise
 
     def add_scalar(self, name, value, step):
-        """Add a point to the curve called ``name``."""
+        """Add a point to the curve ``name``."""
         self._write(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
 
     def close(self):

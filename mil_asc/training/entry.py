@@ -9,18 +9,18 @@ from tqdm import tqdm
 from mil_asc.errors import UserError
 from mil_asc.runtime import hardware
 from mil_asc.training.command_line import HELP, parse_command_line
-from mil_asc.training.config import load_hparams, refusals_of
+from mil_asc.training.config import load_hparams, one_line_errors
 from mil_asc.training.run_folder import RunFolder
 from mil_asc.training.steps import TrainingRun
 
-TORCH_WRITES = ("inline_container", "iostream error")
-"""What ``torch.save`` says when a file cannot be written: it raises no ``OSError``."""
+TORCH_WRITE_ERRORS = ("inline_container", "iostream error")
+"""Parts of the messages of ``torch.save`` when a file cannot be written: it does not raise an ``OSError``."""
 
 
 def main(arguments):
-    """Train, evaluate and report as the command line says; returns the exit status.
+    """Train, evaluate and report as given on the command line; returns the exit status.
 
-    A ``UserError`` becomes one line on standard error and status 1, Ctrl-C one line and status 130.
+    A ``UserError`` prints one line on standard error and gives status 1; Ctrl-C prints one line and gives status 130.
     """
     if any(word in ("-h", "--help") for word in arguments):
         print(HELP)
@@ -28,16 +28,16 @@ def main(arguments):
     try:
         run(arguments)
     except UserError as error:
-        tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still there
+        tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still open
         return 1
     except KeyboardInterrupt:
-        tqdm.write("stopped; the same command goes on from the last checkpoint, if there is one yet", file=sys.stderr)
+        tqdm.write("stopped; the same command resumes from the last checkpoint, if one exists", file=sys.stderr)
         return 130
     return 0
 
 
 def run(arguments):
-    """As ``main``, but errors are raised and the content of ``report.json`` is returned."""
+    """Like ``main``, but raises errors and returns the content of ``report.json``."""
     options, hparams, settings = load_run(arguments)
     folder = RunFolder(hparams["output_folder"], debug=options.debug)
     try:
@@ -46,28 +46,28 @@ def run(arguments):
     except OSError as error:
         raise UserError(f"{error.filename or folder.path}: {error.strerror or error}") from error
     except RuntimeError as error:
-        if not any(place in str(error) for place in TORCH_WRITES):
+        if not any(part in str(error) for part in TORCH_WRITE_ERRORS):
             raise
         raise UserError(
             f"{folder.path}: a checkpoint cannot be written, most likely because the disk is full; "
-            "make room and start again"
+            "free some space and start again"
         ) from error
     finally:
         folder.close()
 
 
 def load_run(arguments):
-    """The run options, the built hyperparameters and the resolved YAML text of a command line, all checked."""
+    """The run options, the built hyperparameters and the resolved YAML text of a command line, after all checks."""
     path, options, overrides = parse_command_line(arguments)
     options = _with_device(options)
     hparams, settings = load_hparams(path, overrides)
-    with refusals_of(path):
+    with one_line_errors(path):
         TrainingRun.check_settings(hparams)
     return options, hparams, settings
 
 
 def _with_device(options):
-    """The run options with device and precision settled."""
+    """The run options with device and precision filled in."""
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=device)

@@ -1,4 +1,4 @@
-"""What produced the results of a run, as plain data for ``report.json``: seed, versions, machine, speed, memory."""
+"""The environment of a run as plain data for ``report.json``: versions, machine, speed, memory."""
 
 import importlib.metadata
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("torch", "torchaudio", "speechbrain", "HyperPyYAML", "numpy", "sound
 
 
 def now():
-    """The present time, UTC, as ISO 8601 text."""
+    """The current time, UTC, as ISO 8601 text."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
@@ -23,12 +23,12 @@ def versions():
 
 
 def describe_training(history, options, device):
-    """The part of a report's ``run`` that is the same for every experiment.
+    """The part of a report's ``run`` that does not depend on the experiment.
 
     Arguments
     ---------
     history : list of dict
-        One record per epoch, as ``RunState`` keeps them.
+        One record per epoch, as in ``RunState``.
     options : RunOptions
         Run options, precision among them.
     device : torch.device
@@ -58,5 +58,5 @@ def describe_training(history, options, device):
 
 
 def describe_evaluation(device):
-    """What a report says of a run that was trained earlier and is evaluated again."""
+    """The entry of a report for a run that was trained earlier and is evaluated again."""
     return {"finished": now(), "device": hardware.describe(device), "mil_asc": mil_asc.__version__}

@@ -1,4 +1,4 @@
-"""Keys of a recipe's settings as a command line gives them: shortened, misspelt, or of what may not be set."""
+"""Keys on the command line: short keys are completed, unknown and forbidden keys are refused."""
 
 from difflib import get_close_matches
 
@@ -8,12 +8,12 @@ from mil_asc.training.command_line import RUN_OPTIONS
 
 
 def whole_keys(overrides, tree):
-    """The overrides with shortened keys written out; those that fit no key, or several, are left for the check.
+    """Complete shortened keys of overrides; keys that match none or several do not change, and fail the check later.
 
     Arguments
     ---------
     overrides : dict
-        Values by key, as given.
+        Values by key, as given on the command line.
     tree : dict
         The recipe's settings, resolved.
 
@@ -27,7 +27,7 @@ def whole_keys(overrides, tree):
 
 
 def check_keys(overrides, tree, path):
-    """Raise a ``UserError`` for an override (value by dotted key) that the file at ``path`` does not allow."""
+    """Raise a ``UserError`` if the file at ``path`` does not allow one of the overrides (values by dotted key)."""
     legal = flatten(tree)
     for key, value in overrides.items():
         if _is_open(legal.get(key.rpartition(".")[0])):
@@ -42,7 +42,7 @@ def check_keys(overrides, tree, path):
         if isinstance(value, dict) and isinstance(node, dict) and node:
             check_keys({f"{key}.{name}": part for name, part in value.items()}, tree, path)
         if tag_of(node) and not isinstance(node, dict):
-            raise UserError(f"--{key} names code ({tag_of(node)}), which only a YAML file may change")
+            raise UserError(f"--{key} names code ({tag_of(node)}), which can only be changed in a YAML file")
 
 
 def nest(flat):
@@ -54,15 +54,15 @@ def nest(flat):
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise UserError(f"--{key}: {parent} was given a value and a part at once")
+                raise UserError(f"--{key}: {parent} is set both as a value and as a group of values")
         node[last] = value
     return tree
 
 
 def _whole_key(key, legal):
-    """The key of fewest parts among those that end with ``key``; ``key`` itself where there is no such one.
+    """The key of fewest parts among those that end with ``key``; ``key`` itself if there is none, or more than one.
 
-    Arguments of code are left out: a value that is passed on to them has a key of its own elsewhere.
+    Arguments of code do not count: their values have a separate key.
     """
     if key in legal:
         return key
@@ -76,13 +76,13 @@ def _whole_key(key, legal):
 
 
 def _is_argument(key, legal):
-    """Whether ``key`` lies within a mapping that is passed to code."""
+    """Whether ``key`` is inside a mapping that is passed to code."""
     parents = [key[:end] for end, letter in enumerate(key) if letter == "."]
     return any(tag_of(legal[parent]) for parent in parents)
 
 
 def _nearest(key, legal):
-    """The key or run option that looks most like ``key``, by its end where ``key`` is one word; None without any."""
+    """The key or run option most similar to ``key``, by its end if ``key`` is one word; None if there is none."""
     whole = {name: name for name in [*legal, *RUN_OPTIONS]}
     if "." not in key:
         ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
@@ -92,5 +92,5 @@ def _nearest(key, legal):
 
 
 def _is_open(node):
-    """Whether a node is an empty mapping, which takes keys of any name."""
+    """Whether a node is an empty mapping, which accepts any key."""
     return isinstance(node, dict) and not node and not tag_of(node)

@@ -1,8 +1,8 @@
-"""Start of every ``train.py``: settings that a process can only take at its start, then the run.
+"""Start of every ``train.py``: settings that must be made when a process starts, then the run.
 
-The allocator's tunables (see ``mil_asc.runtime.allocator``) are read when a process starts, so the process replaces
-itself once; nothing heavy is imported before that. OpenMP's threads spin while they wait for each other, which on
-a machine shared with others takes the processor from the thread that is waited for: they sleep instead.
+The allocator's tunables (see ``mil_asc.runtime.allocator``) are read when a process starts, so the process restarts
+itself once; nothing large is imported before that. By default, waiting OpenMP threads spin. On a shared machine this
+takes processor time from the thread they wait for, so they are set to sleep.
 """
 
 import os
@@ -12,9 +12,9 @@ from mil_asc.runtime.allocator import malloc_environment
 
 
 def keep_pages():
-    """Replace this process by itself with the tunables set; returns at once where that is not wanted.
+    """Restart this process with the tunables set, if they are not set yet.
 
-    ``MIL_ASC_MALLOC=system`` in the environment, or an allocator of one's own in ``LD_PRELOAD``, turns it off.
+    ``MIL_ASC_MALLOC=system`` in the environment, or another allocator in ``LD_PRELOAD``, disables this.
     """
     environment = malloc_environment()
     if environment is not None:
@@ -23,19 +23,19 @@ def keep_pages():
 
 
 def calm_progress_bars():
-    """Where nobody watches, a progress bar gets a line every half minute instead of ten a second."""
+    """Without a terminal, print a progress bar every half minute instead of ten times a second."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", "30")
 
 
 def main():
-    """Run the training that the command line describes, and exit with its status."""
+    """Train as given on the command line, and exit with the status of the run."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     calm_progress_bars()
     keep_pages()
     try:
         from mil_asc.training.entry import main as train
     except KeyboardInterrupt:
-        print("stopped before the run began", file=sys.stderr)
+        print("stopped before the run started", file=sys.stderr)
         sys.exit(130)
     sys.exit(train(sys.argv[1:]))

@@ -31,12 +31,12 @@ from mil_asc.training.curves import Curves
 
 
 class RunFolder:
-    """Creates and guards the folder that a run writes to.
+    """Creates, locks and checks the output folder of a run.
 
     Arguments
     ---------
     path : str or Path
-        ``output_folder`` of the run. A debug run gets a folder of its own beside it.
+        ``output_folder`` of the run. A debug run has a separate folder next to it.
     debug : bool
         Whether this is a debug run.
     """
@@ -50,10 +50,10 @@ class RunFolder:
         self.curves = None
 
     def open(self, settings, training=True):
-        """Create the folder, take its lock, start its log and its curves, write the settings.
+        """Create and lock the folder, start the log and the curves, write the settings.
 
-        Raises ``UserError`` where the folder cannot be written, another run holds it, it holds a run with
-        other settings (for evaluation: with another model), or there is nothing to evaluate.
+        Raises ``UserError`` if the folder cannot be written, is in use by another run, contains a run with other
+        settings (for evaluation: with another model), or has nothing to evaluate.
         """
         if not training and not self._trained():
             raise UserError(
@@ -83,7 +83,7 @@ class RunFolder:
         for handler in self.handlers:
             logging.getLogger().removeHandler(handler)
         for target in [*self.handlers, *filter(None, [self.curves])]:
-            with contextlib.suppress(OSError):  # a full disk has been told of already
+            with contextlib.suppress(OSError):  # a full disk was reported already
                 target.close()
         if self.lock is not None:
             self.lock.release()
@@ -92,40 +92,40 @@ class RunFolder:
         return any(self.checkpoints.glob("CKPT*"))
 
     def _check_settings(self, settings, prefixes):
-        """Refuse settings other than those of the run that is there, in keys that begin with one of ``prefixes``."""
+        """Refuse settings that differ from those of an existing run, in keys that begin with one of ``prefixes``."""
         path = self.path / SETTINGS
         if self.debug or not path.is_file() or not self._trained():
             return
         changes = changed_settings(path.read_text(encoding="utf-8"), settings).items()
-        changed = [f"{key}: {old} there, {new} now" for key, (old, new) in changes if key.startswith(prefixes)]
+        changed = [f"{key}: {old} before, {new} now" for key, (old, new) in changes if key.startswith(prefixes)]
         if changed:
             some = "; ".join(changed[:3])
             raise UserError(
-                f"{self.path} holds a run with other settings ({some}): "
+                f"{self.path} contains a run with other settings ({some}): "
                 "give another --output_folder, or remove that one"
             )
 
     def keep_lists(self, corpus, training=True):
-        """Write down what the run is trained on, or hold it against what was written when it was.
+        """Record the classes and the train list of a new run, or compare them with the record of an existing one.
 
-        A ``UserError`` is raised where the run that is there knows other classes, or is to go on with another train
-        list: clips that it was trained on could be evaluated. An evaluation alone is warned of that.
+        A ``UserError`` is raised if the existing run has other classes, or is resumed with another train list: it could
+        then be evaluated on clips that it was trained on. If the run is only evaluated, this is a warning.
         """
         lines = sorted(f"{clip.path}\t{clip.label}" for clip in corpus.train)
         now = {"labels": corpus.labels, "clips": len(lines), "train": sha256("\n".join(lines).encode()).hexdigest()}
         path = self.path / LISTS
-        there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() and self._trained() else now
+        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() and self._trained() else now
         other_folder = "give another --output_folder, or remove that one"
-        if there["labels"] != now["labels"]:
-            words = [", ".join(lists["labels"]) for lists in (there, now)]
+        if before["labels"] != now["labels"]:
+            words = [", ".join(lists["labels"]) for lists in (before, now)]
             raise UserError(
-                f"{self.path} holds a run on other classes ({words[0]}), the data has {words[1]}: {other_folder}"
+                f"{self.path} contains a run with other classes ({words[0]}), the data has {words[1]}: {other_folder}"
             )
-        if there["train"] == now["train"]:
+        if before["train"] == now["train"]:
             write_atomically(path, json.dumps(now, indent=1))
         elif training:
             raise UserError(
-                f"{self.path} holds a run trained on another train list ({there['clips']} clips there, "
+                f"{self.path} contains a run trained on another train list ({before['clips']} clips before, "
                 f"{now['clips']} now): {other_folder}"
             )
         else:
@@ -134,11 +134,11 @@ class RunFolder:
             )
 
     def described_before(self):
-        """How the run was trained, from an earlier report (its ``run`` part); None where there is no report."""
+        """How the run was trained: the ``run`` part of an earlier report, or None if there is no report."""
         return Run(self.path).provenance if (self.path / REPORT).is_file() else None
 
     def save_model(self, model, settings, labels):
-        """Write the trained model beside its settings, as ``mil_asc.inference.scene_classifier`` reads them."""
+        """Write the trained model and its settings, which ``mil_asc.inference.scene_classifier`` reads."""
         tree = ruamel.yaml.YAML().load(settings)
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"labels": list(labels), "model": tree["model"]}, stream)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as functions of training progress; they hold no state, so a resume cannot lose it."""
+"""Learning-rate schedules as functions of training progress; they have no state that a resume could lose."""
 
 import math
 
@@ -11,9 +11,9 @@ class WarmupCosine:
     Arguments
     ---------
     number_of_epochs : int
-        Epochs of the whole training.
+        Epochs of the complete training.
     warmup_epochs : int
-        Epochs of linear warm-up at its start.
+        Epochs of linear warm-up at the start.
 
     Example
     -------
@@ -29,7 +29,7 @@ class WarmupCosine:
         self.warmup_epochs = min(warmup_epochs, number_of_epochs)
 
     def __call__(self, epochs_done):
-        """Factor of the learning rate (0 to 1) after ``epochs_done`` epochs (a fraction counts the steps)."""
+        """Factor of the learning rate (0 to 1) after ``epochs_done`` epochs, which may be a fraction."""
         if epochs_done < self.warmup_epochs:
             return epochs_done / self.warmup_epochs
         rest = max(self.number_of_epochs - self.warmup_epochs, 1)

@@ -32,7 +32,7 @@ ON_BAD_AUDIO = ("stop", "skip")
 
 
 class TrainingRun:
-    """The steps of a run and what they share.
+    """The steps of a run and their shared state.
 
     Arguments
     ---------
@@ -41,7 +41,7 @@ class TrainingRun:
     settings : str
         The resolved YAML text they were built from.
     options : RunOptions
-        Run options, device and precision among them.
+        Run options, including device and precision.
     folder : RunFolder
         The open folder to write to.
     """
@@ -82,7 +82,7 @@ class TrainingRun:
     # -- data
 
     def prepare(self):
-        """Read the lists, decode every clip once, and deal with what cannot be used."""
+        """Read the lists, decode every clip once, and leave out what cannot be used."""
         data = self.hparams["data"]
         corpus = self.read_corpus(data)
         if len(corpus.labels) != self.network.num_classes:
@@ -98,9 +98,9 @@ class TrainingRun:
         cache, self.bad_audio = self.decode(corpus, data)
         corpus = corpus.without(self.bad_audio)
         self.cache, self.corpus = cut_recordings(cache, corpus, self.network.min_samples)
-        for name in ("train", "evaluate"):
+        for name, words in (("train", "training set"), ("evaluate", "evaluation set")):
             if not getattr(self.corpus, name):
-                raise UserError(f"{corpus.folder}: no usable clip is left in the {name} list; fix the bad audio files")
+                raise UserError(f"{corpus.folder}: no usable clip is left in the {words}; fix the bad audio files")
         if not self.options.test_only:
             self.keep_manifests(corpus, cache)
         self.waveforms = place_waveforms(self.cache, self.device)
@@ -125,7 +125,7 @@ class TrainingRun:
         write_manifests(corpus, self.folder.path / MANIFESTS, seconds)
 
     def decode(self, corpus, data):
-        """The waveform store of the corpus, and its bad files with reasons; stops at these unless told to skip them."""
+        """The waveform store of the corpus, and bad files with reasons; they stop the run unless they are skipped."""
         front_end = self.network.front_end
         cache = prepare_waveforms(
             corpus.folder,
@@ -139,12 +139,12 @@ class TrainingRun:
             reasons = [f"{corpus.folder / path}: {reason}" for path, reason in bad.items()]
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             if data["on_bad_audio"] == "stop":
-                raise AudioError(f"{reasons[0]}{more}; mend the file(s), or leave them out with --on_bad_audio=skip")
+                raise AudioError(f"{reasons[0]}{more}; fix the file(s), or leave them out with --on_bad_audio=skip")
             logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
         return cache, bad
 
     def too_short(self, cache):
-        """Clips that make no instance: path -> reason. The store holds them, for other models may use them."""
+        """Clips too short for one instance: path -> reason. The store keeps them, because other models may use them."""
         rate, least = cache.sample_rate, self.network.min_samples
         return {
             path: f"too short: {length / rate:.3f} s, at least {least / rate:.3f} s needed"
@@ -181,20 +181,20 @@ class TrainingRun:
                 run_opts=self.options,
                 checkpointer=AtomicCheckpointer(self.folder.checkpoints),
             )
-        except (ValueError, SystemExit) as error:  # how SpeechBrain refuses run options
+        except (ValueError, SystemExit) as error:  # raised by SpeechBrain for run options
             raise UserError(" ".join(str(error).split())) from error
         brain.checkpointer.add_recoverable("model", brain.modules.model)
         brain.checkpointer.add_recoverable("run_state", self.state)
         return brain
 
     def check_objective(self):
-        """Refuse losses that are made for other confidences than the model's detector gives."""
+        """Refuse losses that do not fit the confidences of the model's detector."""
         given = self.network.detector.confidence
         for name, term in self.hparams["objective"]["loss"].terms.items():
             if term.confidence not in (given, "any"):
                 raise UserError(
-                    f"the {name} loss ({type(term).__name__}) wants {term.confidence} confidences, "
-                    f"the model has {given}: set --confidence={term.confidence}, or take another objective"
+                    f"the {name} loss ({type(term).__name__}) requires {term.confidence} confidences, "
+                    f"the model has {given}: set --confidence={term.confidence}, or choose another objective"
                 )
 
     def train(self, brain):
@@ -254,10 +254,10 @@ class TrainingRun:
         }
 
     def describe(self):
-        """How the results came about: the ``run`` part of ``report.json``.
+        """How the results were produced: the ``run`` part of ``report.json``.
 
-        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps what its
-        training reported, with ``evaluated_again`` added.
+        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps the
+        entries of its training, with ``evaluated_again`` added.
         """
         recordings = {"data_folder": os.path.abspath(self.corpus.folder)}
         before = None if self.trained else self.folder.described_before()

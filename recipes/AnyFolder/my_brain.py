@@ -1,4 +1,4 @@
-"""A Brain of one's own: the training block of ``hparams/fuse_gain_pnl.yaml`` names it."""
+"""An example of your own Brain; the training block of ``hparams/fuse_gain_pnl.yaml`` names it."""
 
 import speechbrain as sb
 
@@ -6,10 +6,10 @@ from mil_asc.training.brain import MILBrain
 
 
 class GainBrain(MILBrain):
-    """Trains on clips of random level: a gain from -6 to 6 dB, drawn for every clip of a batch."""
+    """Trains on clips of random level: a gain from -6 to 6 dB is drawn for every clip of a batch."""
 
     def compute_forward(self, batch, stage):
-        """``Bags`` of a ``ClipBatch``; only training changes the level."""
+        """``Bags`` of a ``ClipBatch``; the level is changed in training only."""
         if stage != sb.Stage.TRAIN:
             return super().compute_forward(batch, stage)
         wav_BN = batch.waveforms()

@@ -63,7 +63,7 @@ def test_tut2018m_has_lists_without_a_header(tmp_path):
     assert corpus.notes == [
         "partial set: 100 of the official 7202 train clips",
         "partial set: 40 of the official 2878 evaluate clips",
-        "cities in the evaluate list only: vienna (40 clips)",
+        "cities in the evaluation set only: vienna (40 clips)",
     ]
 
 
@@ -98,7 +98,7 @@ def test_tau2019_has_milan_in_the_evaluate_list_only_and_files_in_no_list(tmp_pa
     assert corpus.counts("train") == dict.fromkeys(SCENES, 3) and corpus.counts("evaluate") == dict.fromkeys(SCENES, 4)
     assert corpus.notes[2:] == [
         "7 of 77 files stand in neither list",
-        "cities in the evaluate list only: milan (10 clips)",
+        "cities in the evaluation set only: milan (10 clips)",
     ]
     assert corpus.warnings == []
 
@@ -139,7 +139,7 @@ def test_tau2020m_is_counted_by_class_and_device(tau2020m):
         assert corpus.counts(name) == classes[name]
     assert corpus.notes == [
         "6105 of 23035 files stand in neither list",
-        "devices in the evaluate list only: s4 (330 clips), s5 (330 clips), s6 (330 clips)",
+        "devices in the evaluation set only: s4 (330 clips), s5 (330 clips), s6 (330 clips)",
     ]
     assert corpus.warnings == []
 

@@ -27,7 +27,7 @@ def test_lists_and_meta_become_clips(dcase_folder):
     corpus = read_dcase_folder(dcase_folder, LABELS)
     assert (len(corpus.train), len(corpus.evaluate), len(corpus.clips)) == (8, 4, 12)
     assert corpus.train[0] == Clip("audio/airport-lisbon-10-0-a.wav", "airport", "lisbon", "lisbon-10", "a")
-    assert corpus.notes == ["cities in the evaluate list only: prague (4 clips)"]
+    assert corpus.notes == ["cities in the evaluation set only: prague (4 clips)"]
     assert corpus.warnings == [] and corpus.validation == []
 
 
@@ -121,7 +121,7 @@ def test_missing_folder_is_named(tmp_path):
 
 
 def test_empty_list_is_refused():
-    with pytest.raises(UserError, match="the evaluate list holds no clip"):
+    with pytest.raises(UserError, match="the evaluation set holds no clip"):
         inspect_lists(corpus_of([clip("park", "paris-1")]))
 
 

@@ -14,7 +14,7 @@ def parameters(module):
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def test_whole_model_has_the_papers_parameters():
+def test_complete_model_has_the_papers_parameters():
     assert parameters(MILClassifier(LogMel(), FUSE())) == 139_082
 
 
@@ -56,7 +56,7 @@ def test_no_relu_follows_the_pointwise_convolution():
 @pytest.mark.parametrize(
     "channels, blocks, mels", [((8, 16), 1, 64), ((4, 8, 16), 2, 40), ((32, 64, 128, 256), 3, 128)]
 )
-def test_every_size_is_a_value(channels, blocks, mels):
+def test_all_sizes_can_be_set(channels, blocks, mels):
     model = MILClassifier(LogMel(n_mels=mels), FUSE(channels, blocks), Head(num_classes=5, instance_dim=24)).eval()
     assert model(torch.randn(1, 16000)).logits_BIC.shape[2] == 5
 
@@ -68,14 +68,14 @@ def test_even_kernels_and_too_few_mel_bins_are_refused():
         InstanceVectorGenerator(8, 0)
 
 
-def test_too_short_a_clip_is_refused(small_model):
+def test_too_short_clip_is_refused(small_model):
     with pytest.raises(ValueError, match="too short"):
         small_model.eval()(torch.randn(1, small_model.min_samples - 1))
     assert small_model.eval()(torch.randn(1, small_model.min_samples)).logits_BIC.shape[1] == 1
 
 
 @given(st.lists(st.integers(3584, 20000), min_size=1, max_size=4))
-def test_scores_never_depend_on_batch_mates(small_model_shared, lengths):
+def test_scores_do_not_depend_on_other_clips_of_the_batch(small_model_shared, lengths):
     model = small_model_shared
     torch.manual_seed(sum(lengths))
     wav_BN = torch.randn(len(lengths), max(lengths)) * 0.1
@@ -102,13 +102,13 @@ def test_permuting_clips_permutes_scores(small_model_shared):
         )
 
 
-def test_training_masks_what_lies_beyond_the_clip(small_model):
+def test_training_masks_the_padding(small_model):
     bags = small_model.train()(torch.randn(2, 16000), torch.tensor([16000, 5000]))
     assert bags.mask_BI.sum(1).tolist() == [small_model.num_instances(16000), small_model.num_instances(5000)]
 
 
 def test_instance_order_follows_time(small_model_shared):
-    """A burst in the second half moves the later instances more than the earlier ones."""
+    """A burst in the second half changes the later instances more than the earlier ones."""
     quiet = torch.randn(1, 32000) * 1e-3
     loud = quiet.clone()
     loud[:, 24000:26000] += torch.randn(2000)

@@ -1,4 +1,4 @@
-"""Costs of a model: the paper's figures, a slow count by hand, and the tool."""
+"""Complexity of a model: the paper's numbers, a slow reference count, and the tool."""
 
 import importlib.util
 import json
@@ -25,8 +25,8 @@ def paper_model():
     return MILClassifier(LogMel(), FUSE())
 
 
-def counted_by_hand(network, seconds):
-    """Products of every weight with every value it meets, convolutions and linear layers, front end left out."""
+def slow_count(network, seconds):
+    """Multiplications in convolutions and linear layers, counted from shapes; without the front end."""
     total = []
 
     def convolution(module, inputs, output):
@@ -44,15 +44,15 @@ def counted_by_hand(network, seconds):
     return sum(total)
 
 
-def test_fuse_costs_what_the_paper_says(paper_model):
+def test_fuse_has_the_complexity_stated_in_the_paper(paper_model):
     assert parameter_count(paper_model) == 139_082
     assert round(multiply_accumulates(paper_model, 10) / 1e6, 1) == 214.6
     assert multiply_accumulates(paper_model, 1) == 21_997_568
 
 
 @pytest.mark.parametrize("seconds", [1, 3, 10])
-def test_agrees_with_a_count_by_hand(paper_model, seconds):
-    assert multiply_accumulates(paper_model, seconds) == counted_by_hand(paper_model, seconds)
+def test_macs_agree_with_a_slow_count(paper_model, seconds):
+    assert multiply_accumulates(paper_model, seconds) == slow_count(paper_model, seconds)
 
 
 def test_limits_of_dcase(paper_model):
@@ -75,20 +75,20 @@ def test_live_bytes_of_a_known_chain():
         a.add_(1)  # in place, nothing new
         del a  # 3 kB
         c = view.sum(1)  # 4 kB
-        del b, view  # 2 kB: a view keeps its memory, and is gone too
+        del b, view  # 2 kB: a view keeps its memory until it is deleted too
         c = c * 2  # 3 kB
     assert live.peak == 4000
     assert sum(size for _, size in live.alive.values()) == 3000
 
 
-def test_ignored_memory_does_not_count_through_views_either():
+def test_views_of_ignored_memory_do_not_count():
     weight = torch.zeros(100, 10)
     with LiveBytes([weight]) as live:
         product = torch.ones(1, 10) @ weight.t()
     assert live.peak == 4 * (10 + 100) and product.shape == (1, 100)
 
 
-def test_activation_peak_grows_with_the_clip_and_holds_the_widest_layer(paper_model):
+def test_activation_peak_grows_with_the_clip_and_includes_the_widest_layer(paper_model):
     second, ten = activation_peak(paper_model, 1), activation_peak(paper_model, 10)
     widest = 4 * 32 * 256 * 313  # the first module's maps: 32 channels, 256 bins, 313 frames
     # a block's input, the running sum (its first term is the pointwise output) and the two maps of a convolution
@@ -113,7 +113,7 @@ def test_tool_prints_json(capsys):
 
 
 @pytest.mark.parametrize("content", [None, "experiment: [", "just: one", "network: !new:no.such.Class\n"])
-def test_tool_refuses_what_is_no_recipe_in_one_line(tmp_path, capsys, content):
+def test_tool_refuses_other_files_with_one_line(tmp_path, capsys, content):
     path = tmp_path / "bad.yaml"
     if content is not None:
         path.write_text(content)

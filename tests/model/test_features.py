@@ -14,12 +14,12 @@ def wav_BN():
     return torch.stack([0.1 * tone + 0.01 * torch.randn(48000), 0.003 * torch.randn(48000)])
 
 
-def test_shape_of_ten_seconds():
+def test_ten_seconds_give_313_frames():
     assert LogMel()(torch.randn(1, 160000)).shape == (1, 256, 313)
     assert LogMel().num_frames(160000) == 313
 
 
-def test_against_torchaudio(wav_BN):
+def test_log_mel_agrees_with_torchaudio(wav_BN):
     spectrogram = torchaudio.transforms.Spectrogram(n_fft=2048, hop_length=512, power=2.0)(wav_BN)
     filters = torchaudio.functional.melscale_fbanks(1025, 0.0, 8000.0, 256, 16000, norm=None, mel_scale="htk")
     expected = torch.log((spectrogram.transpose(1, 2) @ filters).transpose(1, 2).clamp(min=1e-10))
@@ -27,7 +27,7 @@ def test_against_torchaudio(wav_BN):
 
 
 @pytest.mark.parametrize("n_mels, hop_ms", [(256, 32.0), (128, 64.0), (40, 32.0)])
-def test_against_librosa(wav_BN, n_mels, hop_ms):
+def test_log_mel_agrees_with_librosa(wav_BN, n_mels, hop_ms):
     found = LogMel(n_mels=n_mels, hop_ms=hop_ms)(wav_BN)
     for b, wav in enumerate(wav_BN.numpy()):
         power = librosa.feature.melspectrogram(
@@ -41,12 +41,12 @@ def test_no_mel_filter_is_empty():
     assert (LogMel().mel.mel_scale.fb.sum(0) > 0).all()
 
 
-def test_floor_holds_for_silence():
+def test_silence_gives_the_floor():
     logmel = LogMel(log_floor=1e-5)(torch.zeros(1, 16000))
     assert torch.all(logmel == torch.log(torch.tensor(1e-5)))
 
 
-def test_a_clip_does_not_depend_on_its_batch_mates(wav_BN):
+def test_features_do_not_depend_on_other_clips_of_the_batch(wav_BN):
     torch.testing.assert_close(LogMel()(wav_BN)[1:], LogMel()(wav_BN[1:]))
 
 

@@ -24,7 +24,7 @@ def slow_resnorm(x_BCFT, lambda_, eps):
 
 
 def slow_sub_spectral_norm(x_BCFT, bands, scale, offset, eps):
-    """Training-mode batch norm of one channel and band at a time; scale and offset are (C, S)."""
+    """Training-mode batch norm, one channel and band at a time; scale and offset are (C, S)."""
     out = np.empty_like(x_BCFT)
     _, channels, height, _ = x_BCFT.shape
     rows = height // bands
@@ -44,7 +44,7 @@ def random_map(*shape, seed=0):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("lambda_, eps", [(0.1, 1e-5), (0.0, 1e-3), (2.0, 0.5)])
-def test_resnorm_is_the_slow_reference(lambda_, eps, channels_last):
+def test_resnorm_agrees_with_the_slow_reference(lambda_, eps, channels_last):
     x = random_map(2, 3, 4, 5)
     expected = slow_resnorm(x.numpy(), lambda_, eps)
     if channels_last:
@@ -71,14 +71,14 @@ def test_resnorm_of_silence_is_finite_and_scaled_by_lambda():
     torch.testing.assert_close(ResNorm()(silence), 0.1 * silence)
 
 
-def test_resnorm_has_nothing_to_learn_and_passes_gradients():
+def test_resnorm_has_no_parameters_and_passes_gradients():
     x = random_map(2, 2, 3, 4).requires_grad_()
     assert not list(ResNorm().parameters())
     assert torch.autograd.gradcheck(ResNorm(), x)
 
 
 def test_resnorm_is_float32_inside_autocast():
-    """Log-mel values with a spread far below bfloat16's resolution keep it."""
+    """Differences between log-mel values far below the resolution of bfloat16 are preserved."""
     x = -20 + 0.01 * torch.randn(1, 1, 4, 200, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = ResNorm()(x)
@@ -91,7 +91,7 @@ def test_resnorm_is_float32_inside_autocast():
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("bands", [1, 2, 3, 6])
-def test_sub_spectral_norm_is_the_slow_reference(bands, channels_last):
+def test_sub_spectral_norm_agrees_with_the_slow_reference(bands, channels_last):
     x = random_map(3, 2, 6, 4)
     norm = SubSpectralNorm(2, bands).double()
     scale, offset = random_map(2, bands, seed=3), random_map(2, bands, seed=4)
@@ -126,7 +126,7 @@ def test_running_statistics_are_per_band():
         (lambda: ResNorm(eps=0), "a number above 0"),
         (lambda: SubSpectralNorm(8, 0), "bands must be a whole number from 1 up"),
         (lambda: SubSpectralNorm(0, 4), "channels must be a whole number from 1 up"),
-        (lambda: SubSpectralNorm(8, 4)(torch.zeros(1, 8, 10, 3)), "10 frequency rows cannot be cut into 4 bands"),
+        (lambda: SubSpectralNorm(8, 4)(torch.zeros(1, 8, 10, 3)), "10 frequency rows cannot be divided into 4 bands"),
     ],
 )
 def test_bad_settings_are_refused(make, message):

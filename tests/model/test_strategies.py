@@ -1,4 +1,4 @@
-"""Every extractor under every strategy: one step of each lowers its loss."""
+"""Every extractor with every strategy: one training step lowers the loss."""
 
 import pytest
 import tiny
@@ -18,7 +18,7 @@ HEADS = {
 
 
 def tiny_network(extractor, head, confidence):
-    """The model of an extractor's YAML block, tiny, with random weights of its own."""
+    """The model of an extractor's YAML block at tiny size, with random weights."""
     options = dict(word[2:].split("=", 1) for word in tiny.tiny_model(extractor))
     torch.manual_seed(0)
     with open(tiny.ROOT / f"hparams/models/{extractor}.yaml", encoding="utf-8") as file:
@@ -84,7 +84,7 @@ def published(recipe, experiment):
         ("two_path_resnet", {("TAU2019", "fuse_gap+two_path_resnet"): 3_245_246}),
     ],
 )
-def test_readme_tells_the_size_of_every_model(row, counts):
+def test_readme_states_the_size_of_every_model(row, counts):
     lines = (tiny.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if line.startswith(f"| `{row}`")]
     for (recipe, experiment), count in counts.items():

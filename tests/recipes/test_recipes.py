@@ -1,4 +1,4 @@
-"""Every YAML file of every recipe is built, trained at debug size, reported on, and used."""
+"""Every YAML file of every recipe: build, train at debug size, report, classify."""
 
 import json
 
@@ -32,13 +32,13 @@ STRATEGIES = {
     "gap_bce": (BagBCE, None, "mean_logits", "sigmoid"),
     "gt_resnorm": (BagBCE, InstanceBCE, "max", "sigmoid"),
 }
-"""End of an experiment's name: bag and further loss, pooling, confidence."""
+"""End of an experiment's name -> bag loss, other loss, pooling, confidence."""
 FIELD_SCENES = tiny.ROOT.parent / "shared/data/field-scenes"
 
 
 @pytest.fixture(scope="module")
 def synth_folder(tmp_path_factory):
-    """Twenty clips of two seconds to train on, and ten to evaluate on."""
+    """Twenty training clips and ten evaluation clips, of two seconds."""
     folder = tmp_path_factory.mktemp("synth") / "scenes"
     generate_synth_scenes(folder, train_clips=20, evaluate_clips=10, seconds=2.0, progress=False)
     return folder
@@ -46,7 +46,7 @@ def synth_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def class_folders(synth_folder, tmp_path_factory):
-    """The same clips as a folder of class sub-folders, where a clip's place is its sub-sub-folder."""
+    """The same clips as a folder of class sub-folders, with one sub-sub-folder per location."""
     folder = tmp_path_factory.mktemp("classes")
     for clip in synth_folder.glob("audio/*.wav"):
         label, city, place, *_ = clip.stem.split("-")
@@ -69,13 +69,13 @@ def arguments_for(synth_folder, class_folders, tmp_path):
     return arguments
 
 
-def test_there_are_experiments():
+def test_experiments_are_found():
     assert {path.parts[1] for path in EXPERIMENTS} >= {"SynthScenes", "TUT2018m", "TAU2019", "TAU2020m", "AnyFolder"}
     assert {path.stem for path in EXPERIMENTS} >= {"fuse_pnl", "fuse_gt", "fuse_no_il"}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
-def test_trains_reports_and_classifies(path, arguments_for, synth_folder, tmp_path, capsys):
+def test_experiment_trains_reports_and_classifies(path, arguments_for, synth_folder, tmp_path, capsys):
     assert main(arguments_for(path)) == 0, capsys.readouterr().err
     run = tmp_path / "run_debug"
     results = json.loads((run / "report.json").read_text())
@@ -89,7 +89,7 @@ def test_trains_reports_and_classifies(path, arguments_for, synth_folder, tmp_pa
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
-def test_is_a_small_diff_that_states_its_loss(path):
+def test_experiment_is_a_small_diff_that_states_its_loss(path):
     lines = [line for line in (tiny.ROOT / path).read_text().splitlines() if line.strip()]
     assert len(lines) <= 20
     hparams, _ = load_hparams(tiny.ROOT / path, {"data_folder": "anywhere"})
@@ -125,7 +125,7 @@ def test_models_have_the_published_size(recipe, name, parameters):
 
 
 @pytest.mark.parametrize("recipe", ["TUT2018m", "TAU2019", "TAU2020m"])
-def test_the_papers_training_setup_is_the_default(recipe):
+def test_default_training_setup_is_the_papers(recipe):
     hparams, _ = load_hparams(tiny.ROOT / f"recipes/{recipe}/hparams/fuse_pnl.yaml", {"data_folder": "anywhere"})
     training, features = hparams["training"], hparams["model"]["features"]
     assert [training[key] for key in ("number_of_epochs", "batch_size", "learning_rate", "weight_decay")] == [
@@ -145,7 +145,7 @@ def test_the_papers_training_setup_is_the_default(recipe):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FIELD_SCENES.is_dir(), reason="the field recordings are not there")
-def test_runs_whole_on_real_recordings(tmp_path):
+def test_recipe_works_end_to_end_on_real_recordings(tmp_path):
     yaml_file = "recipes/TAU2019/hparams/fuse_pnl.yaml"
     output = tmp_path / "run"
     assert main(tiny.tiny_run(yaml_file, FIELD_SCENES, output, "--number_of_epochs=1", "--batch_size=16")) == 0

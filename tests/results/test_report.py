@@ -87,7 +87,7 @@ def full_results(clips, logits):
         "history": [epoch(n, monitored=n % 2 == 0) for n in range(1, 9)],
         "monitored_list": "validation",
         "notes": ["partial set: 4 of the official 4185 evaluate clips"],
-        "warnings": ["1 location(s) stand in both the train and the evaluate list (town-3)"],
+        "warnings": ["1 location(s) stand in both the train and the evaluation set (town-3)"],
         "bad_audio": {"audio/bad.wav": "not a <readable> file"},
         "run": run(),
         "decisions": decisions(logits, clips, LABELS),

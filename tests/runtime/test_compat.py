@@ -1,9 +1,9 @@
-"""torchaudio goes with a torch that its compiled part does not fit."""
+"""torchaudio works with a torch that its compiled part does not match."""
 
 import subprocess
 import sys
 
-MISFIT = """
+MISMATCH = """
 import sys, torch
 def refuse(path):
     raise OSError("libc10_cuda.so: cannot open shared object file")
@@ -16,6 +16,6 @@ print(LogMel()(torch.randn(1, 16000)).shape, _IS_TORCHAUDIO_EXT_AVAILABLE)
 """
 
 
-def test_without_its_compiled_part():
-    done = subprocess.run([sys.executable, "-c", MISFIT], capture_output=True, text=True)
+def test_torchaudio_works_without_its_compiled_part():
+    done = subprocess.run([sys.executable, "-c", MISMATCH], capture_output=True, text=True)
     assert done.stdout.strip() == "torch.Size([1, 256, 32]) False", done.stderr

@@ -3,7 +3,7 @@ import torch
 from mil_asc.training.batch_norm import estimate_batch_norm
 
 
-def test_statistics_are_those_of_the_data():
+def test_statistics_match_the_data():
     torch.manual_seed(0)
     norm = torch.nn.BatchNorm1d(3)
     batches = [torch.randn(50, 3) * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([0.0, 5.0, -5.0]) for _ in range(8)]
@@ -14,14 +14,14 @@ def test_statistics_are_those_of_the_data():
     assert not norm.training and norm.momentum == 0.1
 
 
-def test_weights_stay_and_no_gradient_is_left(small_model):
+def test_weights_do_not_change_and_have_no_gradients(small_model):
     before = {name: p.clone() for name, p in small_model.named_parameters()}
     estimate_batch_norm(small_model, [torch.randn(4, 8000)])
     assert all(torch.equal(p, before[name]) and p.grad is None for name, p in small_model.named_parameters())
 
 
-def test_the_gap_between_training_and_evaluation_closes(small_model):
-    """Stale statistics make a model that fits its clips evaluate near chance; fresh ones bring it back."""
+def test_estimate_closes_the_gap_between_training_and_evaluation(small_model):
+    """With outdated statistics, a model that fits its clips evaluates near chance; new estimates restore it."""
     torch.manual_seed(0)
     label_B = torch.arange(32) % 4
     tone = torch.sin(2 * torch.pi * (300.0 * (label_B + 1)).unsqueeze(1) * torch.arange(8000) / 16000)

@@ -14,7 +14,7 @@ RECIPES = ROOT / "recipes/TAU2019/hparams"
 
 @pytest.fixture(autouse=True)
 def own_seed(monkeypatch):
-    """SpeechBrain's seed is a variable of the environment that every loaded recipe sets: it ends with the test."""
+    """Every loaded recipe sets SpeechBrain's seed in the environment; it is reset after the test."""
     monkeypatch.setenv("SB_GLOBAL_SEED", "0")
 
 
@@ -39,14 +39,14 @@ def test_model_objective_and_training_are_chosen_by_name():
     assert hparams["training"]["number_of_epochs"] == 10
 
 
-def test_results_of_other_blocks_have_a_folder_of_their_own():
+def test_chosen_blocks_change_the_results_folder():
     hparams = load("--model=bc_resnet", "--objective=gt")
     assert hparams["experiment"] == "fuse_pnl-bc_resnet-gt"
     assert hparams["output_folder"] == "results/fuse_pnl-bc_resnet-gt/seed-1"
     assert load("--model=bc_resnet", "--experiment=mine")["output_folder"] == "results/mine/seed-1"
 
 
-def test_the_block_that_is_there_changes_nothing():
+def test_choosing_the_recipes_own_block_changes_nothing():
     assert load("--model=fuse", "--objective=pnl")["experiment"] == "fuse_pnl"
 
 
@@ -55,7 +55,7 @@ def test_values_of_a_chosen_block_can_be_set():
     assert network.extractor.out_channels == 6 and network.num_classes == 3
 
 
-def test_head_of_the_recipe_stays_with_another_extractor():
+def test_head_settings_are_kept_with_another_extractor():
     network = load("--model=cp_mobile", recipe="fuse_gap")["model"]["network"]
     assert (type(network.instances).__name__, network.detector.confidence) == ("FrequencyMean", "softmax")
 
@@ -63,18 +63,18 @@ def test_head_of_the_recipe_stays_with_another_extractor():
 @pytest.mark.parametrize(
     "section, folder", [("model", "models"), ("objective", "objectives"), ("training", "training")]
 )
-def test_unknown_name_gets_the_legal_ones(section, folder):
+def test_unknown_block_name_lists_the_legal_ones(section, folder):
     message = refusal(f"--{section}=nothing")
     legal = ", ".join(legal_names(ROOT / "hparams" / folder))
     assert message == f"--{section}: there is no block 'nothing' in {folder}/; legal: {legal}"
 
 
-def test_parts_of_other_blocks_are_no_choice():
+def test_parts_of_other_blocks_cannot_be_chosen():
     assert "head" not in legal_names(ROOT / "hparams/models") and "fuse" in legal_names(ROOT / "hparams/models")
     assert "legal: bc_resnet" in refusal("--model=head")
 
 
-def test_values_that_another_block_lacks_are_refused(tmp_path):
+def test_value_without_a_key_in_the_chosen_block_is_refused(tmp_path):
     text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
     recipe = tmp_path / "wide.yaml"
     recipe.write_text(text.replace("fuse.yaml {}", "fuse.yaml\n  num_blocks: 2"))
@@ -84,7 +84,7 @@ def test_values_that_another_block_lacks_are_refused(tmp_path):
         load_run([*words, "--model=resnet"])
 
 
-def test_misspelt_value_behind_an_include_is_refused_at_any_depth(tmp_path):
+def test_misspelt_key_below_an_include_is_refused_at_any_depth(tmp_path):
     text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
     recipe = tmp_path / "typo.yaml"
     recipe.write_text(text.replace("fuse.yaml {}", "fuse.yaml\n  head: {poolnig: mean}"))
@@ -92,8 +92,8 @@ def test_misspelt_value_behind_an_include_is_refused_at_any_depth(tmp_path):
         load_run([str(recipe), "--data_folder=anywhere", "--device=cpu"])
 
 
-def test_a_block_with_keys_of_its_own_needs_no_change_of_the_parser(tmp_path):
-    """``channels`` is a list for FUSE; a block in which it is a word is none of the parser's business."""
+def test_block_with_new_keys_needs_no_change_of_the_parser(tmp_path):
+    """``channels`` is a list in the FUSE block, but another block may use it for text."""
     text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
     (tmp_path / "mine.yaml").write_text("channels: mono\nseed: none\n")
     recipe = tmp_path / "recipe.yaml"

@@ -24,7 +24,7 @@ LABELS = ["bus", "park", "tram", "metro"]
 
 
 class Waveforms:
-    """A store of ``count`` clips of noise and a tone by class, of several lengths."""
+    """A store of ``count`` clips of different lengths: noise, and a tone that depends on the class."""
 
     def __init__(self, count, lengths=(8000, 6000), poison=None):
         rng = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def brain_for(model, epochs=2, batch_size=4, warmup_epochs=0, momentum=0.9, lear
 
 
 class Recording(MILBrain):
-    """Keeps the loss and the learning rate of every step."""
+    """Records the loss and the learning rate of every step."""
 
     def fit_batch(self, batch):
         loss = super().fit_batch(batch)
@@ -92,7 +92,7 @@ def recorded(model, **kwargs):
 
 
 def test_golden_loss_curve():
-    """Twenty float32 steps; a change that is not meant to change results leaves these as they are.
+    """Twenty float32 steps; a change that is not meant to change results must not change them.
 
     A shallow model, ground-truth labels and one batch of all clips: behind many batch norms the last bits of a
     sum would decide. Weights are drawn by NumPy, whose numbers do not change with the version of torch.
@@ -107,7 +107,7 @@ def test_golden_loss_curve():
     assert brain.losses == pytest.approx(GOLDEN, rel=1e-3)
 
 
-def test_training_and_evaluation_agree_after_it_has_learned(small_model):
+def test_training_and_evaluation_accuracy_agree_after_training(small_model):
     brain = brain_for(small_model, epochs=20, batch_size=16, learning_rate=0.1)
     brain.hparams.precise_bn_clips = 32
     data = dataset(32, lengths=(8000,))
@@ -117,15 +117,15 @@ def test_training_and_evaluation_agree_after_it_has_learned(small_model):
 
 
 def test_losses_are_averaged_over_clips_not_batches(small_model):
-    """Six clips in batches of four and two, learning rate 0: the mean weighs each clip once."""
+    """Six clips in batches of four and two, learning rate 0: every clip has the same weight in the mean."""
     brain = recorded(small_model, epochs=1, learning_rate=0.0)
     brain.fit(EpochCounter(1), dataset(6))
     first, second = brain.losses
     assert brain.state.history[0]["train"]["loss"] == pytest.approx((4 * first + 2 * second) / 6)
 
 
-def test_accumulated_batches_make_the_gradient_of_one_large_batch(small_model):
-    """In evaluation mode of batch norm nothing else differs between two halves and the whole."""
+def test_accumulated_batches_give_the_gradient_of_one_large_batch(small_model):
+    """With batch norm in evaluation mode, two halves of a batch and the full batch are otherwise the same."""
     state = {name: value.clone() for name, value in small_model.state_dict().items()}
 
     def trained(**kwargs):
@@ -138,13 +138,13 @@ def test_accumulated_batches_make_the_gradient_of_one_large_batch(small_model):
 
     whole, steps = trained(batch_size=4)
     parts, accumulated_steps = trained(batch_size=2, run_opts={"grad_accumulation_factor": 2})
-    assert steps == accumulated_steps == 3  # four, four, and the leftover two clips
+    assert steps == accumulated_steps == 3  # four, four, and the remaining two clips
     for a, b in zip(whole, parts):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_gradient_descends_and_clipping_never_flips_it(small_model):
-    """One step on one batch lowers its loss, with clipping on, off and negative."""
+def test_loss_decreases_with_any_gradient_clipping(small_model):
+    """Steps on one batch lower its loss, with clipping on, off and negative."""
     state = {name: value.clone() for name, value in small_model.state_dict().items()}
     for norm in (-1.0, 0.5, 1e9):
         small_model.load_state_dict(state)
@@ -163,7 +163,7 @@ def test_clipping_bounds_the_step_of_all_parameters(small_model):
     assert moved == pytest.approx(1e-3 * brain.hparams.lr_schedule(0.5), rel=1e-2)
 
 
-def test_a_nan_batch_stops_the_run_and_names_its_clips(small_model):
+def test_nan_loss_stops_the_run_and_names_the_clips(small_model):
     brain = brain_for(small_model)
     with pytest.raises(UserError, match=r"not finite.*audio/2\.wav") as caught:
         brain.fit(EpochCounter(2), dataset(4, poison=2))
@@ -171,7 +171,7 @@ def test_a_nan_batch_stops_the_run_and_names_its_clips(small_model):
     assert brain.state.history == []
 
 
-def test_a_nan_is_found_at_the_end_of_an_epoch_when_losses_are_fetched_seldom(small_model):
+def test_nan_loss_is_found_at_the_end_of_an_epoch_if_checks_are_rare(small_model):
     brain = brain_for(small_model)
     brain.check_every = 100
     with pytest.raises(UserError, match=r"audio/5\.wav"):
@@ -185,7 +185,7 @@ def test_learning_rate_follows_the_schedule_per_step(small_model):
     assert brain.rates == pytest.approx(expected)
 
 
-def test_test_without_a_checkpoint_is_refused(small_model):
+def test_evaluation_without_a_checkpoint_is_refused(small_model):
     with pytest.raises(UserError, match="no checkpoint"):
         brain_for(small_model).evaluate_clips(dataset(4))
 

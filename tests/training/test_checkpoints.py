@@ -11,7 +11,7 @@ from mil_asc.runtime.files import write_atomically
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
 
 
-def test_random_states_and_history_come_back(tmp_path):
+def test_random_states_and_history_are_restored(tmp_path):
     state = RunState()
     state.sums, state.history = {"clips": 3, "loss": 0.1}, [{"epoch": 1}]
     AtomicCheckpointer(tmp_path, recoverables={"state": state}).save_checkpoint()
@@ -24,7 +24,7 @@ def test_random_states_and_history_come_back(tmp_path):
     assert (other.sums, other.history) == (state.sums, state.history)
 
 
-def test_several_checkpoints_within_a_second_and_only_the_last_kept(tmp_path):
+def test_only_the_last_of_several_checkpoints_within_a_second_is_kept(tmp_path):
     layer = torch.nn.Linear(2, 2)
     checkpointer = AtomicCheckpointer(tmp_path, recoverables={"layer": layer})
     for step in range(3):
@@ -40,7 +40,7 @@ class Exploding:
     pass
 
 
-def test_a_failure_while_saving_leaves_the_older_checkpoint_alone(tmp_path):
+def test_failure_while_saving_keeps_the_older_checkpoint(tmp_path):
     layer = torch.nn.Linear(2, 2)
     checkpointer = AtomicCheckpointer(tmp_path, recoverables={"layer": layer})
     checkpointer.save_checkpoint(meta={"step": 1})
@@ -70,7 +70,7 @@ AtomicCheckpointer(sys.argv[1], recoverables={"layer": layer, "slow": Slow()}).s
 
 
 @pytest.mark.slow
-def test_a_kill_while_saving_costs_only_that_checkpoint(tmp_path):
+def test_kill_while_saving_loses_only_that_checkpoint(tmp_path):
     command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"saving\n"
@@ -82,7 +82,7 @@ def test_a_kill_while_saving_costs_only_that_checkpoint(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [found.path.name]
 
 
-def test_files_are_written_whole_or_not_at_all(tmp_path):
+def test_files_are_written_atomically(tmp_path):
     write_atomically(tmp_path / "a.txt", "old")
     with pytest.raises(TypeError):
         write_atomically(tmp_path / "a.txt", 5)

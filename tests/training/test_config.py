@@ -22,7 +22,7 @@ RECIPES = sorted(ROOT.glob("recipes/*/hparams/*.yaml"))
 
 @pytest.fixture(autouse=True)
 def own_seed(monkeypatch):
-    """SpeechBrain's seed is a variable of the environment that every loaded recipe sets: it ends with the test."""
+    """Every loaded recipe sets SpeechBrain's seed in the environment; it is reset after the test."""
     monkeypatch.setenv("SB_GLOBAL_SEED", "0")
 
 
@@ -31,7 +31,7 @@ def load(*words):
 
 
 def refusal(*words):
-    """The line that refuses a command line."""
+    """The error message for a command line."""
     with pytest.raises(UserError) as caught:
         load(*words)
     message = str(caught.value)
@@ -40,13 +40,13 @@ def refusal(*words):
 
 
 @pytest.mark.parametrize("words", [["--model.num_blocks=2"], ["--model.num_blocks", "2"]])
-def test_both_spellings_reach_nested_values(words):
+def test_both_option_spellings_set_nested_values(words):
     hparams = load(*words)
     assert hparams["model"]["num_blocks"] == 2
     assert len(hparams["model"]["network"].extractor[0].blocks) == 2
 
 
-def test_the_end_of_a_key_is_enough():
+def test_end_of_a_key_is_enough():
     hparams = load("--num_blocks=2", "--features.n_mels=24", "--number_of_epochs=7", "--on_bad_audio=skip")
     assert hparams["model"]["num_blocks"] == 2 and hparams["model"]["network"].front_end.n_mels == 24
     assert hparams["training"]["lr_schedule"].number_of_epochs == 7
@@ -54,17 +54,17 @@ def test_the_end_of_a_key_is_enough():
 
 
 def test_arguments_of_code_have_no_short_key():
-    """The optimizer's lr is set from learning_rate at every step: a value given to it would be lost."""
+    """The optimizer's lr is set from learning_rate at every step, so a value for it would be lost."""
     assert "unknown option --lr" in refusal("--lr=0.001")
 
 
-def test_a_short_key_means_the_one_that_stands_highest():
+def test_short_key_means_the_key_with_fewest_parts():
     hparams = load("--labels=[a, b]", "--num_classes=2", "--data_folder=/elsewhere")
     assert hparams["data"]["labels"] == ["a", "b"] and hparams["model"]["network"].num_classes == 2
     assert hparams["data_folder"] == hparams["data"]["data_folder"] == "/elsewhere"
 
 
-def test_options_of_a_pooling_reach_it():
+def test_pooling_options_reach_the_pooling():
     network = load("--pooling=top_k_mean", "--pooling_options={k: 3}")["model"]["network"]
     assert network.pooling.func is POOLINGS["top_k_mean"] and network.pooling.keywords == {"k": 3}
     words = ["--pooling=log_sum_exp", "--model.head.pooling_options.sharpness=2.0"]
@@ -74,7 +74,7 @@ def test_options_of_a_pooling_reach_it():
     assert "k must be a whole number from 1 up, got 0" in refusal("--pooling=top_k_mean", "--pooling_options={k: 0}")
 
 
-def test_last_of_two_values_wins():
+def test_last_of_two_values_is_used():
     assert load("--seed=3", "--seed=4")["seed"] == 4
 
 
@@ -95,7 +95,7 @@ def test_last_of_two_values_wins():
         (["--test"], "--test_only"),
     ],
 )
-def test_misspelt_or_abbreviated_key_is_refused_with_the_nearest(words, near):
+def test_unknown_key_is_refused_with_the_nearest_key(words, near):
     assert f"did you mean {near}?" in refusal(*words)
 
 
@@ -104,7 +104,7 @@ def test_switch_with_a_value_is_refused(words):
     assert "is a switch and takes no value" in refusal(*words)
 
 
-def test_switch_without_value_is_on_and_others_are_off():
+def test_given_switch_is_on_and_others_are_off():
     _, options, _ = parse_command_line([RECIPE, "--debug"])
     assert options.debug and not options.test_only
     assert options.overridden_args == {"debug"}
@@ -113,7 +113,7 @@ def test_switch_without_value_is_on_and_others_are_off():
 @pytest.mark.parametrize(
     "text", ["a=b", "k=v=w", "/a: b", "/data #1", "2019-01-02", "[1", "a, b", "@x", "%x", "no", "x y"]
 )
-def test_text_arrives_whole(text):
+def test_text_value_is_not_changed(text):
     if text.startswith("["):
         assert "is not a YAML value" in refusal(f"--experiment={text}")
     else:
@@ -158,7 +158,7 @@ def test_exponent_without_a_point_in_a_file_is_a_number(tmp_path):
     assert load_hparams(recipe, {"data_folder": "x"})[0]["training"]["learning_rate"] == 2e-3
 
 
-def test_values_passed_down_through_includes_reach_the_built_objects():
+def test_values_below_includes_reach_the_built_objects():
     hparams = load(
         "--number_of_epochs=7",
         "--batch_size=5",
@@ -193,7 +193,7 @@ def test_values_passed_down_through_includes_reach_the_built_objects():
         ([str(ROOT / "hparams/models/fuse.yaml")], "has no key experiment"),
     ],
 )
-def test_command_line_that_cannot_start_gets_one_line(words, part, capsys):
+def test_invalid_command_line_prints_one_line(words, part, capsys):
     assert main(words) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
@@ -201,7 +201,7 @@ def test_command_line_that_cannot_start_gets_one_line(words, part, capsys):
 
 
 @pytest.mark.parametrize("text", ["a: [1", "", "- 1", "a: !new:mil_asc.nothing.Nothing", "a: !include:none.yaml {}"])
-def test_file_that_is_no_recipe_gets_one_line(text, tmp_path, capsys):
+def test_file_that_is_not_a_recipe_prints_one_line(text, tmp_path, capsys):
     file = tmp_path / "odd.yaml"
     file.write_text(text)
     assert main([str(file)]) == 1
@@ -258,12 +258,12 @@ def test_file_that_is_no_recipe_gets_one_line(text, tmp_path, capsys):
         ("--max_grad_norm=nan", "--max_grad_norm must be"),
     ],
 )
-def test_wrong_value_gets_one_line(option, part):
+def test_wrong_value_raises_one_line(option, part):
     assert part in refusal(option)
 
 
-def test_value_and_part_at_once_are_refused():
-    assert "at once" in refusal("--pooling_options=3", "--pooling_options.k=2")
+def test_setting_a_key_and_one_of_its_parts_is_refused():
+    assert "is set both as a value and as a group of values" in refusal("--pooling_options=3", "--pooling_options.k=2")
 
 
 def test_run_options_have_their_types():
@@ -286,7 +286,7 @@ def test_run_options_have_their_types():
 
 
 @pytest.mark.parametrize("option", ["--device=cuda", "--device=cuda:1", "--device=abacus", "--precision=fp16"])
-def test_device_that_is_not_there_gets_one_line(option, capsys, tmp_path):
+def test_missing_device_prints_one_line(option, capsys, tmp_path):
     folder = tmp_path / "out"
     device = [] if option.startswith("--device") else ["--device=cpu"]
     assert main([RECIPE, *TINY, f"--output_folder={folder}", option, *device]) == 1
@@ -295,7 +295,7 @@ def test_device_that_is_not_there_gets_one_line(option, capsys, tmp_path):
     assert not folder.exists()
 
 
-def test_help_names_the_run_options(capsys):
+def test_help_lists_the_run_options(capsys):
     assert main(["--help"]) == 0
     assert "--precision" in capsys.readouterr().out
 
@@ -306,7 +306,7 @@ def test_no_recipe_has_a_key_that_is_a_run_option():
 
 
 def write_brain_recipe(folder, body):
-    """A recipe folder with a module ``own_brain`` beside it and a YAML file that names its class."""
+    """A recipe folder with a module ``own_brain`` and a YAML file that names its class."""
     text = Path(RECIPE).read_text().replace("../../../hparams", str(ROOT / "hparams"))
     (folder / "hparams").mkdir(parents=True)
     (folder / "own_brain.py").write_text(
@@ -317,13 +317,13 @@ def write_brain_recipe(folder, body):
     return recipe
 
 
-def test_two_recipes_may_have_brains_of_one_name(tmp_path):
+def test_two_recipes_may_have_brains_of_the_same_name(tmp_path):
     for name in ("first", "second"):
         recipe = write_brain_recipe(tmp_path / name, f"    kind = {name!r}\n")
         assert load_hparams(recipe, {"data_folder": "x"})[0]["training"]["brain"].kind == name
 
 
-def test_ones_own_brain_checks_its_settings(tmp_path):
+def test_custom_brain_checks_its_settings(tmp_path):
     body = '    @classmethod\n    def check_settings(cls, settings):\n        raise ValueError("gain must be loud")\n'
     with pytest.raises(UserError, match="own.yaml: gain must be loud"):
         load_hparams(write_brain_recipe(tmp_path / "mine", body), {"data_folder": "x"})

@@ -1,4 +1,4 @@
-"""A run that is killed goes on as if nothing had happened, bit for bit."""
+"""A killed run resumes to the same results as an uninterrupted one, bit for bit."""
 
 import json
 import signal
@@ -57,10 +57,10 @@ def uninterrupted(data_folder, tmp_path_factory):
     return folder
 
 
-# three steps an epoch: killed at the first step of epoch 3, and in the middle of epoch 3
+# three steps per epoch: killed at the first step of epoch 3, and in the middle of epoch 3
 @pytest.mark.slow
 @pytest.mark.parametrize("last_step, more", [(6, []), (8, ["--ckpt_interval_steps=1"])], ids=["epoch end", "mid epoch"])
-def test_equal_to_an_uninterrupted_run(data_folder, uninterrupted, tmp_path, last_step, more):
+def test_resumed_run_equals_an_uninterrupted_run(data_folder, uninterrupted, tmp_path, last_step, more):
     folder = tmp_path / "run"
     arguments = tiny.tiny_run(YAML, data_folder, folder, EPOCHS, *more)
     killed = subprocess.run([sys.executable, "-c", KILLED_RUN, str(last_step), *arguments], capture_output=True)
@@ -75,7 +75,7 @@ def test_equal_to_an_uninterrupted_run(data_folder, uninterrupted, tmp_path, las
     assert whole["evaluation"] == resumed["evaluation"]
 
 
-def test_a_finished_run_is_evaluated_again_and_not_trained_again(data_folder, uninterrupted):
+def test_finished_run_is_evaluated_again_but_not_trained(data_folder, uninterrupted):
     before = weights(uninterrupted)
     start = time.time()
     assert main(tiny.tiny_run(YAML, data_folder, uninterrupted, EPOCHS)) == 0
@@ -84,7 +84,7 @@ def test_a_finished_run_is_evaluated_again_and_not_trained_again(data_folder, un
     assert main(tiny.tiny_run(YAML, data_folder, uninterrupted, EPOCHS, "--test_only")) == 0
 
 
-def test_a_validation_split_picks_an_epoch_and_the_last_is_still_reported(data_folder, tmp_path):
+def test_validation_split_selects_an_epoch_and_the_last_is_still_reported(data_folder, tmp_path):
     arguments = tiny.tiny_run(YAML, data_folder, tmp_path / "run", "--number_of_epochs=5")
     options = ["--data.validation_fraction=0.3", "--training.evaluate_every=2", "--training.learning_rate=0.3"]
     assert main([*arguments, *options]) == 0

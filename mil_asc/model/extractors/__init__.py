@@ -7,7 +7,7 @@ from mil_asc.model.extractors.base import Extractor
 
 
 def registered_extractors():
-    """Every extractor class by the name of its file, those of this package imported first.
+    """All extractor classes by the name of their file; imports the files of this package.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""What every feature-map extractor offers."""
+"""The interface of feature-map extractors."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ class Extractor(nn.Module, ABC):
     A subclass is one file: it is registered under the file's name as soon as the class is defined, and the tests of
     ``tests/model/extractors/test_registry.py`` then run on it, at the size that ``tiny`` gives. It calls
     ``set_geometry`` at the end of its ``__init__`` and defines ``forward``, ``out_height`` and ``out_frames``.
-    Column i's own frames are i ``time_reduction`` to (i + 1) ``time_reduction`` - 1.
+    The own frames of column i are i ``time_reduction`` to (i + 1) ``time_reduction`` - 1.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Extractor(nn.Module, ABC):
     time_reduction : int
         Frames from one column to the next.
     context_frames : int or None
-        How far beyond its own frames a column sees on either side; None where every column sees the whole clip.
+        Frames of context that a column has on either side of its own frames; None if it depends on the whole clip.
     """
 
     registry: ClassVar[dict] = {}
@@ -42,23 +42,23 @@ class Extractor(nn.Module, ABC):
     context_frames: int | None
 
     def __init_subclass__(cls, **kwargs):
-        """Check what the class says of itself, and register it under the name of its file."""
+        """Check the attributes and methods of the class, and register it under the name of its file."""
         super().__init_subclass__(**kwargs)
         if cls.input not in INPUTS:
             raise TypeError(f"{cls.__name__}.input must be one of {', '.join(INPUTS)}; got {cls.input!r}")
         arguments = inspect.signature(cls.__init__).parameters
         unknown = [name for name in getattr(cls, "tiny", {"tiny": None}) if name not in arguments]
         if unknown:
-            raise TypeError(f"{cls.__name__}.tiny must name arguments of the class; there is no {unknown[0]!r}")
+            raise TypeError(f"{cls.__name__}.tiny may only name arguments of the class; there is no {unknown[0]!r}")
         missing = [name for name in Extractor.__abstractmethods__ if getattr(cls, name) is getattr(Extractor, name)]
         if missing:
             raise TypeError(f"{cls.__name__} must define {', '.join(sorted(missing))}")
         name = cls.__module__.rpartition(".")[2]
         if Extractor.registry.setdefault(name, cls) is not cls:
-            raise TypeError(f"{name} is registered already: one extractor per file, files of different names")
+            raise TypeError(f"{name} is registered already: use one extractor per file, and different file names")
 
     def set_geometry(self, out_channels, time_reduction, context_frames):
-        """Set the attributes of these names, after a check: counts from 1 up, the context from 0 up or None."""
+        """Check and set the attributes of these names: counts from 1 up; the context from 0 up, or None."""
         check_count("out_channels", out_channels)
         check_count("time_reduction", time_reduction)
         if context_frames is not None:
@@ -73,7 +73,7 @@ class Extractor(nn.Module, ABC):
 
     @abstractmethod
     def out_height(self, height):
-        """Frequency rows F' of the feature map of ``height`` rows (mel bins); ValueError where they do not fit."""
+        """Frequency rows F' of the feature map of ``height`` rows (mel bins); ``ValueError`` if they do not fit."""
 
     @abstractmethod
     def out_frames(self, num_frames):

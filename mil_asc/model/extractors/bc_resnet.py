@@ -20,13 +20,13 @@ BLOCKS = (2, 2, 2, 3)
 
 
 class BroadcastedBlock(nn.Module):
-    """Frequency is convolved on the whole map, time on its mean over frequency, broadcast back and added.
+    """Convolves the map along frequency, and its mean over frequency along time; the latter is broadcast and added.
 
     (B, in_channels, F, T) -> (B, channels, F, T); ``bands`` must divide F.
 
     f2 = sub-spectral norm of the frequency-wise depthwise conv (3x1); f1 = time-wise depthwise conv (1x3) - BN - SiLU -
-    1x1 conv - channel dropout, of the mean of f2 over frequency; out = ReLU(x + f2 + f1). Where the width changes,
-    1x1 conv - BN - ReLU comes first and the identity x is left out.
+    1x1 conv - channel dropout, of the mean of f2 over frequency; out = ReLU(x + f2 + f1). If the width changes, 1x1
+    conv - BN - ReLU comes first and the identity x is omitted.
     """
 
     def __init__(self, in_channels, channels, bands, dropout):
@@ -45,7 +45,7 @@ class BroadcastedBlock(nn.Module):
         )
 
     def forward(self, x_BCFT):
-        """ReLU of the sum of both paths, and of the identity where the width stays."""
+        """ReLU of the sum of both paths, plus the identity if the width does not change."""
         if self.transition is not None:
             x_BCFT = self.transition(x_BCFT)
         frequency_BCFT = self.frequency(x_BCFT)
@@ -59,8 +59,8 @@ class BCResNet(nn.Sequential, Extractor):
     (B, 1, F, T) -> (B, 2.5c, F', T'), F' and T' an eighth (the stem rounds up, the poolings down).
 
     With a 1x1 convolution (200 -> 10, with bias) and global average pooling behind it, the default has 314,970
-    parameters, the published 315K. What gives this count exactly: batch norm after the stem, no bias in any
-    convolution of the extractor, and a scale and offset per band in every sub-spectral norm.
+    parameters, the published 315K. This count requires batch norm after the stem, no bias in any convolution of the
+    extractor, and a scale and offset per band in every sub-spectral norm.
 
     Arguments
     ---------
@@ -68,12 +68,12 @@ class BCResNet(nn.Sequential, Extractor):
         Base width, even; the published networks have 10, 20, ... 80.
     bands : int
         Bands S of the sub-spectral norms. Must divide the rows of every stage: 4 does for 256, 128 and 64 mel bins
-        (any multiple of 32), 5 for 40; ``out_height`` refuses what does not fit.
+        (any multiple of 32), 5 for 40; ``out_height`` refuses other values.
     dropout : float
         Probability of the channel dropout, 0 to below 1.
     resnorm : bool
-        Put ResNorm before the stem and after every stage [ours: before the stage's pooling]. A column then depends
-        on every frame of the clip through its mean and variance, and ``context_frames`` is None.
+        Apply ResNorm before the stem and after every stage [our choice: before the stage's pooling]. A column then
+        depends on all frames of the clip through mean and variance, and ``context_frames`` is None.
 
     Example
     -------
@@ -103,7 +103,7 @@ class BCResNet(nn.Sequential, Extractor):
         self.set_geometry(widths[-1], time_reduction=8, context_frames=None if resnorm else context)
 
     def out_height(self, n_mels):
-        """Frequency rows F' of the feature map of ``n_mels`` mel bins; ValueError where ``bands`` do not fit."""
+        """Frequency rows F' of the feature map of ``n_mels`` mel bins; ``ValueError`` if ``bands`` do not fit."""
         rows = [(n_mels + 1) // 2 // step for step in (1, 2, 4)]
         if any(row % self.bands for row in rows):
             common = math.gcd(*rows)

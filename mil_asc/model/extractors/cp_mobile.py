@@ -1,7 +1,7 @@
 """CP-Mobile, the inverted-residual network of the DCASE low-complexity challenges.
 
 Schmid et al., "Distilling the knowledge of transformers and CNNs with CP-Mobile", DCASE workshop 2023, in the
-simplified form of the DCASE 2024 task 1 baseline, whose documentation lists every layer's parameters and shape.
+simplified form of the DCASE 2024 task 1 baseline, whose documentation lists the parameters and shape of every layer.
 """
 
 import torch
@@ -16,7 +16,7 @@ STRIDES = (((1, 1), (1, 1), (1, 2)), ((2, 1), (1, 1)), ((1, 1),))
 
 
 def multiple_of_8(width):
-    """``width`` rounded to a multiple of 8, at least 8, and up where rounding would lose more than a tenth."""
+    """``width`` rounded to a multiple of 8, at least 8; rounded up if rounding would lose more than a tenth."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * width else rounded + 8
 
@@ -24,8 +24,8 @@ def multiple_of_8(width):
 class InvertedResidual(nn.Module):
     """1x1 conv to ``inner_channels`` - 3x3 depthwise conv of ``stride`` - 1x1 conv, each with BN, ReLU in between.
 
-    (B, in_channels, F, T) -> (B, out_channels, F', T'). Where the width stays, the input (averaged over 3x3 where
-    the stride is not 1) is added; ReLU last.
+    (B, in_channels, F, T) -> (B, out_channels, F', T'). If the width does not change, the input is added (averaged
+    over 3x3 if the stride is not 1); ReLU last.
     """
 
     def __init__(self, in_channels, inner_channels, out_channels, stride=(1, 1)):
@@ -40,7 +40,7 @@ class InvertedResidual(nn.Module):
             self.shortcut = nn.Identity() if stride == (1, 1) else nn.AvgPool2d(3, stride, padding=1)
 
     def forward(self, x_BCFT):
-        """ReLU of the residual, plus the shortcut where there is one."""
+        """ReLU of the residual, plus the shortcut if there is one."""
         out_BCFT = self.residual(x_BCFT)
         return torch.relu(out_BCFT if self.shortcut is None else out_BCFT + self.shortcut(x_BCFT))
 
@@ -48,7 +48,7 @@ class InvertedResidual(nn.Module):
 class CPMobile(nn.Sequential, Extractor):
     """Two strided 3x3 convolutions, then stages of 3, 2 and 1 inverted residual blocks.
 
-    (B, 1, F, T) -> (B, 104, F/8, T/8), both rounded up. With its own head behind it (1x1 conv to 10 classes without
+    (B, 1, F, T) -> (B, 104, F/8, T/8), both rounded up. With its own head (1x1 conv to 10 classes without
     bias, BN, mean over the map) the default has 61,148 parameters, the published count.
 
     Arguments
@@ -58,7 +58,7 @@ class CPMobile(nn.Sequential, Extractor):
     channels_multiplier : float
         Factor of the width from stage to stage, greater than 0; widths are rounded to multiples of 8.
     expansion_rate : float
-        Width inside a block over the width of its input, greater than 0; rounded likewise.
+        Ratio of the width inside a block to the width of its input, greater than 0; the width is rounded likewise.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""CP-ResNet, a residual network whose receptive field is a setting.
+"""CP-ResNet, a residual network with a configurable receptive field.
 
 Koutini et al., "The receptive field as a regularizer in deep convolutional neural networks for acoustic scene
 classification", EUSIPCO 2019, arXiv 1907.01803.
@@ -12,19 +12,19 @@ from mil_asc.model.extractors.layers import conv_bn
 from mil_asc.model.extractors.resnet import BasicBlock
 
 POOLED_BLOCKS = (1, 2, 4)
-"""Blocks of the first stage, counted from 1, that max-pooling follows."""
+"""Blocks of the first stage, counted from 1, that are followed by max-pooling."""
 
 
 class CPResNet(nn.Sequential, Extractor):
     """5x5 conv of stride 2 - BN - ReLU, then three stages of basic blocks, each twice as wide as the one before.
 
     (B, 1, F, T) -> (B, 4 base_channels, F', T'), F' and T' a sixteenth (the stem rounds up, the poolings down).
-    The first block has a 3x3 and a 1x1 convolution; of those that follow, the first ``rho`` are 3x3, the others 1x1.
+    The first block has a 3x3 and a 1x1 convolution; of the later ones, the first ``rho`` are 3x3, the others 1x1.
     The receptive field is 2 context_frames + 15 rows and columns: 23, 31, 39, 55, 71, 87, 103, 135 for rho = 0 to 7.
 
-    With a 1x1 convolution to 10 classes without bias and BN behind it the default has 3,956,628 parameters (our count).
-    Ours: the stem pads 2, so that columns are centred on their own frames. The published 65K are a narrower network,
-    pruned, which is not done here.
+    With a 1x1 convolution to 10 classes without bias, and BN, the default has 3,956,628 parameters (our count). Our
+    choice: the stem pads 2, so that columns are centred on their own frames. The published 65K parameters are those of
+    a narrower, pruned network; nothing is pruned here.
 
     Arguments
     ---------
@@ -33,7 +33,7 @@ class CPResNet(nn.Sequential, Extractor):
     rho : int
         3x3 convolutions after the first block, from 0 to all of them, 2 (sum(blocks) - 1).
     blocks : list of int
-        Blocks of the three stages; the first has at least 4.
+        Blocks of the three stages; at least 4 in the first.
 
     Example
     -------

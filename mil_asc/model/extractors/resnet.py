@@ -11,8 +11,8 @@ from mil_asc.model.extractors.layers import conv_bn
 class BasicBlock(nn.Module):
     """3x3 conv - BN - ReLU - 3x3 conv - BN, plus the input, ReLU: (B, C, F, T) -> (B, C', F, T).
 
-    Where the width changes, the input passes a 1x1 convolution and BN before it is added. Other odd sizes of the
-    two kernels are values.
+    If the width changes, a 1x1 convolution and BN are applied to the input before it is added. ``kernel_sizes`` may
+    be other odd sizes.
     """
 
     def __init__(self, in_channels, out_channels, kernel_sizes=(3, 3)):
@@ -32,15 +32,15 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Sequential, Extractor):
     """3x3 conv - BN - ReLU, then stages of basic blocks with 2x2 max-pooling between them.
 
-    (B, 1, F, T) -> (B, 64, F/8, T/8). The paper gives the blocks, their convolutions and the widths. Ours is the
-    max-pooling in place of strided convolutions, so that this extractor has the same grid of instances as the others.
+    (B, 1, F, T) -> (B, 64, F/8, T/8). The paper states the blocks, their convolutions and the widths. Our choice is
+    max-pooling instead of strided convolutions, so that the instances are the same as those of the other extractors.
 
     Arguments
     ---------
     channels : list of int
-        Width of every stage; the stem has the first.
+        Width of every stage; the stem has the width of the first.
     blocks : list of int
-        Blocks of every stage, as many numbers as ``channels``.
+        Blocks of every stage; same length as ``channels``.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""A residual network of two paths, low and high frequencies apart (paper, Table 8, "deep residual network").
+"""A residual network with separate paths for low and high frequencies (paper, Table 8, "deep residual network").
 
 McDonnell and Gao, "Acoustic scene classification using deep residual networks with late fusion of separated high
 and low frequency paths", ICASSP 2020.
@@ -12,7 +12,7 @@ from mil_asc.checks import check_count
 from mil_asc.model.extractors.base import Extractor
 
 STACKS = 4
-"""Stacks of two blocks in a path; each after the first doubles the width and halves the frames."""
+"""Stacks of two blocks per path; each one after the first doubles the width and halves the frames."""
 
 
 def norm_relu_conv(in_channels, out_channels, kernel_size, stride=1):
@@ -25,9 +25,9 @@ def norm_relu_conv(in_channels, out_channels, kernel_size, stride=1):
 
 
 class PreActivationBlock(nn.Module):
-    """Two times BN - ReLU - 3x3 conv, plus the input: (B, C, F, T) -> (B, C, F, T), or (B, 2C, F, T/2) where it widens.
+    """Two times BN - ReLU - 3x3 conv, plus the input: (B, C, F, T) -> (B, C, F, T), or (B, 2C, F, T/2) with ``widen``.
 
-    Where it widens, the shortcut is the input averaged over 3x3 at every other frame, with C channels of zeros behind.
+    With ``widen``, the shortcut is the input averaged over 3x3 at every other frame, followed by C channels of zeros.
     """
 
     def __init__(self, in_channels, widen=False):
@@ -48,18 +48,18 @@ class PreActivationBlock(nn.Module):
 
 
 class TwoPathResNet(Extractor):
-    """Lower and upper half of the mel bins through a residual network each, stacked again and joined by a 1x1 conv.
+    """Two residual networks, for the lower and the upper half of the mel bins, joined by a 1x1 conv.
 
-    (B, 1, F, T) -> (B, 32 filters, F, T/16), T/16 rounded up; frequency is never pooled. A path: BN - 3x3 conv of
-    stride 2 along time, then four stacks of two pre-activation blocks.
+    (B, 1, F, T) -> (B, 32 filters, F, T/16), T/16 rounded up; frequency is never pooled. Each path: BN - 3x3 conv
+    of stride 2 along time, then four stacks of two pre-activation blocks.
 
-    With the published head behind it (BN without scale and offset, 1x1 conv to 10 classes, BN likewise, mean) the
-    default has 3,245,236 parameters (our count, for one input channel; published is 3.2M).
+    With the published head (BN without scale and offset, 1x1 conv to 10 classes, BN likewise, mean) the default has
+    3,245,236 parameters (our count, for one input channel; the publication states 3.2M).
 
     Arguments
     ---------
     filters : int
-        Width of the first stack; the published 24.
+        Width of the first stack; 24 in the publication.
 
     Example
     -------
@@ -76,7 +76,7 @@ class TwoPathResNet(Extractor):
         self.high = self._path(filters)
         width = 4 * filters * 2 ** (STACKS - 1)
         self.join = norm_relu_conv(width // 4, width, 1)
-        # The stem; then of a stack's four convolutions, the first works on the frames of the stack before.
+        # The stem, then the stacks: the first of four convolutions has the frame rate of the stack before.
         context = 1 + 4 * 2 + sum(2**stack + 3 * 2 ** (stack + 1) for stack in range(1, STACKS))
         self.set_geometry(width, time_reduction=2**STACKS, context_frames=context)
 
@@ -96,7 +96,7 @@ class TwoPathResNet(Extractor):
         return self.join(both_BCFT)
 
     def out_height(self, n_mels):
-        """Frequency rows F' of the feature map: all ``n_mels`` of them, at least 2 (one a path)."""
+        """Frequency rows F' of the feature map: all ``n_mels`` of them, at least 2 (one per path)."""
         if n_mels < 2:
             raise ValueError(f"two frequency paths need at least 2 mel bins, got {n_mels}")
         return n_mels

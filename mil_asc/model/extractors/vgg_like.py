@@ -10,9 +10,9 @@ from mil_asc.model.extractors.layers import conv_bn
 class VGGLike(nn.Sequential, Extractor):
     """Batch norm of the spectrogram, then one stage per width: two 3x3 conv - BN - ReLU, 2x2 max-pooling.
 
-    (B, 1, F, T) -> (B, 128, F/8, T/8). Every convolution carries a bias: so the whole model, with a dense
-    full-height convolution to 256 channels, BN, ReLU and a linear layer to 10 classes behind it, has
-    454,508 parameters at 40 mel bins and 1,339,244 at 256 (the paper's 454K and 1.34M).
+    (B, 1, F, T) -> (B, 128, F/8, T/8). Every convolution has a bias. The complete model, with a dense full-height
+    convolution to 256 channels, BN, ReLU and a linear layer to 10 classes, then has 454,508 parameters at 40 mel bins
+    and 1,339,244 at 256 (the paper's 454K and 1.34M).
 
     Arguments
     ---------

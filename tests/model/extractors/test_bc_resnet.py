@@ -7,7 +7,7 @@ from mil_asc.model.normalization import ResNorm
 
 
 @pytest.mark.parametrize("resnorm", [False, True])
-def test_whole_network_has_the_published_parameters(resnorm):
+def test_complete_network_has_the_published_parameters(resnorm):
     """With the published head, a 1x1 convolution to 10 classes and global average pooling; ResNorm has none."""
     head = nn.Conv2d(200, 10, 1)
     assert sum(p.numel() for p in [*BCResNet(resnorm=resnorm).parameters(), *head.parameters()]) == 314_970
@@ -29,8 +29,8 @@ def test_shapes_of_the_stages():
 
 
 @torch.no_grad()
-def test_block_by_hand():
-    """The sum of identity, frequency path and broadcast time path, written out with the block's own layers."""
+def test_block_is_the_sum_of_its_paths():
+    """Identity, frequency path and broadcast time path, computed separately with the block's layers."""
     torch.manual_seed(0)
     block = BroadcastedBlock(6, 6, bands=2, dropout=0.5)
     for _ in range(3):
@@ -48,7 +48,7 @@ def test_block_by_hand():
 
 @torch.no_grad()
 def test_first_block_of_a_stage_has_no_identity():
-    """Known answer: with both paths at zero nothing is left of the input; a block of equal width is its ReLU."""
+    """Known answer: with both paths at zero the output is zero; with equal width it is the ReLU of the input."""
     x = torch.randn(2, 4, 8, 10)
     for block, expected in [
         (BroadcastedBlock(4, 6, bands=2, dropout=0.0), torch.zeros(2, 6, 8, 10)),
@@ -61,7 +61,7 @@ def test_first_block_of_a_stage_has_no_identity():
 
 
 @torch.no_grad()
-def test_dropout_drops_whole_channels_of_the_time_path_in_training_only():
+def test_dropout_drops_complete_channels_of_the_time_path_in_training_only():
     block = BroadcastedBlock(64, 64, bands=1, dropout=0.5)
     x = torch.randn(1, 64, 4, 9)
     time = block.time(x.mean(2, keepdim=True))
@@ -71,7 +71,7 @@ def test_dropout_drops_whole_channels_of_the_time_path_in_training_only():
     assert (block.time(x.mean(2, keepdim=True)) != 0).all()
 
 
-def test_resnorm_stands_before_the_stem_and_after_every_stage():
+def test_resnorm_is_applied_before_the_stem_and_after_every_stage():
     kinds = [type(module).__name__ for module in BCResNet(c=8, resnorm=True)]
     stage = ["BroadcastedBlock"] * 2
     assert kinds == [
@@ -91,14 +91,14 @@ def test_40_mel_bins_work_with_five_bands():
 
 
 @torch.no_grad()
-def test_out_height_refuses_exactly_what_the_network_refuses():
+def test_out_height_refuses_the_sizes_that_the_network_refuses():
     extractor = BCResNet(c=2, bands=2).eval()
     for mels in range(8, 130):
         x = torch.zeros(1, 1, mels, 8)
         try:
             height = extractor.out_height(mels)
         except ValueError:
-            with pytest.raises(ValueError, match="cannot be cut"):
+            with pytest.raises(ValueError, match="cannot be divided"):
                 extractor(x)
         else:
             assert extractor(x).shape[2] == height, mels

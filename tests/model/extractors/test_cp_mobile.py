@@ -14,17 +14,17 @@ DOCUMENTED = [
     (6_960 + 1_320 + 6_832, (56, 32, 9)),
     (6_960 + 1_320 + 12_688, (104, 32, 9)),
 ]
-"""Parameters and output shape of every block, as the DCASE 2024 task 1 baseline's documentation lists them."""
+"""Parameters and output shape of every block, from the documentation of the DCASE 2024 task 1 baseline."""
 
 
 @torch.no_grad()
-def test_every_block_is_the_documented_one():
+def test_blocks_agree_with_the_documentation():
     x = torch.randn(1, 1, 256, 65)
     ours = [(sum(p.numel() for p in m.parameters()), tuple((x := m(x)).shape[1:])) for m in CPMobile().eval()]
     assert ours == DOCUMENTED
 
 
-def test_whole_network_has_the_published_parameters():
+def test_complete_network_has_the_published_parameters():
     head = nn.Sequential(nn.Conv2d(104, 10, 1, bias=False), nn.BatchNorm2d(10))
     assert sum(p.numel() for p in [*CPMobile().parameters(), *head.parameters()]) == 61_148
 
@@ -37,8 +37,8 @@ def test_widths_are_multiples_of_8(width, rounded):
 
 
 @torch.no_grad()
-def test_shortcut():
-    """Known answer: with the residual at zero a block is the ReLU of its shortcut, averaged where it strides."""
+def test_block_with_zero_residual_is_the_relu_of_its_shortcut():
+    """Known answer: with the residual at zero a block is the ReLU of its input, averaged if the stride is not 1."""
     x = torch.randn(2, 8, 6, 10)
     for stride, expected in [((1, 1), x.relu()), ((1, 2), nn.functional.avg_pool2d(x, 3, (1, 2), 1).relu())]:
         block = InvertedResidual(8, 16, 8, stride).eval()

@@ -5,18 +5,18 @@ from torch import nn
 from mil_asc.model.extractors.cp_resnet import CPResNet
 
 RECEPTIVE_FIELDS = [23, 31, 39, 55, 71, 87, 103, 135, 167]
-"""Of rho = 0, 1, ... 8."""
+"""Receptive fields for rho = 0, 1, ... 8."""
 
 
-def test_parameters():
-    """Our own count, with the published kind of head: 1x1 convolution without bias, BN."""
+def test_default_has_the_counted_parameters():
+    """Our own count, with the published head: 1x1 convolution without bias, BN."""
     head = nn.Sequential(nn.Conv2d(512, 10, 1, bias=False), nn.BatchNorm2d(10))
     assert sum(p.numel() for p in [*CPResNet().parameters(), *head.parameters()]) == 3_956_628
 
 
 @pytest.mark.parametrize("rho, field", list(enumerate(RECEPTIVE_FIELDS)))
 def test_receptive_field_grows_with_rho(rho, field):
-    """Measured: the rows and columns of the input that the gradient of one output reaches."""
+    """Measured: rows and columns of the input with a gradient from one output."""
     torch.manual_seed(0)
     extractor = CPResNet(base_channels=4, rho=rho).double().eval()
     assert 2 * extractor.context_frames + 15 == field
@@ -25,7 +25,7 @@ def test_receptive_field_grows_with_rho(rho, field):
             nn.init.uniform_(module.weight, 0.0, 0.5)
     x = torch.rand(1, 1, 352, 352, dtype=torch.float64).requires_grad_()
     reach = torch.zeros(352, 352, dtype=torch.bool)
-    for _ in range(8):  # max-pooling passes on one of four: several inputs find them all
+    for _ in range(8):  # max-pooling selects one of four inputs, so several inputs are needed to find all
         with torch.no_grad():
             x.uniform_()
         (gradient,) = torch.autograd.grad(extractor(x)[0, :, 11, 11].sum(), x)

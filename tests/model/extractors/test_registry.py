@@ -1,4 +1,4 @@
-"""What every extractor promises, tested for all of them: a new file in the package is found by itself."""
+"""Common tests of all extractors; a new file in the package is found automatically."""
 
 import pkgutil
 
@@ -16,7 +16,7 @@ EXTRACTORS = registered_extractors()
 MELS = 64
 VARIANTS = [(name, cls.tiny) for name, cls in EXTRACTORS.items()] + [("bc_resnet", {"c": 8, "resnorm": True})]
 LOCAL = [variant for variant in VARIANTS if not variant[1].get("resnorm")]
-"""Those whose columns hear only the frames near them: ResNorm takes its mean over the whole clip."""
+"""Variants whose columns depend on nearby frames only; ResNorm takes its mean over the whole clip."""
 
 
 def every(variants):
@@ -25,7 +25,7 @@ def every(variants):
 
 
 def build(name, settings):
-    """An extractor in eval mode whose batch norms have seen a batch, in float64."""
+    """An extractor in evaluation mode after one training batch, in float64."""
     torch.manual_seed(0)
     extractor = EXTRACTORS[name](**settings).double()
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_every_file_is_registered():
 
 @every(VARIANTS)
 @torch.no_grad()
-def test_shape_for_every_number_of_frames(name, settings):
+def test_output_shape_for_every_number_of_frames(name, settings):
     extractor = build(name, settings)
     smallest = smallest_frames(extractor)
     assert smallest <= extractor.time_reduction
@@ -78,14 +78,14 @@ def test_out_frames_takes_integer_tensors(name, settings):
 @pytest.mark.parametrize("mels", [256, 128, 64, 40])
 @every(VARIANTS)
 @torch.no_grad()
-def test_height_of_usual_mel_bins(name, settings, mels):
-    """Correct or refused with one line: an even number of bands does not divide what BC-ResNet makes of 40 mel bins."""
+def test_output_height_for_common_mel_bins(name, settings, mels):
+    """Correct, or refused with one line: an even number of bands does not fit BC-ResNet at 40 mel bins."""
     extractor = EXTRACTORS[name](**settings).eval()
     spectrogram = torch.randn(1, 1, mels, 24)
     if name == "bc_resnet" and mels == 40:
         with pytest.raises(ValueError, match="^40 mel bins leave 20, 10 and 5 frequency rows.*bands 1, 5.*$"):
             extractor.out_height(mels)
-        with pytest.raises(ValueError, match="cannot be cut into . bands"):
+        with pytest.raises(ValueError, match="cannot be divided into . bands"):
             extractor(spectrogram)
     else:
         assert extractor(spectrogram).shape[2] == extractor.out_height(mels)
@@ -93,7 +93,7 @@ def test_height_of_usual_mel_bins(name, settings, mels):
 
 @every(LOCAL)
 @torch.no_grad()
-def test_a_column_hears_no_further_than_its_context(name, settings):
+def test_column_depends_only_on_its_context(name, settings):
     extractor = build(name, settings)
     step, context = extractor.time_reduction, extractor.context_frames
     column = -(-context // step) + 1
@@ -102,7 +102,7 @@ def test_a_column_hears_no_further_than_its_context(name, settings):
     expected = extractor(x)[..., column]
 
     def moved_by(first, last):
-        """How far the column moves when everything outside frames first..last-1 is replaced, by something loud."""
+        """Change of the column if all frames outside first..last-1 are replaced by loud ones."""
         other = 1e6 * torch.randn_like(x)
         other[..., first:last] = x[..., first:last]
         return (extractor(other)[..., column] - expected).abs().max().item()
@@ -110,12 +110,12 @@ def test_a_column_hears_no_further_than_its_context(name, settings):
     first, last = column * step, (column + 1) * step
     assert 0 < first - context and last + context < frames
     assert moved_by(first - context, last + context) < 1e-11
-    assert moved_by(first - context // 2, last + context) > 1e-6  # the bound is not far off, on either side
+    assert moved_by(first - context // 2, last + context) > 1e-6  # the bound is tight on both sides
     assert moved_by(first - context, last + context // 2) > 1e-6
 
 
 @torch.no_grad()
-def test_with_resnorm_a_column_hears_the_whole_clip():
+def test_column_depends_on_the_whole_clip_with_resnorm():
     extractor = build("bc_resnet", {"c": 8, "resnorm": True})
     x = torch.randn(1, 1, MELS, 400, dtype=torch.float64)
     other = x.clone()
@@ -125,7 +125,7 @@ def test_with_resnorm_a_column_hears_the_whole_clip():
 
 @every(VARIANTS)
 @torch.no_grad()
-def test_batch_mates_do_not_matter_in_evaluation(name, settings):
+def test_output_does_not_depend_on_other_clips_in_evaluation(name, settings):
     extractor = build(name, settings)
     x = torch.randn(3, 1, MELS, 40, dtype=torch.float64)
     alone = extractor(x[:1])
@@ -136,7 +136,7 @@ def test_batch_mates_do_not_matter_in_evaluation(name, settings):
 
 @every(VARIANTS)
 def test_gradients_reach_every_parameter(name, settings):
-    """In eval mode, where a convolution's bias is not cancelled by the batch norm behind it."""
+    """In evaluation mode, because the batch norm after a convolution cancels its bias in training."""
     extractor = build(name, settings)
     out = extractor(torch.randn(4, 1, MELS, 64, dtype=torch.float64))
     (out * torch.randn_like(out)).sum().backward()
@@ -147,7 +147,7 @@ def test_gradients_reach_every_parameter(name, settings):
 
 @every(VARIANTS)
 @torch.no_grad()
-def test_channels_last_gives_the_same(name, settings):
+def test_channels_last_gives_the_same_output(name, settings):
     extractor = build(name, settings)
     x = torch.randn(2, 1, MELS, 40, dtype=torch.float64)
     expected = extractor(x)
@@ -158,7 +158,7 @@ def test_channels_last_gives_the_same(name, settings):
 
 @every(VARIANTS)
 @torch.no_grad()
-def test_bfloat16_autocast_is_close(name, settings):
+def test_bfloat16_autocast_gives_a_similar_output(name, settings):
     extractor = build(name, settings).float()
     x = torch.randn(2, 1, MELS, 40)
     expected = extractor(x)
@@ -168,7 +168,7 @@ def test_bfloat16_autocast_is_close(name, settings):
 
 
 @every(VARIANTS)
-def test_input_is_left_as_it_was(name, settings):
+def test_input_is_not_modified(name, settings):
     extractor = build(name, settings)
     x = torch.randn(1, 1, MELS, 40, dtype=torch.float64)
     before = x.clone()
@@ -177,7 +177,7 @@ def test_input_is_left_as_it_was(name, settings):
 
 
 @every(VARIANTS)
-def test_a_step_of_training_in_the_whole_model(name, settings):
+def test_all_parameters_of_the_complete_model_get_gradients(name, settings):
     torch.manual_seed(0)
     model = MILClassifier(LogMel(n_mels=MELS), EXTRACTORS[name](**settings), Head(num_classes=3, instance_dim=8))
     samples = 40 * model.front_end.hop_length
@@ -187,15 +187,15 @@ def test_a_step_of_training_in_the_whole_model(name, settings):
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-# -- what the base class holds a new extractor to
+# -- checks of the base class
 
 
 @pytest.fixture
 def strided():
-    """An extractor class of waveforms, known to the registry only during a test."""
+    """An extractor of waveforms that is registered only during a test."""
 
     class Strided(torch.nn.Sequential, Extractor):
-        """Every column is 25 ms, and sees 5 ms more on either side."""
+        """Every column is 25 ms long, with 5 ms of context on either side."""
 
         input = "waveform"
         tiny = {"channels": 4}
@@ -215,11 +215,11 @@ def strided():
     del Extractor.registry["test_registry"]
 
 
-def test_an_extractor_registers_itself_under_its_files_name(strided):
+def test_extractor_is_registered_under_its_file_name(strided):
     assert Extractor.registry["test_registry"] is strided
 
 
-def test_an_extractor_of_waveforms_trains_in_the_whole_model(strided):
+def test_waveform_extractor_works_in_the_complete_model(strided):
     model = MILClassifier(Waveform(), strided(), Head(num_classes=3, instance_dim=8))
     bags = model(torch.randn(2, 4000))
     assert bags.logits_BIC.shape == (2, 10, 3)
@@ -229,7 +229,7 @@ def test_an_extractor_of_waveforms_trains_in_the_whole_model(strided):
     assert model.spectrogram(torch.randn(1, 16000)).shape == (1, 256, 32)
 
 
-def test_an_extractor_refuses_the_wrong_front_end(strided):
+def test_extractor_with_the_wrong_front_end_is_refused(strided):
     with pytest.raises(ValueError, match="Strided takes waveform input, LogMel gives logmel"):
         MILClassifier(LogMel(), strided())
     with pytest.raises(ValueError, match="FUSE takes logmel input, Waveform gives waveform"):
@@ -244,7 +244,7 @@ def test_an_extractor_refuses_the_wrong_front_end(strided):
         ({"out_frames": Extractor.out_frames}, "must define out_frames"),
     ],
 )
-def test_an_extractor_that_breaks_the_rules_is_refused_when_its_class_is_made(strided, body, message):
+def test_invalid_extractor_class_is_refused_when_it_is_defined(strided, body, message):
     methods = {"forward": strided.forward, "out_height": strided.out_height, "out_frames": strided.out_frames}
     with pytest.raises(TypeError, match=message):
         type("Broken", (Extractor,), {"__module__": "broken", "tiny": {}, **methods, **body})
@@ -258,7 +258,7 @@ def test_geometry_is_checked(strided):
         strided(4).set_geometry(1, 1, -1)
 
 
-def test_where_every_column_sees_the_whole_clip_there_is_no_context():
+def test_context_is_none_if_columns_depend_on_the_whole_clip():
     resnorm = MILClassifier(LogMel(n_mels=64), EXTRACTORS["bc_resnet"](c=4, bands=2, resnorm=True))
     assert resnorm.extractor.context_frames is None and resnorm.context_instances is None
     assert MILClassifier(LogMel(n_mels=64), EXTRACTORS["fuse"](), input_norm="resnorm").context_instances is None

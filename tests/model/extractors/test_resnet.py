@@ -5,8 +5,8 @@ from torch import nn
 from mil_asc.model.extractors.resnet import BasicBlock, ResNet
 
 
-def test_parameters():
-    """Our own count, layer by layer: the paper gives none."""
+def test_default_has_the_counted_parameters():
+    """Our own count, layer by layer; the paper does not state one."""
     stem = 9 * 8 + 2 * 8
     count = stem
     for ins, outs, blocks in [(8, 8, 3), (8, 16, 3), (16, 32, 3), (32, 64, 1)]:
@@ -18,7 +18,7 @@ def test_parameters():
 
 @torch.no_grad()
 def test_block_is_relu_of_residual_plus_shortcut():
-    """Known answer: with its last batch norm at zero a block is the ReLU of its shortcut."""
+    """Known answer: with the last batch norm at zero, a block is the ReLU of its shortcut."""
     x = torch.randn(2, 3, 5, 6)
     same = BasicBlock(3, 3).eval()
     nn.init.zeros_(same.residual[-1][1].weight)
@@ -30,7 +30,7 @@ def test_block_is_relu_of_residual_plus_shortcut():
 
 
 @torch.no_grad()
-def test_grid_is_that_of_fuse():
+def test_output_has_the_same_grid_as_fuse():
     assert ResNet()(torch.randn(2, 1, 256, 313)).shape == (2, 64, 32, 39)
 
 

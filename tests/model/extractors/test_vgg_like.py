@@ -6,16 +6,16 @@ from mil_asc.model.extractors.vgg_like import VGGLike
 
 
 @pytest.mark.parametrize("mels, count", [(40, 454_508), (256, 1_339_244)])
-def test_whole_model_has_the_papers_parameters(mels, count):
-    """Behind the extractor: dense full-height convolution with bias, BN, linear detector."""
+def test_complete_model_has_the_papers_parameters(mels, count):
+    """After the extractor: dense full-height convolution with bias, BN, linear detector."""
     extractor = VGGLike()
     head = nn.Sequential(nn.Conv2d(128, 256, (extractor.out_height(mels), 1)), nn.BatchNorm2d(256), nn.Linear(256, 10))
     assert sum(p.numel() for p in [*extractor.parameters(), *head.parameters()]) == count
 
 
 @torch.no_grad()
-def test_batch_norm_comes_first():
-    """So that the level of the log-mel values in training does not matter."""
+def test_batch_norm_is_the_first_layer():
+    """The level of the log-mel values then does not matter in training."""
     extractor = VGGLike((4, 4)).train()
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64)
     extractor = extractor.double()
