@@ -16,7 +16,7 @@ from mil_asc.results.run import without_debug_runs
 
 
 def parse_arguments(arguments=None):
-    """The command line; a value that is not allowed raises ``UserError``."""
+    """The command line; a value out of range raises ``UserError``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs on one data set")
     parser.add_argument("--to", type=Path, default=Path("figures"), help="folder to write to (default: figures)")

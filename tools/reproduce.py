@@ -1,7 +1,7 @@
-"""The paper's tables, run and written: python tools/reproduce.py --table 2 --data_folder TAU2019=DIR,TAU2020m=DIR
+"""Reproduce the paper's tables: python tools/reproduce.py --table 2 --data_folder TAU2019=DIR,TAU2020m=DIR
 
-Trains what a table still lacks (every row with several seeds), then writes it with our figures beside the paper's.
-Runs that are finished stay; those that were stopped resume. Options behind -- go to every train.py:
+Trains the runs that a table still needs (every row with several seeds), then writes it with our results beside the
+paper's. Finished runs are kept; those that were stopped resume. Options after -- go to every train.py:
 python tools/reproduce.py --table 7 --dataset TAU2019 --data_folder DIR -- --precision=fp32
 """
 
@@ -26,26 +26,30 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
 def parse(arguments):
-    """The options, and what stands behind ``--``."""
+    """The options, and those after ``--``."""
     where = arguments.index("--") if "--" in arguments else len(arguments)
     own, passed = arguments[:where], arguments[where + 1 :]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = parser.add_argument
-    add("--table", required=True, help="a number from 2 to 9, several (2,7), or all; a run they share is made once")
-    add("--dataset", help="recipes, with commas (default: the paper's data sets that the table has)")
+    add("--table", required=True, help="a number from 2 to 9, several (2,7), or all; a run they share is trained once")
+    add("--dataset", help="recipes, with commas (default: the paper's data sets of the table)")
     add("--seeds", type=int, default=5, metavar="N", help="seeds 1 to N (default 5, as the paper)")
     add("--data_folder", default="", metavar="DIR", help="the audio: DIR, or TAU2019=DIR,TAU2020m=DIR for several")
-    add("--devices", default="auto", help="such as cuda:0,cuda:1 or cpu, a process each (default: every GPU, else cpu)")
+    add(
+        "--devices",
+        default="auto",
+        help="such as cuda:0,cuda:1 or cpu, a process for each (default: all GPUs, else cpu)",
+    )
     add("--ray", nargs="?", const="", metavar="ADDRESS", help="run as tasks of a Ray cluster, or of a Ray started here")
     add("--results", default="results", metavar="DIR", help="folder of the runs in each recipe (default: results)")
     add("--recipes", type=Path, default=RECIPES, metavar="DIR", help="folder of the recipes (default: this checkout's)")
     add("--write", type=Path, metavar="DIR", help="where the tables go (default: results/tables beside the recipes)")
     add("--fill_readme", action="store_true", help="put the tables into each recipe's README.md, between its marks")
     add("--fill", type=Path, metavar="FILE", help="put all the tables into this Markdown file, between such marks")
-    add("--dry_run", action="store_true", help="print every run with its command, and touch nothing")
-    add("--no_run", action="store_true", help="write the tables from the runs that are there")
+    add("--dry_run", action="store_true", help="print every run with its command, and change nothing")
+    add("--no_run", action="store_true", help="write the tables from the finished runs, and train none")
     return parser.parse_args(own), passed
 
 
@@ -59,7 +63,7 @@ def numbers(text):
 
 
 def sections(options):
-    """(table, its rows, those of them without a YAML file) for every table and data set asked for."""
+    """(table, its rows, those of them without a YAML file) for every table and data set."""
     names = options.dataset.split(",") if options.dataset else paper_sets()
     found = []
     for number in numbers(options.table):
@@ -75,7 +79,7 @@ def sections(options):
 def data_folders(text, recipes, known):
     """Recipe -> absolute folder of its audio, from ``DIR`` or ``NAME=DIR,NAME=DIR``.
 
-    ``recipes`` are those that the tables need, ``known`` are all: a folder that is not needed does no harm.
+    ``recipes`` are those that the tables need, ``known`` are all; folders of other known recipes are ignored.
     """
     if not text:
         return {}
@@ -89,7 +93,7 @@ def data_folders(text, recipes, known):
 
 
 def print_runs(runs, results, place):
-    """The runs with their commands, to be given in the recipe's folder; stale are those trained otherwise."""
+    """Print the runs with their commands in the recipe's folder; stale ones were trained with other settings."""
     stale = find_stale(results, place)
     for run in runs:
         command = shlex.join(["python", *place.command(run)])
@@ -98,10 +102,10 @@ def print_runs(runs, results, place):
 
 
 def train(runs, place, options):
-    """Train what is not there; returns the number of failures, which are listed."""
+    """Train the runs; returns the number of failures, which are listed."""
     check_data(runs, place)
     if not runs:
-        print("every run is there")
+        print("every run is finished")
         return 0
     if options.ray is None:
         failures = train_here(runs, place, find_devices(options.devices))
@@ -113,14 +117,14 @@ def train(runs, place, options):
 
 
 def pages_to_fill(found, options):
-    """Page -> names of the data sets whose tables it gets."""
+    """Page -> names of the data sets whose tables go into it."""
     names = list(dict.fromkeys(rows[0].recipe for _, rows, _ in found))
     readmes = {options.recipes / name / "README.md": [name] for name in names} if options.fill_readme else {}
     return readmes | ({options.fill: names} if options.fill else {})
 
 
 def write(found, results, place, options):
-    """Write the tables, and fill pages with them where that is asked for."""
+    """Write the tables, and put them into the pages that were named."""
     tables = [build_table(number, rows, missing, results, place, options.seeds) for number, rows, missing in found]
     suffix = f"-{options.dataset.replace(',', '-')}" if options.dataset else ""
     for page in write_tables(options.write or options.recipes / "results/tables", tables, suffix):
@@ -173,7 +177,7 @@ def main(arguments):
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped, and the runs with it; the same command goes on where they were", file=sys.stderr)
+        print("stopped, with its runs; the same command continues them", file=sys.stderr)
         return 130
     if failed:
         print(f"error: {failed} run(s) failed", file=sys.stderr)

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import ruamel.yaml
-from mil_asc.results.run import Run
 
 from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import UserError
+from mil_asc.results.run import Run
 from mil_asc.runtime.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +118,8 @@ class Recipe:
     def train_command(self, seed):
         """The words behind ``python`` that train with a seed."""
         words = ["train.py", str(self.hparams.relative_to(self.folder)), f"--seed={seed}"]
-        return [*words, f"--data_folder={self.data_folder}", *self.device, *self.passed]
+        lists = [f"--manifests={MANIFESTS}", f"--data_folder={self.data_folder}"]
+        return [*words, *lists, *self.device, *self.passed]
 
     def run_folder(self, seed):
         """The output folder of the run with a seed."""

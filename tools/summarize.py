@@ -14,26 +14,17 @@ from mil_asc.results import markdown
 from mil_asc.results.run import without_debug_runs
 
 COLUMNS = {
-    "accuracy": lambda run: 100 * run.accuracy(),
-    "accuracy SMI": lambda run: 100 * run.accuracy("smi"),
-    "accuracy CMI": lambda run: 100 * run.accuracy("cmi"),
-    "class-wise SMI": lambda run: 100 * run.report["evaluation"]["smi"]["macro_accuracy"],
-    "ROC area TMI": lambda run: run.report["evaluation"]["tmi"]["auc_macro"],
-    "log loss": lambda run: run.report["evaluation"]["log_loss"],
-    "positive instances": lambda run: 100 * run.report["evaluation"]["underestimation"]["positive_share"],
-    "confidence": lambda run: run.report["evaluation"]["underestimation"]["mean_confidence"],
-    "events AP": lambda run: run.report["events"]["average_precision"] if run.report["events"] else None,
+    "accuracy": (lambda run: 100 * run.accuracy(), 1),
+    "accuracy SMI": (lambda run: 100 * run.accuracy("smi"), 1),
+    "accuracy CMI": (lambda run: 100 * run.accuracy("cmi"), 1),
+    "class-wise SMI": (lambda run: 100 * run.report["evaluation"]["smi"]["macro_accuracy"], 1),
+    "ROC area TMI": (lambda run: run.report["evaluation"]["tmi"]["auc_macro"], 3),
+    "log loss": (lambda run: run.report["evaluation"]["log_loss"], 3),
+    "positive instances": (lambda run: 100 * run.report["evaluation"]["underestimation"]["positive_share"], 1),
+    "confidence": (lambda run: run.report["evaluation"]["underestimation"]["mean_confidence"], 3),
+    "events AP": (lambda run: run.report["events"]["average_precision"] if run.report["events"] else None, 3),
 }
-
-
-def cell(values):
-    """Mean and standard deviation of numbers, with one digit for percentages and three for others; None are left out.
-
-    >>> cell([70.0, 80.0]), cell([0.5, None]), cell([None])
-    ('75.0 ± 7.1', '0.500', '-')
-    """
-    values = [value for value in values if value is not None]
-    return markdown.mean_cell(values, digits=1 if values and max(values) > 5 else 3)
+"""What a column shows of a run, None where it has no such value, and its digits after the point."""
 
 
 def summarize(runs):
@@ -45,7 +36,8 @@ def summarize(runs):
     for (dataset, experiment), members in groups.items():
         seeds = ", ".join(str(seed) for seed in sorted(run.seed for run in members))
         epochs = "/".join(str(count) for count in sorted({run.provenance["epochs"] for run in members}))
-        cells = [cell([column(run) for run in members]) for column in COLUMNS.values()]
+        found = [([value(run) for run in members], digits) for value, digits in COLUMNS.values()]
+        cells = [markdown.mean_cell([v for v in values if v is not None], digits) for values, digits in found]
         rows.append([dataset, experiment, seeds, epochs, *cells])
     return markdown.table(["data set", "experiment", "seeds", "epochs", *COLUMNS], rows)
 

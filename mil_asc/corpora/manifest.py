@@ -93,6 +93,8 @@ class Corpus:
             raise UserError(f"validation_fraction must be at least 0 and below 1, got {fraction}")
         if fraction == 0:
             return self
+        if self.validation:
+            raise UserError("validation_fraction must be 0 here: these lists have a validation list already")
         rng = np.random.default_rng(seed)
         places = {label: {clip.location for clip in self.train if clip.label == label} for label in self.labels}
         held = set()

@@ -1,10 +1,11 @@
 """A batch of bags, as the model scores them and losses and decision rules read them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
-from mil_asc.mil.pooling import max_pooling
+from mil_asc.mil.pooling.extremes import max_pooling
 
 
 class Bags(NamedTuple):
@@ -12,7 +13,7 @@ class Bags(NamedTuple):
 
     ``logits_BIC``: (B, I, C) instance logits z_ic; their sigmoid is the confidence p_ic, whatever the detector.
     ``mask_BI``: (B, I) bool, True where the instance belongs to the clip, False where it is padding; every bag
-    has at least one True. ``bag_logits_BC``: (B, C) what the model's pooling makes of them. ``attention_BI``: (B, I)
+    has at least one True. ``bag_logits_BC``: (B, C) bag logits by the model's pooling. ``attention_BI``: (B, I)
     attention scores before their softmax over the bag; None without attention.
     """
 
@@ -22,7 +23,12 @@ class Bags(NamedTuple):
     attention_BI: torch.Tensor | None = None
 
 
-def make_bags(logits_BIC, mask_BI=None, pooling=max_pooling, attention_BI=None):
+def make_bags(
+    logits_BIC: torch.Tensor,
+    mask_BI: torch.Tensor | None = None,
+    pooling: Callable[..., torch.Tensor] = max_pooling,
+    attention_BI: torch.Tensor | None = None,
+) -> Bags:
     """``Bags`` of instance logits; no instance is padding where ``mask_BI`` is left out.
 
     Example

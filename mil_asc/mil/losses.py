@@ -3,10 +3,21 @@
 A loss names the ``confidence`` it is made for: ``sigmoid``, ``softmax`` (see ``mil_asc.model.heads``) or ``any``.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, one_hot
 
+from mil_asc.mil.bags import Bags
 
-def weighted_bce(logits, target, alpha=None):
+LOSS_CONFIDENCES = ("sigmoid", "softmax", "any")
+Assigner = Callable[[Tensor, Tensor], Tensor]
+"""(B, I, C) instance logits and (B,) class indices -> (B, I, C) labels: a function of ``mil_asc.mil.assigners``."""
+
+
+def weighted_bce(logits: Tensor, target: Tensor, alpha: float | None = None) -> Tensor:
     """Mean over classes of the weighted binary cross entropy (Eq. 3): (..., C) -> (...).
 
     ``-(1/C) sum_c [alpha y_c ln p_c + (1 - y_c) ln(1 - p_c)]`` with p = sigmoid(logits), computed without
@@ -23,7 +34,35 @@ def weighted_bce(logits, target, alpha=None):
     return binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none").mean(-1)
 
 
-class BagBCE:
+class Loss(ABC):
+    """Abstract base of loss terms, which know nothing of models, YAML files or epochs.
+
+    A subclass names the confidence it is made for, and is a term of ``MILLoss``. The tests of
+    ``tests/mil/test_loss_registry.py`` run on every subclass in ``mil_asc.mil``.
+
+    Attributes
+    ----------
+    confidence : str
+        ``sigmoid``, ``softmax`` (see ``mil_asc.model.heads``) or ``any``.
+    """
+
+    registry: ClassVar[dict[str, type["Loss"]]] = {}
+    confidence: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: object):
+        """Check the class's confidence, and register it by its name."""
+        super().__init_subclass__(**kwargs)
+        if getattr(cls, "confidence", None) not in LOSS_CONFIDENCES:
+            raise TypeError(f"{cls.__name__}.confidence must be one of {', '.join(LOSS_CONFIDENCES)}")
+        if Loss.registry.setdefault(cls.__name__, cls) is not cls:
+            raise TypeError(f"there is a loss called {cls.__name__} already")
+
+    @abstractmethod
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
+        """``Bags`` and (B,) class indices -> (B,) losses, finite and at least 0."""
+
+
+class BagBCE(Loss):
     """Bag loss of Eq. 3 on the bag logits that the model's pooling makes.
 
     ``alpha`` (> 0) weighs the positive class, C - 1 when left out.
@@ -31,16 +70,16 @@ class BagBCE:
 
     confidence = "sigmoid"
 
-    def __init__(self, alpha=None):
+    def __init__(self, alpha: float | None = None):
         self.alpha = alpha
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         bag_logits_BC = bags.bag_logits_BC
         return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).float(), self.alpha)
 
 
-class BagCE:
+class BagCE(Loss):
     """Cross entropy of the bag: -ln of the true class's share of the bag confidences, P_t / sum_c P_c.
 
     Meant for softmax confidences. Under the geometric mean it is the cross entropy of global average pooling.
@@ -48,13 +87,13 @@ class BagCE:
 
     confidence = "softmax"
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         log_p_BC = logsigmoid(bags.bag_logits_BC)
         return log_p_BC.logsumexp(1) - log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1)
 
 
-class InstanceBCE:
+class InstanceBCE(Loss):
     """Instance loss of Eq. 4 on labels an assigner makes at every step.
 
     ``assigner`` is a function of ``mil_asc.mil.assigners``; ``alpha`` as in ``BagBCE``.
@@ -62,17 +101,17 @@ class InstanceBCE:
 
     confidence = "sigmoid"
 
-    def __init__(self, assigner, alpha=None):
+    def __init__(self, assigner: Assigner, alpha: float | None = None):
         self.assigner = assigner
         self.alpha = alpha
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses: means over the clip's own instances and classes, in nats."""
         target_BIC = self.assigner(bags.logits_BIC, label_B)
         return _instance_mean(weighted_bce(bags.logits_BIC, target_BIC, self.alpha), bags.mask_BI)
 
 
-class InstanceCE:
+class InstanceCE(Loss):
     """Cross entropy of the instances whose label is positive, averaged over all N instances of the clip.
 
     -(1/N) sum_i sum_c y'_ic ln p_ic; meant for softmax confidences. ``assigner`` is a function of
@@ -81,16 +120,16 @@ class InstanceCE:
 
     confidence = "softmax"
 
-    def __init__(self, assigner):
+    def __init__(self, assigner: Assigner):
         self.assigner = assigner
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         target_BIC = self.assigner(bags.logits_BIC, label_B)
         return _instance_mean(-(target_BIC * logsigmoid(bags.logits_BIC)).sum(2), bags.mask_BI)
 
 
-class FrameLoss:
+class FrameLoss(Loss):
     """Frame loss: keeps absent classes near zero and the true class smooth over time (section 5.1, Table 4).
 
     (1/(N (C-1))) sum_i sum_{c != t} p_ic^2 + (1/(N-1)) sum_i (p_{i+1,t} - p_{i,t})^2; the second term is 0 for a
@@ -99,7 +138,7 @@ class FrameLoss:
 
     confidence = "any"
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses between 0 and 2, without unit."""
         p_BIC = bags.logits_BIC.sigmoid()
         true_BI = p_BIC.gather(2, label_B.view(-1, 1, 1).expand(-1, p_BIC.shape[1], 1)).squeeze(2)
@@ -109,7 +148,7 @@ class FrameLoss:
         return _instance_mean(absent_BI, bags.mask_BI) + steps_B
 
 
-def _instance_mean(loss_BI, mask_BI):
+def _instance_mean(loss_BI: Tensor, mask_BI: Tensor) -> Tensor:
     """(B,) means over the clips' own instances."""
     return (loss_BI * mask_BI).sum(1) / mask_BI.sum(1)
 
@@ -120,7 +159,7 @@ class MILLoss:
     Arguments
     ---------
     **terms : callable
-        ``(bags, label_B) -> (B,)`` each; the keyword is the name it is logged under.
+        Each ``(bags, label_B) -> (B,)``; the keyword is the name it is logged under.
 
     Example
     -------
@@ -131,12 +170,12 @@ class MILLoss:
     ['bag', 'loss']
     """
 
-    def __init__(self, **terms):
+    def __init__(self, **terms: Callable[[Bags, Tensor], Tensor]):
         if not terms:
             raise ValueError("MILLoss needs at least one loss term")
         self.terms = terms
 
-    def __call__(self, bags, label_B):
+    def __call__(self, bags: Bags, label_B: Tensor) -> dict[str, Tensor]:
         """A dictionary of scalar tensors: ``loss``, the sum, and every term by its name."""
         values = {name: term(bags, label_B).mean() for name, term in self.terms.items()}
         return {"loss": sum(values.values()), **values}

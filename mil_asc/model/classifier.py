@@ -107,7 +107,7 @@ class MILClassifier(nn.Module):
         >>> from mil_asc.model.features import LogMel
         >>> from mil_asc.model.extractors.fuse import FUSE
         >>> MILClassifier(LogMel(), FUSE()).instance_times(16000).tolist()
-        [[0.0, 0.24], [0.24, 0.496], [0.496, 0.752]]
+        [[0.0, 0.24], [0.24, 0.496], [0.496, 0.752], [0.752, 1.0]]
         """
         edges = np.arange(self.num_instances(num_samples) + 1) * self.instance_samples - self.front_end.hop_length / 2
         times_I2 = np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples)

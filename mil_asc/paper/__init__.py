@@ -1,1 +1,1 @@
-"""The paper's tables again: the rows they ask for, the runs these need, and our figures beside the paper's."""
+"""The paper's tables and figures reproduced: their rows, the runs these need, our results beside the paper's."""

@@ -1,8 +1,8 @@
-"""Start a program that ends with the process that watches it: ``python -m mil_asc.paper.child PID PROGRAM...``
+"""Start a program that ends with the process that supervises it: ``python -m mil_asc.paper.child PID PROGRAM...``
 
-A run whose watcher is killed outright would go on alone and hold its folder's lock against the watcher's
-successor. Linux can send a signal at the parent's death; elsewhere the program is started as it is. Ctrl-C is let
-through: a shell's background jobs, and Ray's workers, would otherwise hand on that it is ignored or blocked.
+A run whose supervisor is killed outright would go on alone and keep the lock of its folder. Linux can send a signal
+at the parent's death; elsewhere the program is started without that. Ctrl-C is enabled again, because a shell's
+background jobs and Ray's workers inherit that it is ignored or blocked.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Markdown pages that tables are put into, each between marks of its own, so that no table drives out another."""
+"""Markdown pages that tables are put into, each between its own marks, so that no table replaces another."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from mil_asc.errors import UserError
 from mil_asc.runtime.files import write_atomically
 
 MARKS = "<!-- results -->", "<!-- /results -->"
-"""Between these two lines of a README, or another page, stand the tables, and nothing else."""
+"""The tables of a README, or another page, are between these two lines."""
 BLOCK = re.compile(r"<!-- table (\d+) (\S+) -->\n(.*?)<!-- /table \1 \2 -->", re.DOTALL)
 """A table between ``MARKS``: its number, its data set and its text."""
 NOTHING = "No run of these tables is finished yet.\n"
@@ -25,7 +25,7 @@ class Page:
 def read_page(path):
     """The ``Page`` in a Markdown file.
 
-    Raises ``UserError`` where the two marks do not stand there once each, in their order.
+    Raises ``UserError`` unless the page has each of the two marks once, in their order.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def read_page(path):
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     first, last = MARKS
     if text.count(first) != 1 or text.count(last) != 1 or text.index(first) > text.index(last):
-        raise UserError(f"{path} needs the lines {first} and {last}, once each, around the place of the tables")
+        raise UserError(f"{path} needs the lines {first} and {last}, once each, around the tables")
     before, rest = text.split(first)
     body, after = rest.split(last)
     blocks = {(int(number), name): text for number, name, text in BLOCK.findall(body)}
@@ -41,7 +41,7 @@ def read_page(path):
 
 
 def put_tables(path, blocks):
-    """Put tables into a page, (number, data set) -> Markdown, by number; others that stand there stay.
+    """Put tables into a page, (number, data set) -> Markdown, by number; others in the page are kept.
 
     Raises ``UserError`` as ``read_page`` does.
     """

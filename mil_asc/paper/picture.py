@@ -11,7 +11,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 36
 LETTER, LINE = 5.3, 11.0
 """Width of a letter and height of a line of a name (in points)."""
 DOT = 4.5
-"""Half the room a dot takes."""
+"""Half the width of a dot."""
 DISTANCES = (6, 10, 16, 24, 34, 46, 60, 76, 94, 114, 136, 160)
 FAR = 15
 """A name further than this from its dot gets a line to it."""
@@ -39,7 +39,7 @@ def parse_params(text):
 
 
 def systems_of(rows, found):
-    """Dots of a table: its published systems, the paper's own figures, and our best seeds where there are any.
+    """Dots of a table: its published systems, the paper's own results, and our best seeds where there are any.
 
     ``rows`` are the rows of Table 8 or 9 for one recipe; ``found`` maps a row to (seed, accuracy in percent,
     parameters) of its best seed, and leaves out rows without runs.
@@ -82,14 +82,14 @@ def place_names(dots, widths, area, obstacles=()):
     widths : list of float
         How wide their names are (in points).
     area : (float, float, float, float)
-        Left, bottom, right and top edge of the room there is.
+        Left, bottom, right and top edge of the free area.
     obstacles : list
         Further boxes to keep clear of.
 
     Returns
     -------
     list
-        A box a dot: the nearest of the places around it that is free, None where none is.
+        One box per dot: the nearest free place around it, None where none is free.
     """
     taken = [*obstacles, *((x - DOT, y - DOT, x + DOT, y + DOT) for x, y in dots)]
     boxes = [None] * len(dots)
@@ -121,7 +121,7 @@ def _overlap(one, other):
 def paint_systems(figure, systems):
     """Systems over a logarithmic axis of parameters, the Pareto front as a line.
 
-    Dominated systems are grey, our own among them; ours are squares, the paper's own figures rings.
+    Dominated systems are grey, our own included; ours are squares, the paper's own results rings.
     """
     figure.set_size_inches(WIDTH / 72, HEIGHT / 72)
     room = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM

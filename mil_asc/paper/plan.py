@@ -1,4 +1,4 @@
-"""What is to be run: experiments of recipes with seeds, where they stand, which of them are finished."""
+"""Planned runs: experiments of recipes with seeds, their folders and commands, and which of them are finished."""
 
 import re
 from dataclasses import dataclass, field

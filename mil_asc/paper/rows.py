@@ -1,4 +1,4 @@
-"""Rows of the paper's tables, and the experiment of a recipe that each of them asks for."""
+"""Rows of the paper's tables, and the experiment of a recipe that each of them needs."""
 
 from dataclasses import dataclass, replace
 
@@ -29,8 +29,8 @@ EXTRACTORS = {
 STRATEGIES = {"none": "MIL w/o IL", "pnl": "MIL w/ PNL", "gt": "MIL w/ GT", "frame_loss": "MIL w/ frame loss"}
 INSTANCE_LABELS = {"none": "–", "pnl": "positive/negative", "gt": "clip's class", "frame_loss": "–"}
 RULES = {"smi": "smi", "cmi": "cmi", "gap": "bag"}
-"""Assumptions of the CSV file, and where ``report.json`` keeps their figures."""
-WHAT = {
+"""Assumptions of the CSV file, and the decision rules of ``report.json``."""
+TRAINING_NAMES = {
     ("mil", "none", "bce"): "no_il",
     ("mil", "pnl", "bce"): "pnl",
     ("mil", "gt", "bce"): "gt",
@@ -47,7 +47,7 @@ class Row:
     """One row of a table.
 
     ``recipe`` names the folder under ``recipes/``; ``paper`` is the accuracy in percent, None for data sets
-    that the paper does not use; ``params`` is the paper's figure as printed, empty where it gives none.
+    that the paper does not use; ``params`` is the number as the paper prints it, empty where it gives none.
     """
 
     table: int
@@ -72,8 +72,8 @@ class Row:
         """
         extractor, _, norm = self.extractor.partition("+pre_")
         small = "_40mel" if self.mel_bins == 40 else ""
-        what = WHAT[self.strategy, self.instance_label, self.objective]
-        return "_".join(filter(None, [f"{extractor}{small}", what, norm]))
+        training = TRAINING_NAMES[self.strategy, self.instance_label, self.objective]
+        return "_".join(filter(None, [f"{extractor}{small}", training, norm]))
 
     @property
     def rule(self):
@@ -125,7 +125,7 @@ def _row(fields):
 
 
 def read_published(table, recipe):
-    """The systems that a table lists beside the paper's own; none for data sets that it is not about."""
+    """The systems that a table lists beside the paper's own; none for data sets that it does not report on."""
     return [
         Published(table, recipe, f["system"], f["augmentation"], f["params"], float(f["accuracy_percent"]), f["note"])
         for f in read_table("published_systems.csv")
@@ -139,10 +139,10 @@ def paper_sets():
 
 
 def select_rows(table, recipe):
-    """What a table asks of a recipe.
+    """The rows of a table for a recipe.
 
-    For a data set of the paper its rows, with the paper's figures. For any other the rows of all data sets,
-    each combination once and without the paper's figures, sizes and notes, which are not about it.
+    For a data set of the paper its rows, with the paper's results. For any other the rows of all data sets,
+    each combination once, without the paper's results, sizes and notes, which do not apply to it.
     """
     rows = read_rows(table)
     if recipe in paper_sets():
@@ -157,19 +157,19 @@ def known_recipes(recipes):
 
 
 def check_recipes(recipes, rows):
-    """Refuse recipes that are not there; returns the rows that have no YAML file.
+    """Refuse recipes that do not exist; returns the rows without a YAML file.
 
     ``recipes`` is the folder that holds them. A recipe of the paper's data sets must have every file; others
-    may have a part of them.
+    may have some of them.
     """
     missing = []
     for row in rows:
         if row.recipe not in known_recipes(recipes):
             known = ", ".join(known_recipes(recipes))
-            raise UserError(f"no recipe {row.recipe} in {recipes}; there are: {known or 'none'}")
+            raise UserError(f"no recipe {row.recipe} in {recipes}; legal: {known or 'none'}")
         file = recipes / row.recipe / "hparams" / f"{row.experiment}.yaml"
         if not file.is_file() and row.paper is not None:
-            raise UserError(f"{file} is missing, which Table {row.table} asks for")
+            raise UserError(f"{file} is missing, which Table {row.table} needs")
         if not file.is_file():
             missing.append(row)
     return missing

@@ -1,6 +1,6 @@
 """The paper's tables with our results beside the paper's; ``mil_asc.paper.render`` writes them.
 
-Accuracies are in percent, differences in percentage points. A number of the paper stands in the paper's columns
+Accuracies are in percent, differences in percentage points. Numbers of the paper appear in the paper's columns
 only; ours come from the ``report.json`` of finished runs.
 """
 
@@ -46,7 +46,7 @@ class Line:
 class Table:
     """A table of the paper for one data set, ready to be written.
 
-    ``warnings`` stand above the table, ``schedule`` and ``notes`` below; ``published`` are systems that the paper
+    ``warnings`` go above the table, ``schedule`` and ``notes`` below; ``published`` are systems that the paper
     compares with; ``picture`` is SVG text or None; ``finished`` counts the runs behind it.
     """
 
@@ -225,7 +225,7 @@ def _reference_words(rows):
     return " or ".join(dict.fromkeys(f"{strategy}, {objective}, {rule}" for strategy, _, _, objective, rule in words))
 
 
-# -- what stands around a table
+# -- text around a table
 
 
 def _schedule(runs):

@@ -33,8 +33,8 @@ def grouped_accuracies(correct_B: np.ndarray, groups: Sequence[str]) -> dict[str
     totals = np.bincount(group_B)
     correct = np.bincount(group_B[correct_B], minlength=len(names))
     return {
-        name: {"accuracy": float(right / total), "clips": int(total)}
-        for name, right, total in zip(names, correct, totals)
+        name: {"accuracy": float(hits / total), "clips": int(total)}
+        for name, hits, total in zip(names, correct, totals)
     }
 
 

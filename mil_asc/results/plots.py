@@ -1,13 +1,24 @@
 """Pictures of the report page, as SVG text. matplotlib is imported when the first one is drawn.
 
 Every ``paint_*`` fills a given ``matplotlib.figure.Figure``; ``svg`` makes the text of one. Sizes are in points,
-and a picture is ``WIDTH`` wide. Colours are Okabe and Ito's, which colour-blind people can tell apart.
+and a picture is ``WIDTH`` wide. Colours are those of Okabe and Ito, which colour-blind people can distinguish.
 """
 
+from __future__ import annotations
+
 import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mil_asc.corpora.manifest import Event
+    from mil_asc.results.report import Example
 
 TRUE, DECIDED, OTHER = "#0072b2", "#d55e00", "#757575"
 DISTINCT, AMBIGUOUS = "#009e73", "#e69f00"
@@ -37,12 +48,12 @@ STYLE = {
 WIDTH, LEFT, RIGHT = 460, 40, 36
 SPECTROGRAM, LANE, STRIP, LINES = 150, 13, 11, 96
 SHADES = 32
-"""Colours of a spectrogram; more would make the page larger and tell no more."""
+"""Colours of a spectrogram; more would make the page larger and show no more."""
 CHARACTER = 5.2
 """Width of a letter of an event's name."""
 
 
-def svg(paint, *arguments):
+def svg(paint: Callable[..., None], *arguments: object) -> str:
     """SVG text of the figure that ``paint(figure, *arguments)`` fills."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -55,12 +66,12 @@ def svg(paint, *arguments):
     return text.getvalue()
 
 
-def data_uri(svg):
+def data_uri(svg: str) -> str:
     """SVG text as a ``data:`` address, which keeps its ids and styles apart from the page's."""
     return "data:image/svg+xml," + quote(svg, safe=" /+=;,()!*~")
 
 
-def stacked_axes(figure, heights, gap, top=8, bottom=34):
+def stacked_axes(figure: Figure, heights: list[float], gap: float, top: float = 8, bottom: float = 34) -> list[Axes]:
     """Axes one below the other with a common x axis, ``heights`` high, ``gap`` apart (in points, top first)."""
     total = top + sum(heights) + gap * (len(heights) - 1) + bottom
     figure.set_size_inches(WIDTH / 72, total / 72)
@@ -78,30 +89,30 @@ def stacked_axes(figure, heights, gap, top=8, bottom=34):
 # -- learning curves
 
 
-def paint_losses(figure, history, monitored):
+def paint_losses(figure: Figure, history: list[dict], monitored: str) -> None:
     """Training loss and its terms (natural-log units, mean over clips) by epoch, and the monitored loss.
 
-    ``history`` has a dictionary an epoch, as in ``report.json``; ``monitored`` names the monitored list.
+    ``history`` has one record per epoch, as in ``report.json``; ``monitored`` names the monitored list.
     """
     (axes,) = stacked_axes(figure, [223], gap=0)
     terms = [name for name in history[0]["train"] if name not in ("loss", "accuracy")]
     _curve(axes, history, "train", "loss", color="black", label="training: total loss")
     for name, color in zip(terms if len(terms) > 1 else [], (TRUE, DECIDED, DISTINCT, AMBIGUOUS, OTHER)):
         _curve(axes, history, "train", name, color=color, label=f"training: {name} loss")
-    label = f"{monitored} list: total loss"
+    label = f"{monitored} set: total loss"
     _curve(axes, history, "monitor", "loss", color="black", linestyle=":", marker="o", markersize=3.5, label=label)
     _by_epoch(axes, history)
     axes.set_ylim(bottom=0)
     axes.legend(loc="best")
 
 
-def paint_accuracy(figure, history, monitored):
+def paint_accuracy(figure: Figure, history: list[dict], monitored: str) -> None:
     """Training and monitored accuracy (share of clips, by the pooling) by epoch, and below it the learning rate."""
     axes, rate = stacked_axes(figure, [150, 47], gap=18, top=16)
-    _curve(axes, history, "train", "accuracy", color=TRUE, label="training list, while training")
+    _curve(axes, history, "train", "accuracy", color=TRUE, label="training set, while training")
     label = {
         "validation": "validation split (the best epoch is chosen on it)",
-        "evaluation": "evaluation list (nothing is chosen on it)",
+        "evaluation": "evaluation set (nothing is chosen on it)",
     }.get(monitored, monitored)
     look = {"color": DECIDED, "linestyle": ":", "marker": "o", "markersize": 3.5}
     _curve(axes, history, "monitor", "accuracy", label=label, **look)
@@ -135,7 +146,7 @@ def _by_epoch(axes, history):
 # -- examples
 
 
-def paint_example(figure, example, labels):
+def paint_example(figure: Figure, example: Example, labels: list[str]) -> None:
     """Log-mel, events, instances' most confident classes and confidences of one clip over a common time axis.
 
     ``example`` is a ``mil_asc.results.report.Example``; ``labels`` are the classes in the order of its confidences.
@@ -153,10 +164,10 @@ def paint_example(figure, example, labels):
     axes[-1].set_xlim(0, seconds)
 
 
-def confidence_curves(example, labels):
+def confidence_curves(example: Example, labels: list[str]) -> list[tuple[int, str, str]]:
     """(class index, colour, line style) of the strongest other class, the true and the decided class.
 
-    The last two are one, in the colour of the true class, where the decision is right. "Strongest" is the
+    The last two are one, in the colour of the true class, where the decision is correct. "Strongest" is the
     class with the greatest confidence of any instance.
     """
     true, decided = labels.index(example.label), labels.index(example.decision)
@@ -167,10 +178,10 @@ def confidence_curves(example, labels):
     return curves if true == decided else [*curves, (decided, DECIDED, "-")]
 
 
-def place_names(events, seconds):
-    """(event, where its name stands, lane) of events, so that neither bars nor names cover each other.
+def place_names(events: list[Event], seconds: float) -> list[tuple[Event, str, int]]:
+    """(event, side of its name, lane) of events, so that neither bars nor names cover each other.
 
-    ``seconds`` is the length of the time axis. A name stands "after" its bar, or "before" it near the end.
+    ``seconds`` is the length of the time axis. A name is placed "after" its bar, or "before" it near the end.
     """
     placed, busy_until = [], []
     for event in sorted(events, key=lambda event: event.onset):

@@ -57,7 +57,7 @@ class Predictions:
 
     @cached_property
     def groups(self) -> list[tuple[np.ndarray, Bags]]:
-        """Positions of clips of similar length with their ``Bags``; in all groups every clip stands once.
+        """Positions of clips of similar length with their ``Bags``; every clip is in one group.
 
         The longest clip of a group has less than twice the instances of its shortest, so that one very long clip
         does not pad all others.

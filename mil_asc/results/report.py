@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import zip_longest
@@ -10,19 +11,21 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from mil_asc.corpora.manifest import Clip, Event
 from mil_asc.results import plots
 from mil_asc.results.intervals import wilson_interval
+from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import PAGE, REPORT
 from mil_asc.runtime.files import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500
-"""Below this number of evaluated clips the page says how rough an accuracy is."""
+"""Below this number of clips in the evaluation set the page gives the intervals of its accuracies."""
 
 
 @dataclass
 class Example:
-    """One evaluated clip for the report.
+    """One clip of the evaluation set for the report.
 
     ``confidence_IC``: (I, C) instance confidences; ``logmel_FT``: (F, T) natural-log mel power; ``times_I2``:
     (I, 2) start and end of the instances (in seconds), each beginning where the one before ends; ``events``:
@@ -36,13 +39,15 @@ class Example:
     confidence_IC: np.ndarray
     logmel_FT: np.ndarray
     times_I2: np.ndarray
-    events: list
+    events: list[Event]
     hop_seconds: float = 0.032
     top_hz: float = 8000.0
 
 
-def choose_examples(clips, predictions, labels, picture, count=3):
-    """Up to ``count`` right and ``count`` wrong clips by the model's own rule, each the most confident of its class.
+def choose_examples(
+    clips: list[Clip], predictions: Predictions, labels: list[str], picture: Callable[[Clip], tuple], count: int = 3
+) -> list[Example]:
+    """Up to ``count`` correct and ``count`` wrong clips by the model's own rule, each the most confident of its class.
 
     ``picture(clip)`` gives the log-mel, the instance times and the events of a clip, and where they
     differ from the paper's, the step between frames (in seconds) and the upper edge of the mel filters (in Hz).
@@ -66,7 +71,7 @@ def choose_examples(clips, predictions, labels, picture, count=3):
     ]
 
 
-def write_report(folder, results, examples):
+def write_report(folder: str | Path, results: dict, examples: list[Example]) -> Path:
     """Write ``report.json`` and ``report.html`` into ``folder``; returns the page's path.
 
     ``results`` is the content of ``report.json``, plain data without NaN; ``examples`` are ``Example``.
@@ -78,7 +83,7 @@ def write_report(folder, results, examples):
     return folder / PAGE
 
 
-def render_page(results, examples):
+def render_page(results: dict, examples: list[Example]) -> str:
     """The report as one HTML page that refers to nothing outside itself."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "picture": plots.data_uri}
@@ -101,25 +106,25 @@ def render_page(results, examples):
     )
 
 
-def alternate(examples):
-    """Right and wrong ``examples`` by turns, so that they stand side by side."""
-    right = [example for example in examples if example.label == example.decision]
+def alternate(examples: list[Example]) -> list[Example]:
+    """Correct and wrong ``examples`` in turn, so that they are side by side."""
+    correct = [example for example in examples if example.label == example.decision]
     wrong = [example for example in examples if example.label != example.decision]
-    return [example for pair in zip_longest(right, wrong) for example in pair if example is not None]
+    return [example for pair in zip_longest(correct, wrong) for example in pair if example is not None]
 
 
-def describe_example(example, labels):
-    """What the template says of an ``Example``: its picture, its curves' names and colours, its votes."""
+def describe_example(example: Example, labels: list[str]) -> dict:
+    """What the template shows of an ``Example``: its picture, its curves' names and colours, its votes."""
     curves = plots.confidence_curves(example, labels)
-    right = example.label == example.decision
-    roles = ["strongest other class"] * (len(curves) - (1 if right else 2))
-    roles += ["true and decided class"] if right else ["true class", "decided class"]
+    correct = example.label == example.decision
+    roles = ["strongest other class"] * (len(curves) - (1 if correct else 2))
+    roles += ["true and decided class"] if correct else ["true class", "decided class"]
     decided = labels.index(example.decision)
     return {
         "path": example.path,
         "label": example.label,
         "decision": example.decision,
-        "right": right,
+        "correct": correct,
         "svg": plots.svg(plots.paint_example, example, labels),
         "curves": [
             {"role": role, "label": labels[c], "colour": colour, "dashed": style != "-"}
@@ -132,13 +137,13 @@ def describe_example(example, labels):
     }
 
 
-def accuracy_interval(evaluation, assumption):
+def accuracy_interval(evaluation: dict, rule: str) -> tuple[float, float] | None:
     """Wilson's 95 % interval of an evaluation's accuracy; None without clips."""
-    total, share = evaluation["clips"], evaluation[assumption]["accuracy"]
+    total, share = evaluation["clips"], evaluation[rule]["accuracy"]
     return wilson_interval(round(share * total), total) if total else None
 
 
-def frequent_confusions(confusion, labels, count=6):
+def frequent_confusions(confusion: list[list[int]], labels: list[str], count: int = 6) -> list[dict]:
     """The ``count`` most frequent confusions: dictionaries of true and decided class, clips, clips of the class."""
     pairs = [
         {"true": labels[t], "decided": labels[d], "clips": n, "of": sum(row)}
@@ -152,12 +157,12 @@ def frequent_confusions(confusion, labels, count=6):
 # -- filters of the template
 
 
-def percent(share):
+def percent(share: float | None) -> str:
     """0.7134 as ``71.3 %``; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f}\u202f%"
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as ``45 s``, ``12 min 5 s`` or ``3 h 20 min``."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -166,6 +171,6 @@ def duration(seconds):
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def moment(iso):
+def moment(iso: str) -> str:
     """An ISO 8601 time as ``2026-11-22 15:48 UTC``."""
     return datetime.fromisoformat(iso).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

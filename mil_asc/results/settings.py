@@ -3,7 +3,7 @@
 import ruamel.yaml
 from ruamel.yaml.comments import CommentedBase
 
-IGNORED_KEYS = ("data_folder", "output_folder", "cache_folder", "folder", "on_bad_audio")
+IGNORED_KEYS = ("data_folder", "manifests", "output_folder", "cache_folder", "folder", "on_bad_audio")
 """Last parts of the keys that may change between two starts of a run: where things are, what to do with bad files."""
 
 

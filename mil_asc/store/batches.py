@@ -38,24 +38,24 @@ def _move(part, device):
 
 
 class ResidentWaveforms:
-    """A waveform store copied whole into the memory of a device, read by gathering there.
+    """A waveform store copied into the memory of a device, read by gathering there.
 
     Arguments
     ---------
-    cache : WaveformCache
+    store : WaveformStore
         The store to copy.
     device : str or torch.device
         Where it lives from now on.
     """
 
-    def __init__(self, cache, device):
-        self.samples = torch.empty(int(cache.lengths.sum()), dtype=torch.int16, device=device)
-        for start, block in cache.blocks():
+    def __init__(self, store, device):
+        self.samples = torch.empty(int(store.lengths.sum()), dtype=torch.int16, device=device)
+        for start, block in store.blocks():
             self.samples[start : start + len(block)] = torch.from_numpy(block).to(device)
-        self.offsets = torch.from_numpy(np.cumsum(cache.lengths) - cache.lengths).to(device)
-        self.lengths = cache.lengths
-        self._lengths = torch.from_numpy(cache.lengths).to(device)
-        self.scales = torch.from_numpy(np.asarray(cache.scales)).to(device)
+        self.offsets = torch.from_numpy(np.cumsum(store.lengths) - store.lengths).to(device)
+        self.lengths = store.lengths
+        self._lengths = torch.from_numpy(store.lengths).to(device)
+        self.scales = torch.from_numpy(np.asarray(store.scales)).to(device)
 
     def read(self, rows):
         """(samples_BN, scale_B, length_B) on the device; shorter clips are continued by repeating them."""
@@ -66,12 +66,12 @@ class ResidentWaveforms:
         return self.samples[index_BN], self.scales[row_B], length_B
 
 
-def place_waveforms(cache, device):
+def place_waveforms(store, device):
     """The store itself, or its copy on ``device`` when that is a GPU with ample free memory."""
     device = torch.device(device)
-    if device.type == "cuda" and cache.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return ResidentWaveforms(cache, device)
-    return cache
+    if device.type == "cuda" and store.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return ResidentWaveforms(store, device)
+    return store
 
 
 class ClipDataset(torch.utils.data.Dataset):
@@ -79,7 +79,7 @@ class ClipDataset(torch.utils.data.Dataset):
 
     Arguments
     ---------
-    waveforms : WaveformCache or ResidentWaveforms
+    waveforms : WaveformStore or ResidentWaveforms
         Where the samples come from.
     rows : sequence of int
         Row of each clip in the store.

@@ -1,4 +1,4 @@
-"""Long recordings cut into pieces, each a row of the waveform store; a recording is decoded and kept once.
+"""Long recordings cut into pieces, each a row of the waveform store; a recording is decoded and stored once.
 
 A piece is called ``FILE@START`` (in seconds). Shapes: N samples.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from mil_asc.audio.decode import decode
 from mil_asc.errors import UserError
-from mil_asc.store.build import WaveformCache
+from mil_asc.store.read import WaveformStore
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 def piece_starts(length, piece):
     """First samples of the pieces of a recording, all but the last ``piece`` samples long.
 
-    The pieces hold every sample once. A rest of less than half a piece stays with the piece before it, so
-    that none is shorter than half of ``piece`` (but a recording that is shorter itself) or longer than 1.5.
+    The pieces hold every sample once. A remainder of less than half a piece stays with the piece before it, so
+    that none is shorter than half of ``piece`` (unless the recording itself is) or longer than 1.5 of it.
 
     Example
     -------
@@ -94,21 +94,22 @@ def decode_clip(folder, name, sample_rate=16000, clip_seconds=0.0):
     return wav_N[starts[place] : [*starts, len(wav_N)][place + 1]]
 
 
-class CutWaveforms(WaveformCache):
+class CutWaveforms(WaveformStore):
     """A finished waveform store whose rows are the pieces of its recordings.
+
+    Its attributes are those of ``WaveformStore``, of pieces; ``pieces`` maps each recording to the names of its
+    pieces.
 
     Arguments
     ---------
-    store : str or Path
+    folder : str or Path
         The folder that ``prepare_waveforms`` made.
     piece_seconds : float
         Length of a piece (in seconds), above 0.
-
-    Attributes are those of ``WaveformCache``, of pieces; ``pieces`` maps each recording to its pieces' names.
     """
 
-    def __init__(self, store, piece_seconds):
-        super().__init__(store)
+    def __init__(self, folder, piece_seconds):
+        super().__init__(folder)
         self.piece_seconds = piece_seconds
         piece = round(piece_seconds * self.sample_rate)
         starts = [piece_starts(length, piece) for length in self.lengths.tolist()]
@@ -126,24 +127,45 @@ class CutWaveforms(WaveformCache):
 
     def __reduce__(self):
         """Pickled as the name of its folder, and opened and cut again on the other side."""
-        return CutWaveforms, (self.store, self.piece_seconds)
+        return CutWaveforms, (self.folder, self.piece_seconds)
 
 
-def cut_recordings(cache, corpus, min_samples=1):
-    """Store and corpus with the recordings cut at ``corpus.clip_seconds``; both as they are where that is 0.
+def cut_recordings(store, corpus, min_samples=1):
+    """Store and corpus with the recordings cut at ``corpus.clip_seconds``; both unchanged where that is 0.
 
-    All pieces of a recording stay in its list. ``min_samples`` is what a model needs: no piece may be shorter.
-    Events, which are written down for whole recordings, are not passed on to pieces.
+    All pieces of a recording stay in its list. Events, which are given for whole recordings, are not passed on to
+    pieces.
+
+    Arguments
+    ---------
+    store : WaveformStore
+        The recordings.
+    corpus : Corpus
+        Their lists.
+    min_samples : int
+        Shortest clip that the model accepts (in samples): no piece may be shorter.
+
+    Returns
+    -------
+    store : WaveformStore
+        Its rows are the pieces.
+    corpus : Corpus
+        Its clips are the pieces.
+
+    Raises
+    ------
+    UserError
+        ``corpus.clip_seconds`` is too short for the model.
     """
     if not corpus.clip_seconds:
-        return cache, corpus
-    least = 2 * min_samples / cache.sample_rate
+        return store, corpus
+    least = 2 * min_samples / store.sample_rate
     if corpus.clip_seconds < least:
         raise UserError(
             f"clip_seconds={corpus.clip_seconds:g} is too short for this model: "
             f"it must be at least {least:.3f}, or 0 for whole files"
         )
-    cut = CutWaveforms(cache.store, corpus.clip_seconds)
+    cut = CutWaveforms(store.folder, corpus.clip_seconds)
     pieces = {clip.path: cut.pieces[clip.path] for clip in corpus.clips}
     several = [names for names in pieces.values() if len(names) > 1]
     result = corpus.cut(pieces)

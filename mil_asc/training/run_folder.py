@@ -138,7 +138,7 @@ class RunFolder:
         return Run(self.path).provenance if (self.path / REPORT).is_file() else None
 
     def save_model(self, model, settings, labels):
-        """Write the trained model and its settings, which ``mil_asc.inference.classifier`` reads."""
+        """Write the trained model and its settings, which ``mil_asc.inference.scene_classifier`` reads."""
         tree = ruamel.yaml.YAML().load(settings)
         stream = io.StringIO()
         ruamel.yaml.YAML().dump({"labels": list(labels), "model": tree["model"]}, stream)

@@ -12,11 +12,12 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.checks import check_choice, check_number
+from mil_asc.corpora.json_manifests import read_manifests, write_manifests
 from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
 from mil_asc.results.predictions import write_predictions
 from mil_asc.results.report import choose_examples, write_report
-from mil_asc.results.run import PREDICTIONS
+from mil_asc.results.run import MANIFESTS, PREDICTIONS
 from mil_asc.runtime import hardware
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
@@ -83,10 +84,7 @@ class TrainingRun:
     def prepare(self):
         """Read the lists, decode every clip once, and leave out what cannot be used."""
         data = self.hparams["data"]
-        try:
-            corpus = data["corpus"]()
-        except ArgumentError as error:
-            raise UserError(f"data: {error}") from error
+        corpus = self.read_corpus(data)
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
@@ -98,12 +96,33 @@ class TrainingRun:
             corpus = corpus.head(self.options.debug_batches * self.hparams["training"]["batch_size"])
         announce_corpus(corpus)
         cache, self.bad_audio = self.decode(corpus, data)
-        self.cache, self.corpus = cut_recordings(cache, corpus.without(self.bad_audio), self.network.min_samples)
+        corpus = corpus.without(self.bad_audio)
+        self.cache, self.corpus = cut_recordings(cache, corpus, self.network.min_samples)
         for name, words in (("train", "training set"), ("evaluate", "evaluation set")):
             if not getattr(self.corpus, name):
                 raise UserError(f"{corpus.folder}: no usable clip is left in the {words}; fix the bad audio files")
+        if not self.options.test_only:
+            self.keep_manifests(corpus, cache)
         self.waveforms = place_waveforms(self.cache, self.device)
-        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.store)
+        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.folder)
+
+    def read_corpus(self, data):
+        """The lists from the data block's reader, or from the manifests that the block names."""
+        try:
+            if not data["manifests"]:
+                return data["corpus"]()
+        except ArgumentError as error:
+            raise UserError(f"data: {error}") from error
+        given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder
+        corpus = read_manifests(data["manifests"], data["data_folder"] if given else None)
+        if corpus.validation and data["validation_fraction"]:
+            raise UserError(f"{data['manifests']} has a validation set already: leave out validation_fraction")
+        return corpus
+
+    def keep_manifests(self, corpus, cache):
+        """Write manifests of the training and evaluation data to the folder of the run, in SpeechBrain's form."""
+        seconds = dict(zip(cache.paths, (cache.lengths / cache.sample_rate).tolist()))
+        write_manifests(corpus, self.folder.path / MANIFESTS, seconds)
 
     def decode(self, corpus, data):
         """The waveform store of the corpus, and bad files with reasons; they stop the run unless they are skipped."""

@@ -6,9 +6,9 @@ import soundfile
 import tiny
 import torch
 
+from mil_asc import SceneClassifier
 from mil_asc.errors import AudioError, UserError
-from mil_asc.inference import classifier as inference
-from mil_asc.inference.classifier import SceneClassifier
+from mil_asc.inference import scene_classifier as inference
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
@@ -123,3 +123,9 @@ def test_weights_that_do_not_fit_are_refused(run_folder, tmp_path):
     (tmp_path / "model.yaml").write_text((run_folder / "model.yaml").read_text())
     with pytest.raises(UserError, match=r"detector\.bias"):
         SceneClassifier.from_hparams(source=tmp_path)
+
+
+def test_instances_have_the_times_of_the_model(classifier):
+    wav = torch.from_numpy(noise(2.3)[:, 0]).float()
+    found = [[instance.start, instance.end] for instance in classifier.classify_waveform(wav).instances]
+    assert found == classifier.mods.model.instance_times(len(wav)).tolist()

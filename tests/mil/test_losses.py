@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
 from mil_asc.mil.bags import make_bags
 from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE, MILLoss, weighted_bce
-from mil_asc.mil.pooling import geometric_mean, max_pooling
+from mil_asc.mil.pooling.extremes import max_pooling
+from mil_asc.mil.pooling.means import geometric_mean
 from mil_asc.model.heads import log_odds
 
 ASSIGNERS = {"pnl": positive_negative_labels, "gt": ground_truth_labels}

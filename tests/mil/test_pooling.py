@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.mil.bags import make_bags
-from mil_asc.mil.pooling import POOLINGS, attention_mean, log_sum_exp, top_k_mean
+from mil_asc.mil.pooling import POOLINGS, pooling
+from mil_asc.mil.pooling.attention import attention_mean
+from mil_asc.mil.pooling.extremes import log_sum_exp, top_k_mean
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
@@ -138,7 +140,7 @@ def test_every_combination_trains(pooling, confidence, instances):
 
 
 def test_unknown_names_are_refused_with_the_legal_ones():
-    legal = {"pooling": "max, mean_logits", "instances": "separable, dense", "confidence": "sigmoid, softmax"}
+    legal = {"pooling": ".*max.*noisy_or", "instances": "separable, dense", "confidence": "sigmoid, softmax"}
     for option, names in legal.items():
         with pytest.raises(ValueError, match=f"{option} must be one of {names}.*; got 'nonsense'"):
             Head(**{option: "nonsense"})
@@ -156,3 +158,16 @@ def test_pooling_options_are_checked_when_the_model_is_built():
 def test_make_bags_takes_every_instance_for_the_clips_own():
     bags = make_bags(torch.randn(2, 3, 4))
     assert bags.mask_BI.all() and torch.equal(bags.bag_logits_BC, bags.logits_BIC.amax(1))
+
+
+def test_a_pooling_registers_itself_once():
+    @pooling("test_first_instance")
+    def first_instance(logits_BIC, mask_BI):
+        return logits_BIC[:, 0]
+
+    try:
+        assert Head(pooling="test_first_instance").pooling == "test_first_instance"
+        with pytest.raises(ValueError, match="there is a pooling called test_first_instance already"):
+            pooling("test_first_instance")(lambda logits_BIC, mask_BI: logits_BIC[:, 1])
+    finally:
+        del POOLINGS["test_first_instance"]

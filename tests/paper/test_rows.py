@@ -9,8 +9,8 @@ from mil_asc.paper.rows import TABLES, check_recipes, paper_sets, read_published
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 ALL_ROWS = [row for table in TABLES for row in read_rows(table)]
-WHAT = ("no_il", "pnl", "gt", "frame_loss", "pnl_ce", "gap", "gap_bce")
-DOCUMENTED = {f"{extractor}_{what}" for extractor in ("fuse", "vgg_like", "resnet", "bc_resnet") for what in WHAT}
+TRAININGS = ("no_il", "pnl", "gt", "frame_loss", "pnl_ce", "gap", "gap_bce")
+DOCUMENTED = {f"{extractor}_{what}" for extractor in ("fuse", "vgg_like", "resnet", "bc_resnet") for what in TRAININGS}
 DOCUMENTED |= {"vgg_like_40mel_no_il", "vgg_like_40mel_pnl", "fuse_gt_resnorm"}
 
 
@@ -48,7 +48,7 @@ def test_gap_without_an_objective_is_cross_entropy():
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_another_data_set_gets_every_combination_once_and_no_figure_of_the_paper(table):
+def test_another_data_set_gets_every_combination_once_and_no_number_of_the_paper(table):
     rows = select_rows(table, "SynthScenes")
     keys = [(row.experiment, row.rule) for row in rows]
     assert len(keys) == len(set(keys))
@@ -73,8 +73,8 @@ def test_missing_recipes_and_files(tmp_path):
     (tmp_path / "Own/hparams").mkdir(parents=True)
     (tmp_path / "Own/train.py").touch()
     (tmp_path / "Own/hparams/fuse_gt.yaml").touch()
-    with pytest.raises(UserError, match="no recipe Nowhere .*there are: Own, TAU2019"):
+    with pytest.raises(UserError, match="no recipe Nowhere .*legal: Own, TAU2019"):
         check_recipes(tmp_path, select_rows(5, "Nowhere"))
-    with pytest.raises(UserError, match="fuse_pnl.yaml is missing, which Table 5 asks for"):
+    with pytest.raises(UserError, match="fuse_pnl.yaml is missing, which Table 5 needs"):
         check_recipes(tmp_path, select_rows(5, "TAU2019"))
     assert [row.experiment for row in check_recipes(tmp_path, select_rows(5, "Own"))] == ["fuse_pnl"]

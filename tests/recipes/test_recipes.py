@@ -7,14 +7,14 @@ import pytest
 import soundfile
 import tiny
 
-from mil_asc.inference.classifier import SceneClassifier
+from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
 from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.heads import FrequencyMean
 from mil_asc.model.normalization import ResNorm
-from mil_asc.synth.scenes import generate_synth_scenes
+from mil_asc.synth.write import generate_synth_scenes
 from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main
 

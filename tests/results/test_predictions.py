@@ -11,7 +11,7 @@ from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
 from mil_asc.mil.bags import make_bags
 from mil_asc.mil.decisions import RULES
-from mil_asc.mil.pooling import mean_logits
+from mil_asc.mil.pooling.means import mean_logits
 from mil_asc.results.evaluation import decisions, evaluate_predictions
 from mil_asc.results.predictions import Predictions, read_predictions, write_predictions
 from mil_asc.results.tmi import threshold_scores

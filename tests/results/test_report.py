@@ -55,7 +55,7 @@ def logits_for(decided, instances=13, strength=3.0, seed=0):
 
 
 def evaluated(paths=(None, None, None, None)):
-    """Four clips, a bus that is taken for a park among them, and no tram."""
+    """Four clips, one of them a bus that is classified as a park, and no tram."""
     clips = [clip(label, n, path) for n, (label, path) in enumerate(zip(("airport", "bus", "park", "park"), paths))]
     return clips, predictions_of([logits_for(decided, seed=n) for n, decided in enumerate((0, 2, 2, 2))])
 
@@ -158,24 +158,24 @@ def full_page():
 # --- the page ---
 
 
-def test_full_page_says_everything(full_page):
+def test_page_has_all_results(full_page):
     words = Elements(full_page).words
     for said in (
         "SynthScenes · fuse_pnl",
         "seed 1 · finished 2026-11-22 15:48 UTC",
-        "After epoch 8, the last one, the model decides 75.0 % of 4 evaluated clips rightly under SMI",
+        "After epoch 8, the last one, the model classifies 75.0 % of the 4 clips of the evaluation set correctly",
         "Warning: 1 location(s) stand in both",
         "1 bad audio file left out.",
         "not a <readable> file",
         "the 95 % interval (Wilson) is 30.1 % to 95.4 % under SMI",
         "partial set: 4 of the official",
-        "no evaluated clip of: tram",
+        "classes without clips in the evaluation set of this run: tram",
         "Chosen on the validation split: epoch 7.",
         "0.654 chance 0.123",
-        "bus taken for park: 1 of 1",
+        "bus classified as park: 1 of 1",
         "tram (no clips)",
         "✗ wrong true class bus, decided park",
-        "✓ right true class airport, decided airport",
+        "✓ correct true class airport, decided airport",
         "ambiguous event",
         "1 h 2 min in this process",
         "12.3 training clips per second",
@@ -199,7 +199,7 @@ def test_minimal_page(tmp_path):
 def test_page_without_history():
     clips, logits = evaluated()
     page = render_page(full_results(clips, logits) | {"history": []}, [])
-    assert "After epoch 8," in Elements(page).words and "No epoch is on record" in page
+    assert "After epoch 8," in Elements(page).words and "No epoch was recorded" in page
 
 
 def test_large_set_has_no_interval():
@@ -209,13 +209,13 @@ def test_large_set_has_no_interval():
     assert "Wilson" not in render_page(results, [])
 
 
-def test_a_model_that_pools_otherwise_is_shown_by_its_own_rule():
+def test_model_with_another_pooling_is_shown_by_its_own_rule():
     clips, predictions = evaluated()
     pooled = np.full((4, len(LABELS)), -3.0, dtype=np.float32)
     pooled[:, 2] = 3.0  # always a park: two of four, where SMI has three
     page = render_page(full_results(clips, replace(predictions, bag_logits_BC=pooled, decision="bag")), [])
     words = Elements(page).words
-    assert "By the pooling it was trained with it decides 50.0 % rightly" in words
+    assert "Its own rule is the pooling it was trained with: it classifies 50.0 % correctly." in words
     assert "Accuracy, pooled" in words and "by the model's pooling" in words.replace("’", "'")
 
 

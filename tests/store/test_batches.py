@@ -1,4 +1,4 @@
-"""Batches are the same from the store and from a copy that lives on a device."""
+"""Batches are the same from the store and from its copy on a device."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def stores(tmp_path):
     names = [f"{i}.wav" for i in range(20)]
     for i, name in enumerate(names):
         soundfile.write(tmp_path / name, 0.1 * rng.normal(size=4000 + 1000 * (i % 3)), 16000)
-    cache = prepare_waveforms(tmp_path, names, tmp_path / "cache", progress=False)
-    return cache, ResidentWaveforms(cache, "cpu")
+    store = prepare_waveforms(tmp_path, names, tmp_path / "cache", progress=False)
+    return store, ResidentWaveforms(store, "cpu")
 
 
 def dataset(store):
@@ -35,7 +35,7 @@ def test_store_and_resident_copy_give_equal_batches(stores):
     assert from_store.waveforms().dtype == torch.float32 and from_store.waveforms().abs().max() < 1
 
 
-def test_shorter_clips_go_on_with_themselves(stores):
+def test_shorter_clips_are_continued_by_repeating_themselves(stores):
     for store in stores:
         batch = dataset(store).__getitems__([0, 1, 2])
         for samples_N, length in zip(batch.samples_BN, batch.length_B.tolist()):

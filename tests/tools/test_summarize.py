@@ -27,7 +27,7 @@ def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, e
 
 def test_seeds_share_a_row(tmp_path, capsys):
     runs = [write_run(tmp_path, "fuse_pnl", seed, accuracy) for seed, accuracy in ((2, 0.8), (1, 0.7))]
-    runs.append(write_run(tmp_path, "fuse_gap", 1, 0.6, "bag", events={"average_precision": 0.4}))
+    runs.append(write_run(tmp_path, "fuse_gap", 1, 0.04, "bag", events={"average_precision": 0.4}))
     runs.append(write_run(tmp_path, "fuse_gt", 1, 0.6, debug=True))
     assert TOOL.main(runs) == 0
     header, _, pnl, gap = capsys.readouterr().out.splitlines()
@@ -36,7 +36,7 @@ def test_seeds_share_a_row(tmp_path, capsys):
         "| Tiny | fuse_pnl | 1, 2 | 8 | 75.0 ± 7.1 | 75.0 ± 7.1 | 75.0 ± 7.1 | 37.5 ± 3.5 | - | 0.700 ± 0.000 "
         "| 50.0 ± 0.0 | 0.250 ± 0.000 | - |"
     )
-    assert gap == "| Tiny | fuse_gap | 1 | 8 | 90.0 | 60.0 | 60.0 | 30.0 | - | 0.700 | 50.0 | 0.250 | 0.400 |"
+    assert gap == "| Tiny | fuse_gap | 1 | 8 | 90.0 | 4.0 | 4.0 | 2.0 | - | 0.700 | 50.0 | 0.250 | 0.400 |"
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_pooling_options_reach_the_pooling():
     assert load(*words)["model"]["network"].decision == "bag"
     assert "pooling_options of max: unknown 'k'; legal: none" in refusal("--pooling_options={k: 2}")
     assert "unknown 'q'; legal: k" in refusal("--pooling=top_k_mean", "--pooling_options={q: 2}")
-    assert "k must be at least 1, got 0" in refusal("--pooling=top_k_mean", "--pooling_options={k: 0}")
+    assert "k must be a whole number from 1 up, got 0" in refusal("--pooling=top_k_mean", "--pooling_options={k: 0}")
 
 
 def test_last_of_two_values_is_used():

@@ -14,7 +14,7 @@ def mean_bag_confidence(run, label):
 
 
 def draw(experiments, options):
-    """A panel a chosen class, a bar a class and experiment."""
+    """One panel per chosen class, with one bar per class and experiment."""
     chosen, extractor = choose_extractor(experiments, options.extractor, with_cross_entropy)
     experiments, left_out = of_strongest_instance(chosen)
     first = experiments[0].first
@@ -32,9 +32,9 @@ def draw(experiments, options):
         "bag confidence of every class for clips of one class",
         {"figure_9.svg": plots.svg(paint_bars, panels, labels)},
         "For the clips of one class (shaded): the bag confidence of each class, which is that of its most confident "
-        "instance, averaged over the clips. Binary cross entropy asks about each class on its own, so that a clip may "
-        "be confident of several classes, which shows the classes it could be taken for. Under cross entropy classes "
-        "compete within each instance, yet different instances may speak for different classes: these bars need not "
+        "instance, averaged over the clips. Binary cross entropy treats each class on its own, so that a clip may have "
+        "a high confidence in several classes: those it could be confused with. Under cross entropy the classes "
+        "compete within each instance, yet different instances may favour different classes: these bars need not "
         f"sum to 1 either. {extractor}{left_out}\n\n" + "\n\n".join(tables),
     )
 

@@ -10,8 +10,8 @@ OF_THE_PAPER = "FUSE"
 def by_extractor(experiments):
     """{name: experiments} of one extractor each, by its class, its settings and those of the features.
 
-    Names are those of the classes, FUSE first; where settings tell several of a class apart, the mel bins stand
-    behind, then the hop, then a number.
+    Names are those of the classes, FUSE first; where several groups share a class, the mel bins are
+    appended, then the hop, then a number.
     """
     groups = {}
     for experiment in experiments:
@@ -45,7 +45,7 @@ def choose_extractor(experiments, wanted="", complete=None):
     """(experiments of one extractor, sentence that names it): the one ``wanted``, else FUSE before others.
 
     ``complete(experiments)`` raises ``CannotDraw`` where an extractor's experiments are not enough for the figure;
-    the first extractor whose are is taken. Raises ``CannotDraw`` where there is none, ``UserError`` for a name
+    the first extractor that has enough is taken. Raises ``CannotDraw`` where there is none, ``UserError`` for a name
     that no extractor has.
     """
     groups = by_extractor(experiments)
@@ -61,7 +61,7 @@ def choose_extractor(experiments, wanted="", complete=None):
         others = [other for other in groups if other != name]
         more = f" Of other extractors, not drawn here: {', '.join(others)}." if others else ""
         return groups[name], f"Extractor: {name}.{more}"
-    raise CannotDraw(reasons[0] if len(chosen) == 1 else f"no extractor has all it takes ({reasons[0]})")
+    raise CannotDraw(reasons[0] if len(chosen) == 1 else f"no extractor has all runs it needs ({reasons[0]})")
 
 
 def _find(wanted, groups):
@@ -76,16 +76,16 @@ def _plain(name):
 
 
 def of_strongest_instance(experiments):
-    """(MIL, note): experiments whose clips the strongest instance decides; the note names those left out."""
+    """(MIL, note): experiments decided by the strongest instance; the note names those left out."""
     mil = [experiment for experiment in experiments if not experiment.first.decided_by_bag]
     others = [experiment.name for experiment in experiments if experiment.first.decided_by_bag]
     return mil, f" Left out, because more than the strongest instance decides: {', '.join(others)}." if others else ""
 
 
 def with_instance_loss(experiments):
-    """(without, with): two experiments that share their model, by whether instances were trained.
+    """(without, with): two experiments with the same model, by whether instances were trained.
 
-    Raises ``CannotDraw`` unless there is such a pair among those whose clips the strongest instance decides.
+    Raises ``CannotDraw`` unless there is such a pair among those decided by the strongest instance.
     """
     mil, _ = of_strongest_instance(experiments)
     without = [experiment for experiment in mil if not experiment.first.terms]
@@ -102,7 +102,7 @@ def with_instance_loss(experiments):
 
 
 def with_cross_entropy(experiments):
-    """Raise ``CannotDraw`` unless there are experiments under cross entropy and others under its binary form."""
+    """Raise ``CannotDraw`` unless there are experiments under cross entropy and under binary cross entropy."""
     mil, _ = of_strongest_instance(experiments)
     if not any(experiment.first.softmax for experiment in mil):
         raise CannotDraw("no run trained with cross entropy, such as fuse_pnl_ce")

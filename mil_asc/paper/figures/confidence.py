@@ -17,7 +17,7 @@ def class_measures(run):
     Returns
     -------
     list of dict or None
-        A row a class, the last one for all clips: ``confidence`` of the clip's class and ``positive``, the share of
+        One per class, and a last one for all clips: ``confidence`` of the clip's class and ``positive``, the share of
         instances whose most confident class it is (both 0 to 1); None for a class without clips.
     """
     confidence = [p_IC[:, c] for p_IC, c in zip(run.confidences, run.truth_B)]
@@ -51,8 +51,8 @@ def draw(experiments, options):
         {"figure_6.svg": plots.svg(paint_bars, panels, rows, 2)},
         "Left: the confidence that instances have in the class of their clip, averaged over all instances of that "
         "class's clips. Right: the share of those instances whose most confident class is the clip's (positive "
-        "instances). A model that is right about clips while both stay low underestimates: few moments carry the "
-        "decision. Lines on the bars and ± are the standard deviation over seeds. "
+        "instances). A model that classifies clips correctly while both stay low underestimates: few moments drive "
+        "the decision. Lines on the bars and ± are the standard deviation over seeds. "
         f"{extractor}{_other_terms(experiments)}{left_out}\n\n" + "\n\n".join(_table(panel, rows) for panel in panels),
     )
 
@@ -67,6 +67,6 @@ def _table(panel, rows):
 
 
 def _other_terms(experiments):
-    """Says which experiments have a term beside the bag's that is no instance loss."""
+    """Names the experiments with a term beside the bag's that is not an instance loss."""
     other = [(e.name, [term for term in e.first.terms if term != "instance loss"]) for e in experiments]
     return "".join(f" {name} was trained with {' and '.join(terms)}." for name, terms in other if terms)

@@ -13,8 +13,8 @@ from mil_asc.paper.figures.shown_classes import choose_scenes
 from mil_asc.results import plots
 from mil_asc.results.markdown import table
 
-FEWEST_INSTANCES, CLIPS_A_SCENE = 8, 60
-SECONDS_A_BATCH = 160
+FEWEST_INSTANCES, CLIPS_PER_SCENE = 8, 60
+SECONDS_PER_BATCH = 160
 COLOURS = ("#009e73", "#d55e00", "#0072b2", "#e69f00", "#cc79a7", "#56b4e9", "#757575")
 PANEL, GAP, LINE, PER_LEGEND_LINE = 144, 10, 14, 5
 
@@ -28,16 +28,16 @@ class Points:
     positive_P: np.ndarray
 
 
-def choose_instances(run, scenes, seed=0, most=2000, clips_a_scene=CLIPS_A_SCENE):
-    """Instances to show, as {clip: sorted indices}, equally many of each scene as far as there are, at most ``most``.
+def choose_instances(run, scenes, seed=0, most=2000, clips_per_scene=CLIPS_PER_SCENE):
+    """Instances to show, as {clip: sorted indices}, equally many of each scene where possible, at most ``most``.
 
-    They are drawn from up to ``clips_a_scene`` clips a scene, all drawn by ``seed``.
+    They are drawn at random, by ``seed``, from up to ``clips_per_scene`` clips of each scene.
     """
     rng = np.random.default_rng(seed)
     chosen = {}
     for scene in scenes:
         clips = np.flatnonzero(run.truth_B == run.labels.index(scene))
-        clips = np.sort(rng.permutation(clips)[:clips_a_scene])
+        clips = np.sort(rng.permutation(clips)[:clips_per_scene])
         pairs = [(int(b), i) for b in clips for i in range(len(run.logits[b]))]
         kept = rng.permutation(len(pairs))[: most // len(scenes)]
         for b, i in sorted(pairs[k] for k in kept):
@@ -47,12 +47,12 @@ def choose_instances(run, scenes, seed=0, most=2000, clips_a_scene=CLIPS_A_SCENE
 
 def instance_points(run, scenes, options):
     """``Points`` with the instance vectors (P, D) of chosen instances of the scenes' clips."""
-    run.recordings(options.data_folder)  # refused before the model is loaded
+    run.recordings(options.data_folder)  # checked before the model is loaded
     model = run.classifier(options.device).mods.model
     chosen = choose_instances(run, scenes, options.seed, options.most_instances)
     waves = {b: run.waveform(b, model.front_end.sample_rate, options.data_folder) for b in chosen}
     vectors = {}
-    for clips in _batches(waves, SECONDS_A_BATCH * model.front_end.sample_rate):
+    for clips in _batches(waves, SECONDS_PER_BATCH * model.front_end.sample_rate):
         with torch.no_grad():
             wav_BN = torch.stack([waves[b] for b in clips]).to(options.device)
             instance_BID = model.instance_vectors(wav_BN).float().cpu().numpy()
@@ -81,7 +81,7 @@ def _batches(waves, most_samples):
 
 
 def embed(x_PK, seed=0):
-    """(P, 2) places of vectors by t-SNE (perplexity 30, or less for few points), started from their main axes."""
+    """(P, 2) places of vectors by t-SNE (perplexity 30, or less for few points), initialised by PCA."""
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(x_PK) - 1) / 3)
@@ -89,7 +89,7 @@ def embed(x_PK, seed=0):
 
 
 def draw(experiments, options):
-    """A panel an experiment of one extractor."""
+    """One panel per experiment of one extractor."""
     experiments, extractor = choose_extractor(experiments, options.extractor)
     first = experiments[0].first
     scenes = choose_scenes(options.scenes, first.labels, first.truth_B)
@@ -105,9 +105,9 @@ def draw(experiments, options):
     return Drawing(
         "t-SNE of positive and negative instances",
         {"figure_8.svg": plots.svg(paint, panels, scenes)},
-        "Instance vectors of clips of the chosen classes, laid out in the plane by t-SNE, which keeps neighbours near "
-        "and says nothing by its axes or by large distances. Filled: positive instances (their most confident class "
-        f"is the clip's); rings: negative ones. One model an experiment (seeds "
+        "Instance vectors of clips of the chosen classes, placed in the plane by t-SNE, which keeps neighbours close; "
+        "its axes and large distances have no meaning. Filled: positive instances (their most confident class "
+        f"is the clip's); rings: negative ones. One model per experiment (seeds "
         f"{', '.join(str(e.first.seed) for e in experiments)}), each laid out on its own. {extractor}\n\n"
         + table(["experiment", "class", "instances shown", "positive", "share"], rows),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from mil_asc.errors import UserError
-from mil_asc.inference.classifier import SceneClassifier
+from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.results.run import Run
 from mil_asc.results.settings import class_of, setting_texts
 from mil_asc.store.segments import decode_clip

@@ -20,7 +20,7 @@ MOST_BINS = 128
 
 @dataclass(frozen=True)
 class Masked:
-    """A clip as one run hears it: ``logmel_FT`` (natural-log mel power), the confidence ``mask_T`` (0 to 1) in the
+    """A clip as one run scores it: ``logmel_FT`` (natural-log mel power), the confidence ``mask_T`` (0 to 1) in the
     clip's class that covers each frame, the step between frames (in seconds) and what the run decided.
     """
 
@@ -44,16 +44,16 @@ def frame_confidence(confidence_I, times_I2, centre_T):
 def choose_clips(without, trained, wanted=()):
     """Positions of the clips to show, each with the reason; ``wanted`` are paths.
 
-    By themselves: the clip that both runs get right and the one without instance loss is most confident of, and the
-    one in which the mean confidence of the true class differs most between them.
+    By default: of the clips that both runs classify correctly, the one that the run without instance loss is most
+    confident of; and the clip whose mean confidence of the true class differs most between the runs.
     """
     if wanted:
         return [(_position(path, without.paths), "chosen") for path in dict.fromkeys(wanted)]
     low_B, high_B = (mean_true_confidence(run) for run in (without, trained))
-    right_B = np.all([run.bag_confidences_BC.argmax(1) == run.truth_B for run in (without, trained)], axis=0)
+    correct_B = np.all([run.bag_confidences_BC.argmax(1) == run.truth_B for run in (without, trained)], axis=0)
     chosen = []
-    if right_B.any():
-        chosen.append((int(np.where(right_B, low_B, -1).argmax()), "both are correct"))
+    if correct_B.any():
+        chosen.append((int(np.where(correct_B, low_B, -1).argmax()), "both are correct"))
     gap_B = np.abs(high_B - low_B)
     gap_B[[position for position, _ in chosen]] = -1
     if len(gap_B) > len(chosen):
@@ -67,12 +67,12 @@ def mean_true_confidence(run):
 
 
 def draw(experiments, options):
-    """A picture a clip: its log-mel spectrogram, and the same masked by either run."""
+    """One picture per clip: its log-mel spectrogram, and the same masked by each run."""
     chosen, extractor = choose_extractor(experiments, options.extractor, with_instance_loss)
     without, trained = (experiment.first for experiment in with_instance_loss(chosen))
     clips = choose_clips(without, trained, options.clips)
     for run in (without, trained):
-        run.recordings(options.data_folder)  # refused before a model is loaded
+        run.recordings(options.data_folder)  # checked before a model is loaded
     models = [(run, run.classifier(options.device).mods.model) for run in (without, trained)]
     pictures, rows = {}, []
     for k, (position, reason) in enumerate(clips, start=1):
@@ -92,7 +92,7 @@ def draw(experiments, options):
         pictures,
         f"Each clip as it is, and with the brightness of every frame multiplied by the confidence that its instance "
         f"has in the clip's class: without instance loss ({without.experiment}, seed {without.seed}) and with it "
-        f"({trained.experiment}, seed {trained.seed}). Bright moments speak for the class, dark ones do not. "
+        f"({trained.experiment}, seed {trained.seed}). Bright moments support the class, dark ones do not. "
         f"{extractor}\n\n" + table(header, rows),
     )
 
@@ -104,7 +104,7 @@ def paint(figure, views, path, label):
     _paint_image(axes[0], first, np.ones_like(first.mask_T), _shorten(f"{path} ({label})"))
     for lower, view in zip(axes[1:], views):
         kind = "with" if view.run.instance_loss else "without"
-        title = f"{kind} instance loss ({view.run.experiment}): decided for {view.decision}, "
+        title = f"{kind} instance loss ({view.run.experiment}): decided {view.decision}, "
         _paint_image(lower, view, view.mask_T, f"{title}mean confidence {view.mask_T.mean():.2f}")
     axes[-1].set_xlabel("time (s)", labelpad=2)
 

@@ -6,7 +6,7 @@ from mil_asc.corpora.manifest import check_label
 from mil_asc.errors import UserError
 
 OF_THE_PAPER = ("park", "shopping_mall", "airport")
-"""Classes of Figure 8: two that are easily taken for each other, and one apart."""
+"""Classes of Figure 8: two that are easily confused, and one that is not."""
 
 
 def choose_scenes(wanted, labels, truth_B, count=3):
@@ -21,5 +21,5 @@ def choose_scenes(wanted, labels, truth_B, count=3):
     for label in wanted:
         check_label(label, labels, "--scenes")
         if label not in present:
-            raise UserError(f"--scenes: the runs were evaluated on no clip of {label}; legal: {', '.join(present)}")
+            raise UserError(f"--scenes: the evaluation set has no clip of {label}; legal: {', '.join(present)}")
     return list(dict.fromkeys(wanted))

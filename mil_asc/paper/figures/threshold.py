@@ -14,7 +14,7 @@ AVERAGES = {"micro": "all classes' decisions together (micro)", "macro": "mean o
 
 
 def draw(experiments, options):
-    """A curve an experiment, micro and macro average, and the areas under them, of one extractor."""
+    """One curve per experiment of one extractor, micro and macro average, and the areas under them."""
     experiments, extractor = choose_extractor(experiments, options.extractor)
     curves = {
         e.name: [roc(run.truth_B, threshold_scores(run.predictions, options.tau)) for run in e.runs]

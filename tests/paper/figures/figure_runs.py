@@ -23,7 +23,8 @@ data:
   data_folder: nowhere
   train_clips: {train_clips}
 model:
-  confidence: {confidence}
+  head:
+    confidence: {confidence}
   features:
     n_mels: {n_mels}
     hop_ms: 64.0

@@ -71,7 +71,7 @@ def write_extractors(folder, *names_and_settings):
 
 def test_experiments_of_different_extractors_are_no_pair(tmp_path):
     experiments = write_extractors(tmp_path, ("vgg_like_no_il", VGG_LIKE), ("fuse_pnl", {}))
-    with pytest.raises(UserError, match="figure 6 cannot be drawn: no extractor has all it takes"):
+    with pytest.raises(UserError, match="figure 6 cannot be drawn: no extractor has all runs it needs"):
         draw_figures(experiments, Options(), [6])
 
 

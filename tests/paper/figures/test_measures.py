@@ -90,7 +90,7 @@ def test_instances_are_drawn_evenly_and_repeatably(three_experiments):
     assert chosen != choose_instances(run, ["park", "tram"], seed=4, most=10)
     everything = choose_instances(run, ["park"])
     assert {b: kept for b, kept in everything.items()} == {b: list(range(len(run.logits[b]))) for b in (1, 4, 7)}
-    assert len(choose_instances(run, ["park"], clips_a_scene=2)) == 2
+    assert len(choose_instances(run, ["park"], clips_per_scene=2)) == 2
 
 
 def test_embedding_keeps_far_clusters_apart_and_is_repeatable():

@@ -16,7 +16,7 @@ from mil_asc.paper.figures.confidence import class_measures
 from mil_asc.paper.figures.embedding import choose_instances, instance_points
 from mil_asc.paper.figures.experiments import CannotDraw, Options, TrainedRun, read_experiments
 from mil_asc.paper.figures.page import draw_figures
-from mil_asc.synth.scenes import generate_synth_scenes
+from mil_asc.synth.write import generate_synth_scenes
 from mil_asc.training.entry import main as train
 
 

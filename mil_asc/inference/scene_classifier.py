@@ -1,15 +1,14 @@
 """Classify recordings with a trained run, and see which moments decided.
 
->>> from mil_asc.inference.classifier import SceneClassifier                                      # doctest: +SKIP
->>> classifier = SceneClassifier.from_hparams(source="results/fuse_pnl/seed-1")        # doctest: +SKIP
->>> print(classifier.classify_file("any.wav"))                                         # doctest: +SKIP
+>>> from mil_asc import SceneClassifier                                          # doctest: +SKIP
+>>> classifier = SceneClassifier.from_hparams(source="results/fuse_pnl/seed-1")  # doctest: +SKIP
+>>> print(classifier.classify_file("any.wav"))                                   # doctest: +SKIP
 """
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,61 +17,12 @@ from speechbrain.inference.interfaces import Pretrained
 
 from mil_asc.audio.decode import decode
 from mil_asc.errors import UserError
+from mil_asc.inference.scene import Instance, Scene
 from mil_asc.mil.decisions import RULES, confidences
 from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
 
 WINDOW_INSTANCES = 256
-
-
-@dataclass(frozen=True)
-class Instance:
-    """One stretch of a recording: ``start`` and ``end`` (in seconds), its most confident class and that confidence.
-
-    ``positive`` is True where that class is the one decided for the recording; ``scores`` has the
-    confidence of every class.
-    """
-
-    start: float
-    end: float
-    label: str
-    confidence: float
-    positive: bool
-    scores: dict
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What was heard: the class, the scores of all classes under each assumption, and the instances.
-
-    ``scores["smi"]`` and ``scores["bag"]`` are bag confidences (0 to 1 each) by maximum and by the model's pooling,
-    ``scores["cmi"]`` shares of instances (they sum to 1 up to a part in a million that settles ties). ``label`` is
-    the greatest score's class under ``assumption``.
-    """
-
-    label: str
-    assumption: str
-    scores: dict
-    instances: list
-
-    def present(self, theta=1, tau=0.5):
-        """Classes found under TMI (``assumptions.threshold``): at least ``theta`` >= 1 instances of ``tau`` or more.
-
-        ``tau`` lies between 0 and 1. There may be several such classes, or none.
-        """
-        if theta < 1 or not 0 < tau < 1:
-            raise ValueError(f"theta must be at least 1 and tau between 0 and 1, got {theta} and {tau}")
-        counts = {label: sum(i.scores[label] >= tau for i in self.instances) for label in self.scores["smi"]}
-        return [label for label, count in counts.items() if count >= theta]
-
-    def __str__(self):
-        best = self.scores[self.assumption][self.label]
-        positive = [instance for instance in self.instances if instance.positive]
-        strongest = sorted(positive, key=lambda instance: -instance.confidence)[:3]
-        moments = ", ".join(f"{i.start:.2f}-{i.end:.2f} s ({i.confidence:.2f})" for i in strongest) or "none"
-        return (
-            f"{self.label} ({self.assumption.upper()} {best:.2f}); "
-            f"{len(positive)} of {len(self.instances)} instances positive; strongest: {moments}"
-        )
+"""Instances that are computed at once, which bounds the memory for long recordings."""
 
 
 class SceneClassifier(Pretrained):
@@ -92,7 +42,7 @@ class SceneClassifier(Pretrained):
         Arguments
         ---------
         source : str or Path
-            Output folder of a finished run. Only load folders you trust: their YAML file names classes to build.
+            Output folder of a finished run. Load only folders you trust: their YAML file names classes to build.
         run_opts : dict, optional
             Such as ``{"device": "cuda"}``.
         **kwargs
@@ -128,8 +78,9 @@ class SceneClassifier(Pretrained):
         path : str or Path
             The file. It must last at least one instance (``mods.model.min_samples``) and not be silent.
         assumption : str, optional
-            ``smi``, ``cmi`` or ``bag`` (the model's pooling), which decides the label; all have their scores in the
-            result. Left out, the rule the model was trained for: ``smi``, or ``bag`` where it does not pool by maximum.
+            The rule that decides the label: ``smi``, ``cmi`` or ``bag`` (the model's pooling); the result has the
+            scores under all of them. By default the rule the model was trained for: ``smi``, or ``bag`` where it does
+            not pool by maximum.
 
         Returns
         -------
@@ -151,7 +102,7 @@ class SceneClassifier(Pretrained):
         if assumption not in RULES:
             raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(RULES)}")
         if wav_N.dim() != 1 or not torch.isfinite(wav_N).all():
-            raise ValueError(f"a finite mono waveform (N,) is needed, got shape {tuple(wav_N.shape)} or NaN samples")
+            raise ValueError(f"wav_N must be a finite mono waveform (N,), got {tuple(wav_N.shape)} or NaN samples")
         bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
         return self._scene(bags, len(wav_N), assumption)
 

@@ -1,0 +1,319 @@
+"""Manifests in SpeechBrain's form: ``train.json``, ``valid.json`` and ``test.json``, written and read.
+
+Each maps a clip's name to what is known of it; train and valid together are the list to train on, test is the
+evaluation set:
+
+    {"audio/park-lisbon-1-0-a.wav": {
+        "wav": "{data_root}/audio/park-lisbon-1-0-a.wav", "duration": 10.0, "label": "park",
+        "city": "lisbon", "location": "lisbon-1", "device": "a"}, ...}
+
+``DynamicItemDataset.from_json(path, replacements={"data_root": DIR})`` reads them. SpeechBrain formats every text of
+a manifest, so that a brace in a name is doubled there. A clip whose sound events are known has a list ``events``
+too. ``corpus.json`` beside them holds what the three do not: the data folder, the classes in the order of the
+model's outputs, and the notes of the reader that found the lists.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from mil_asc.audio.decode import read_duration
+from mil_asc.corpora.manifest import Clip, Corpus, Event, check_label, inspect_lists
+from mil_asc.errors import AudioError, UserError
+from mil_asc.runtime.files import write_atomically
+
+FILES = {"train": "train.json", "validation": "valid.json", "evaluate": "test.json"}
+"""List of a corpus -> its manifest."""
+CORPUS = "corpus.json"
+KEYS = ("wav", "duration", "label", "city", "location", "device")
+"""What every clip of a manifest must have."""
+DATA_ROOT = "{data_root}/"
+
+
+class Written(NamedTuple):
+    """What ``write_manifests`` did: clips by file name, seconds by file name, and whether anything changed."""
+
+    clips: dict[str, int]
+    seconds: dict[str, float]
+    changed: bool
+
+
+def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mapping[str, float] | None = None) -> Written:
+    """Write the three lists of a corpus, and ``corpus.json``; what is there already is not written again.
+
+    Arguments
+    ---------
+    corpus : Corpus
+        The lists, before recordings are cut; ``validation`` becomes ``valid.json``, which may be empty.
+    folder : str or Path
+        Where the manifests go; made if it is missing.
+    durations : mapping, optional
+        Length of each clip (in seconds) by its path; read from the headers of the files when left out.
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    AudioError
+        A recording that is missing, empty, truncated or no audio: the first one by name, and how many more.
+    UserError
+        A clip in two lists; a folder that cannot be written or that holds manifests of another origin.
+
+    Example
+    -------
+    >>> import tempfile, soundfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> soundfile.write(root / "a.wav", [0.1] * 8000, 16000)
+    >>> clip = Clip("a.wav", "park", "lisbon", "lisbon-1", "a")
+    >>> write_manifests(Corpus(root, ["park"], train=[clip], evaluate=[]), root / "manifests").seconds
+    {'train.json': 0.5, 'valid.json': 0.0, 'test.json': 0.0}
+    """
+    folder, lists = Path(folder), {name: getattr(corpus, name) for name in FILES}
+    _check_once(lists, corpus.folder)
+    durations, bad = measure_durations(corpus) if durations is None else (durations, {})
+    if bad:
+        path, reason = next(iter(bad.items()))
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise AudioError(f"{corpus.folder / path}: {reason}{more}")
+    texts = {FILES[name]: _as_text(_entries(lists[name], corpus, durations)) for name in lists}
+    return Written(
+        clips={FILES[name]: len(clips) for name, clips in lists.items()},
+        seconds={FILES[name]: sum((durations[clip.path] for clip in clips), 0.0) for name, clips in lists.items()},
+        changed=_write(folder, texts, _facts(corpus)),
+    )
+
+
+def measure_durations(corpus: Corpus) -> tuple[dict[str, float], dict[str, str]]:
+    """Length of each clip by its header (path -> seconds), and the files that have none (path -> reason)."""
+    durations, bad = {}, {}
+    for clip in corpus.clips:
+        path = Path(corpus.folder) / clip.path
+        try:
+            durations[clip.path] = read_duration(path)
+        except AudioError as error:
+            bad[clip.path] = str(error).removeprefix(f"{path}: ")
+    return durations, bad
+
+
+def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | None = None) -> Corpus:
+    """Read ``train.json``, ``valid.json`` and ``test.json`` of a folder.
+
+    Arguments
+    ---------
+    folder : str or Path
+        As ``write_manifests`` leaves it. Without ``corpus.json`` the classes are those of the three lists, sorted
+        by name.
+    data_root : str or Path, optional
+        What ``{data_root}`` stands for; by default the folder that ``corpus.json`` names.
+
+    Returns
+    -------
+    Corpus
+        ``folder`` is the data root, or where audio lies outside it, the deepest folder around all audio;
+        ``validation`` is the list of ``valid.json``.
+
+    Raises
+    ------
+    UserError
+        A file that is missing, unfinished or no manifest; a clip without one of the ``KEYS`` or with a value that
+        cannot be used; a clip in two lists: one line with file and clip.
+    """
+    folder = Path(folder)
+    facts = _read_facts(folder)
+    root = facts.get("data_root") if data_root is None else os.path.abspath(data_root)
+    found = {name: _read_list(folder / file, root) for name, file in FILES.items()}
+    labels = facts.get("labels") or sorted({entry["label"] for own in found.values() for _, entry in own})
+    for name, own in found.items():
+        for key, entry in own:
+            check_label(entry["label"], labels, f"{folder / FILES[name]}: {key}")
+    base = _folder_of([entry["wav"] for own in found.values() for _, entry in own], root)
+    lists = {name: [_as_clip(entry, base) for _, entry in own] for name, own in found.items()}
+    _check_once(lists, folder)
+    corpus = Corpus(folder=base, labels=labels, clip_seconds=facts.get("clip_seconds", 0.0), **lists)
+    for own in found.values():
+        corpus.events |= {_path(e, base): [Event(**event) for event in e["events"]] for _, e in own if e.get("events")}
+    corpus.notes, corpus.warnings = list(facts.get("notes", [])), list(facts.get("warnings", []))
+    return _inspected(corpus)
+
+
+def _inspected(corpus):
+    """The corpus with the notes that an inspection of its lists adds to those it has."""
+    notes, warnings = corpus.notes, corpus.warnings
+    corpus.notes, corpus.warnings = [], []
+    inspect_lists(corpus)
+    corpus.notes = list(dict.fromkeys([*notes, *corpus.notes]))
+    corpus.warnings = list(dict.fromkeys([*warnings, *corpus.warnings]))
+    return corpus
+
+
+def _check_once(lists, where):
+    """No clip may be in two lists, nor twice in one."""
+    seen = {}
+    for name, clips in lists.items():
+        for clip in clips:
+            if clip.path in seen:
+                raise UserError(f"{where}: {clip.path} is in {FILES[seen[clip.path]]} and again in {FILES[name]}")
+            seen[clip.path] = name
+
+
+# -- writing
+
+
+def _entries(clips, corpus, durations):
+    entries = {}
+    for clip in clips:
+        entry = {
+            "wav": DATA_ROOT + _escape(clip.path),
+            "duration": durations[clip.path],
+            "label": _escape(clip.label),
+            "city": _escape(clip.city),
+            "location": _escape(clip.location),
+            "device": _escape(clip.source_device),
+        }
+        if corpus.events:
+            events = [asdict(event) for event in corpus.events.get(clip.path, [])]
+            entry["events"] = [event | {key: _escape(event[key]) for key in ("kind", "role")} for event in events]
+        entries[clip.path] = entry
+    return entries
+
+
+def _facts(corpus):
+    return {
+        "data_root": str(Path(corpus.folder).resolve()),
+        "labels": list(corpus.labels),
+        "clip_seconds": corpus.clip_seconds,
+        "notes": corpus.notes,
+        "warnings": corpus.warnings,
+    }
+
+
+def _escape(text):
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _as_text(content):
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write(folder, texts, facts):
+    """Write what differs; until all of it is written ``corpus.json`` says so. Returns whether anything did."""
+    finished = _as_text({"finished": True, **facts})
+    wanted = {**texts, CORPUS: finished}
+    try:
+        there = {name: path.read_bytes() for name in wanted if (path := folder / name).is_file()}
+        if there == {name: text.encode() for name, text in wanted.items()}:
+            return False
+        if there and CORPUS not in there:
+            raise UserError(f"{folder} holds a {min(there)} of another origin: give another folder for the manifests")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / CORPUS, _as_text({"finished": False}))
+        for name, text in wanted.items():
+            write_atomically(folder / name, text)
+    except OSError as error:
+        raise UserError(f"{folder}: the manifests cannot be written: {error.strerror or error}") from error
+    return True
+
+
+# -- reading
+
+
+def _read_facts(folder):
+    """The content of ``corpus.json``; nothing where there is none."""
+    path = folder / CORPUS
+    if not path.is_file():
+        return {}
+    facts = _read_json(path)
+    if not facts.get("finished"):
+        raise UserError(f"{path}: the manifests are unfinished; write them again with the same command")
+    labels, seconds = facts.get("labels"), facts.get("clip_seconds", 0.0)
+    if not (isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels)):
+        raise UserError(f"{path}: labels must be a list of names")
+    if not _is_number(seconds) or seconds < 0:
+        raise UserError(f"{path}: clip_seconds must be a number from 0 up, got {seconds!r}")
+    return facts
+
+
+def _read_json(path):
+    """A JSON file whose content is an object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        names = ", ".join(FILES.values())
+        raise UserError(f"{path} is missing; a folder of manifests holds {names}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: an object of clips by name is needed, not a {type(content).__name__}")
+    return content
+
+
+def _read_list(path, root):
+    """(name, entry) of every clip, the texts of the entries filled in and checked."""
+    clips = []
+    for key, entry in _read_json(path).items():
+        where = f"{path}: {key}"
+        if not isinstance(entry, dict):
+            raise UserError(f"{where}: an object with {', '.join(KEYS)} is needed")
+        missing = [name for name in KEYS if name not in entry]
+        if missing:
+            raise UserError(f"{where} has no {missing[0]}; {', '.join(KEYS)} are needed")
+        clips.append((key, _check_entry(_filled(entry, root, where), where)))
+    return clips
+
+
+def _filled(value, root, where):
+    """The value with ``{data_root}`` and doubled braces replaced in all its texts, as SpeechBrain does it."""
+    if isinstance(value, Mapping):
+        return {key: _filled(part, root, where) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_filled(part, root, where) for part in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return value.format_map({} if root is None else {"data_root": root})
+    except KeyError as error:
+        hint = f"there is no {CORPUS} that names the data folder" if root is None else "only {data_root} is replaced"
+        raise UserError(f"{where}: {value} names {{{error.args[0]}}}; {hint}") from error
+    except (ValueError, LookupError, AttributeError) as error:
+        raise UserError(f"{where}: {value} is no text with replacements: {error}") from error
+
+
+def _check_entry(entry, where):
+    for name in ("wav", "label", "city", "location", "device"):
+        if not isinstance(entry[name], str) or not entry[name]:
+            raise UserError(f"{where}: {name} must be text, got {entry[name]!r}")
+    if not _is_number(entry["duration"]) or entry["duration"] <= 0:
+        raise UserError(f"{where}: duration must be a number of seconds above 0, got {entry['duration']!r}")
+    if not os.path.isabs(entry["wav"]):
+        raise UserError(f"{where}: wav must begin with {DATA_ROOT} or be an absolute path, got {entry['wav']}")
+    for event in entry.get("events", []):
+        fits = isinstance(event, dict) and event.keys() == Event.__annotations__.keys()
+        if not fits or not all(map(_is_number, (event["onset"], event["offset"]))):
+            raise UserError(f"{where}: an event must have {', '.join(Event.__annotations__)}, got {event!r}")
+    return entry
+
+
+def _folder_of(paths, root):
+    """The data root where it holds all of these files, else the deepest folder that does."""
+    paths = [os.path.normpath(path) for path in paths]
+    if root is not None and all(path.startswith(os.path.join(root, "")) for path in paths):
+        return Path(root)
+    return Path(os.path.commonpath([os.path.dirname(path) for path in paths] or [os.sep]))
+
+
+def _path(entry, base):
+    return Path(os.path.relpath(os.path.normpath(entry["wav"]), base)).as_posix()
+
+
+def _as_clip(entry, base):
+    return Clip(_path(entry, base), entry["label"], entry["city"], entry["location"], entry["device"])
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,239 @@
+"""The folder of a set of synthetic scenes, in the layout of TAU Urban Acoustic Scenes 2019, made from a seed alone.
+
+``events.csv`` says when each event sounds and which role it has, which no recorded set does.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from filelock import FileLock
+from tqdm import tqdm
+
+from mil_asc.corpora import manifest
+from mil_asc.corpora.dcase import read_dcase_folder
+from mil_asc.errors import UserError
+from mil_asc.synth import sounds
+from mil_asc.synth.scenes import DEVICE, SCENES, PlacedEvent, PlannedClip, plan_clips, render_clip
+
+GENERATOR_VERSION = 1  # raise it when the samples made from a seed change
+MARK = "synth_scenes.json"
+FEWEST_CLIPS = 10  # in either list: one per class
+
+
+def generate_synth_scenes(
+    folder: str | Path,
+    seed: int = 1,
+    train_clips: int = 300,
+    evaluate_clips: int = 150,
+    seconds: float = 10.0,
+    sample_rate: int = 16000,
+    progress: bool = True,
+    workers: int | None = None,
+) -> None:
+    """Make the set in ``folder``: meta.csv, evaluation_setup/, audio/, events.csv and a finish mark.
+
+    A folder that holds the same finished set is left unchanged; one that holds anything else is refused.
+    The files are written beside ``folder`` under a hidden name and take its place when all of them are complete.
+
+    Arguments
+    ---------
+    folder : str or Path
+        Where the set is to be.
+    seed : int
+        0 or more; the same seed gives the same samples with any number of workers.
+    train_clips, evaluate_clips : int
+        Clips in either list, 10 or more, spread over the ten classes as evenly as possible.
+    seconds : float
+        Length of a clip (in seconds), 2 or more.
+    sample_rate : int
+        Rate of the files (in Hz), 16000 or more.
+    progress : bool
+        Whether to show a bar on standard error.
+    workers : int, optional
+        Number of threads; by default one per processor, at most 8.
+
+    Raises
+    ------
+    UserError
+        A value out of range; a folder that holds something else, or a set that lost files; a folder that cannot be
+        written.
+    """
+    asked = {
+        "version": GENERATOR_VERSION,
+        "seed": seed,
+        "train_clips": train_clips,
+        "evaluate_clips": evaluate_clips,
+        "seconds": float(seconds),
+        "sample_rate": sample_rate,
+    }
+    _check_parameters(asked)
+    target = Path(folder).expanduser().resolve()
+    try:
+        if _is_finished(target, asked):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not _is_finished(target, asked):
+                _write_set(target, asked, progress, workers or min(8, os.cpu_count() or 1))
+    except OSError as error:
+        raise UserError(f"cannot write synthetic scenes to {target}: {error.strerror or error}") from error
+
+
+def _check_parameters(asked: dict) -> None:
+    lowest = {
+        "seed": 0,
+        "train_clips": FEWEST_CLIPS,
+        "evaluate_clips": FEWEST_CLIPS,
+        "seconds": 2.0,
+        "sample_rate": sounds.LOWEST_SAMPLE_RATE,
+    }
+    for name, least in lowest.items():
+        if not asked[name] >= least:
+            raise UserError(f"synthetic scenes: {name} is {asked[name]}, but must be {least} or more")
+
+
+def _is_finished(target: Path, asked: dict) -> bool:
+    """Whether ``target`` holds the set asked for; a ``UserError`` where it holds something else."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    try:
+        held = json.loads((target / MARK).read_text(encoding="utf-8"))["parameters"]
+        differing = [name for name in asked if held.get(name) != asked[name]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{target} is not a finished set of synthetic scenes: name a new or empty folder") from None
+    if differing:
+        raise UserError(
+            f"{target} holds synthetic scenes with {_listed(held, differing)}, asked for were "
+            f"{_listed(asked, differing)}: name another folder or delete this one"
+        )
+    train, evaluate = plan_clips(asked["train_clips"], asked["evaluate_clips"])
+    missing = [clip.filename for clip in train + evaluate if not (target / clip.filename).is_file()]
+    if missing:
+        raise UserError(f"{target} has lost {len(missing)} of its files, such as {missing[0]}: delete it")
+    return True
+
+
+def _listed(parameters: dict, names: Iterable[str]) -> str:
+    return ", ".join(f"{name}={parameters.get(name)}" for name in names)
+
+
+def _write_set(target: Path, asked: dict, progress: bool, workers: int) -> None:
+    """Write everything under a temporary name, the finish mark last, then move it to ``target``."""
+    unfinished = target.with_name(f".{target.name}.partial")
+    try:
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        (unfinished / "audio").mkdir(parents=True)
+        train, evaluate = plan_clips(asked["train_clips"], asked["evaluate_clips"])
+        write = partial(
+            _write_clip,
+            unfinished,
+            seed=asked["seed"],
+            seconds=asked["seconds"],
+            sample_rate=asked["sample_rate"],
+        )
+        events = _write_all(write, train + evaluate, progress, workers)
+        _write_tables(unfinished, train, evaluate, events)
+        mark = {"generator": "mil_asc.synth.scenes", "parameters": asked, "files": len(train + evaluate)}
+        (unfinished / MARK).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_all(write: Callable, clips: Sequence[PlannedClip], progress: bool, workers: int) -> list[list[PlacedEvent]]:
+    """Call ``write`` for every clip in threads; the events come back in the order of the clips."""
+    executor = ThreadPoolExecutor(workers)
+    try:
+        done = executor.map(write, clips)
+        bar = tqdm(
+            done,
+            total=len(clips),
+            desc="synthetic scenes",
+            unit="clip",
+            file=sys.stderr,
+            disable=not progress,
+        )
+        return list(bar)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _write_clip(folder: Path, clip: PlannedClip, seed: int, seconds: float, sample_rate: int) -> list[PlacedEvent]:
+    samples, events = render_clip(clip, seed, seconds, sample_rate)
+    wav = io.BytesIO()
+    soundfile.write(wav, np.round(samples * 32767.0).astype(np.int16), sample_rate, format="WAV", subtype="PCM_16")
+    (folder / clip.filename).write_bytes(wav.getvalue())  # a full disk is an OSError here
+    return events
+
+
+def _write_tables(
+    folder: Path, train: list[PlannedClip], evaluate: list[PlannedClip], events: list[list[PlacedEvent]]
+) -> None:
+    clips = train + evaluate
+    setup = folder / "evaluation_setup"
+    setup.mkdir()
+    _write_table(
+        folder / "meta.csv",
+        ("filename", "scene_label", "identifier", "source_label"),
+        ((clip.filename, clip.scene, clip.identifier, DEVICE) for clip in clips),
+    )
+    for name, listed in (("train", train), ("evaluate", evaluate)):
+        rows = ((clip.filename, clip.scene) for clip in listed)
+        _write_table(setup / f"fold1_{name}.csv", ("filename", "scene_label"), rows)
+    _write_table(setup / "fold1_test.csv", ("filename",), ((clip.filename,) for clip in evaluate))
+    _write_table(
+        folder / "events.csv",
+        ("filename", "onset", "offset", "kind", "role"),
+        (
+            (clip.filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.kind.name, event.role)
+            for clip, own in zip(clips, events, strict=True)
+            for event in own
+        ),
+    )
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    lines = ["\t".join(row) for row in (header, *rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def prepare_synth_scenes(
+    folder: str | Path,
+    labels: Sequence[str] = SCENES,
+    seed: int = 1,
+    train_clips: int = 300,
+    evaluate_clips: int = 150,
+    seconds: float = 10.0,
+) -> manifest.Corpus:
+    """Make the set where it is missing, and read its lists and the events of every clip.
+
+    Arguments
+    ---------
+    folder, seed, train_clips, evaluate_clips, seconds
+        As ``generate_synth_scenes`` takes them.
+    labels : sequence of str
+        The classes, in the order of the model's outputs.
+
+    Returns
+    -------
+    Corpus
+    """
+    generate_synth_scenes(folder, seed, train_clips, evaluate_clips, seconds)
+    corpus = read_dcase_folder(folder, labels)
+    corpus.notes.append("the sounds are synthetic: scores compare methods, they say little about real recordings")
+    with open(Path(folder) / "events.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            event = manifest.Event(float(row["onset"]), float(row["offset"]), row["kind"], row["role"])
+            corpus.events.setdefault(row["filename"], []).append(event)
+    return corpus

@@ -1,0 +1,8 @@
+"""Make the set where it is missing, and write its manifests: python synth_scenes_prepare.py DATA_FOLDER SAVE_FOLDER"""
+
+from pathlib import Path
+
+from mil_asc.store.prepare import main
+
+if __name__ == "__main__":
+    main(Path(__file__).parents[2] / "hparams/data/synth_scenes.yaml")

@@ -1,0 +1,86 @@
+"""Training from manifests, and the manifests that a run keeps."""
+
+import json
+
+import pytest
+import tiny
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from mil_asc.store.prepare import main as prepare
+from mil_asc.training.entry import main
+
+RECIPE = "recipes/TAU2019/hparams/fuse_pnl.yaml"
+
+
+@pytest.fixture
+def manifests(dcase_folder, tmp_path, capsys):
+    """Manifests of a tiny set, some of its training locations held out."""
+    with pytest.raises(SystemExit) as ended:
+        prepare(
+            tiny.ROOT / "hparams/data/tau2019.yaml",
+            [str(dcase_folder), str(tmp_path / "lists"), "--valid_fraction=0.3"],
+        )
+    assert ended.value.code == 0, capsys.readouterr().err
+    return tmp_path / "lists"
+
+
+def words(manifests, output, *more, **options):
+    arguments = tiny.tiny_run(RECIPE, options.get("data_folder", "x"), output, "--number_of_epochs=1", *more)
+    arguments = [word for word in arguments if "data_folder" in options or not word.startswith("--data_folder")]
+    return [*arguments, f"--manifests={manifests}"]
+
+
+def report_of(output):
+    return json.loads((output / "report.json").read_text())
+
+
+def test_a_run_trains_from_manifests_alone(manifests, dcase_folder, tmp_path):
+    assert main(words(manifests, tmp_path / "run")) == 0
+    report = report_of(tmp_path / "run")
+    valid = json.loads((manifests / "valid.json").read_text())
+    assert 0 < len(valid) and report["run"]["train_clips"] == 8 - len(valid)
+    assert report["evaluation"]["clips"] == 4 and report["monitored_list"] == "validation"
+    assert report["run"]["data_folder"] == str(dcase_folder)
+
+
+def test_a_run_keeps_its_own_manifests(manifests, tmp_path):
+    assert main(words(manifests, tmp_path / "run")) == 0
+    for name in ("train.json", "valid.json", "test.json"):
+        kept = json.loads((tmp_path / "run/manifests" / name).read_text())
+        assert kept == json.loads((manifests / name).read_text())
+
+
+def test_the_manifests_of_a_run_load_in_speechbrain(dcase_folder, tmp_path):
+    assert main(tiny.tiny_run(RECIPE, dcase_folder, tmp_path / "run", "--number_of_epochs=1")) == 0
+    path = tmp_path / "run/manifests/train.json"
+    dataset = DynamicItemDataset.from_json(path, replacements={"data_root": str(dcase_folder)})
+    dataset.set_output_keys(["wav", "duration", "label"])
+    items = [dataset[i] for i in range(len(dataset))]
+    assert len(items) == 8
+    assert all(item["wav"].startswith(str(dcase_folder)) and item["duration"] == 1.0 for item in items)
+
+
+def test_the_run_from_manifests_is_the_run_from_the_lists(dcase_folder, tmp_path):
+    """The same lists give the same run: what the first keeps trains the second to the same losses."""
+    assert main(tiny.tiny_run(RECIPE, dcase_folder, tmp_path / "first", "--number_of_epochs=1")) == 0
+    assert main(words(tmp_path / "first/manifests", tmp_path / "second")) == 0
+    first, second = (report_of(tmp_path / name) for name in ("first", "second"))
+    assert first["evaluation"] == second["evaluation"]
+    assert first["history"][0]["train"] == second["history"][0]["train"]
+
+
+def test_audio_may_have_moved(manifests, dcase_folder, tmp_path):
+    moved = dcase_folder.rename(tmp_path / "elsewhere")
+    assert main(words(manifests, tmp_path / "run", data_folder=moved)) == 0
+    assert report_of(tmp_path / "run")["run"]["data_folder"] == str(moved)
+
+
+def test_two_validation_sets_are_refused(manifests, tmp_path, capsys):
+    assert main(words(manifests, tmp_path / "run", "--data.validation_fraction=0.2")) == 1
+    assert "has a validation set already: leave out validation_fraction" in capsys.readouterr().err
+
+
+def test_a_folder_without_manifests_gets_one_line(tmp_path, capsys):
+    assert main(words(tmp_path / "nowhere", tmp_path / "run")) == 1
+    err = capsys.readouterr().err
+    assert err.count("error:") == 1 and "a folder of manifests holds train.json" in err
