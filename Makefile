@@ -1,19 +1,29 @@
-# make train   set up, make the embedded data set, train FUSE-MIL on it, write the report (DEBUG=1: in a minute)
-# make test    set up and run the whole test suite
+# make train      set up, make the embedded data set, train FUSE-MIL on it, write the report (DEBUG=1: in a minute)
+# make test       set up and run the tests that are fast: a few minutes on two cores
+# make test-all   the same and the tests marked slow: kills, full disks, whole runs, the wheel
+# make lint       ruff (rules and format) and mypy
+# A .venv that is a link is an environment of your own: it is used as it is, never installed into and never removed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/installed
 RECIPE := recipes/SynthScenes
+WORKERS ?= 2
 ifeq ($(DEBUG),1)
 TRAIN_OPTIONS := --debug --batch_size=8 --data_folder=data/debug --data.train_clips=20 --data.evaluate_clips=20
 endif
+ifeq ($(shell test -L $(VENV) && echo link),link)
+# its mil_asc may be another checkout
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+else
+STAMP := $(VENV)/installed
+OWN_VENV := $(VENV)
+endif
 
-.PHONY: install train test lint clean
+.PHONY: install train test test-all lint clean
 
 install: $(STAMP)
 
-$(STAMP): setup.py constraints.txt
+$(VENV)/installed: setup.py constraints.txt
 	@$(PYTHON) -c "import sys; v = sys.version_info; sys.exit(v < (3, 10) and f'Python 3.10 or newer is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11')"
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[test]"
@@ -23,11 +33,15 @@ train: $(STAMP)
 	cd $(RECIPE) && ../../$(BIN)/python train.py hparams/fuse_pnl.yaml $(TRAIN_OPTIONS) $(OPTIONS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(OPTIONS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(OPTIONS)
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "" $(OPTIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(OWN_VENV) build *.egg-info

@@ -18,6 +18,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["mil_asc", "mil_asc.*"]),
     package_data={
+        "mil_asc": ["py.typed"],
         "mil_asc.corpora": ["*.yaml"],
         "mil_asc.results": ["*.html"],
         "mil_asc.paper": ["*.html"],
@@ -45,7 +46,15 @@ setup(
         "ruamel.yaml>=0.18",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", "librosa>=0.11", "ruff>=0.6"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "librosa>=0.11",
+            "ruff>=0.6",
+            "mypy>=2.4",
+            "setuptools>=70.1",  # builds the wheel that is tested
+        ],
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
     },
 )

@@ -235,6 +235,7 @@ def test_cache_folder_below_a_file_is_refused(bench, tmp_path):
     bench.succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [200, 360])  # less than the estimate; full while writing
 def test_full_disk_while_decoding_is_reported(bench, small_disk, size):
     bench.cache = small_disk(size) / "cache"
@@ -243,6 +244,7 @@ def test_full_disk_while_decoding_is_reported(bench, small_disk, size):
     bench.succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 12, 40, 160])  # settings, log, first checkpoint, second checkpoint
 def test_full_disk_while_training_is_reported(bench, small_disk, size):
     bench.out = small_disk(size) / "out"
@@ -351,25 +353,26 @@ def test_ctrl_c_while_decoding_stops_and_resumes(bench, monkeypatch):
     bench.succeeds()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training_stops_and_resumes(bench):
     words = ["--number_of_epochs=20", "--training.evaluate_every=20"]
     command = [sys.executable, ROOT / "recipes/TAU2019/train.py", *bench.words(*words)]
-    process = subprocess.Popen(
+    before = []
+    with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
-    )
-    before = []
-    for line in process.stderr:
-        before.append(line)
-        if line.startswith("epoch 3/"):
-            process.send_signal(signal.SIGINT)
-            break
-    after = process.stderr.read()
-    assert process.wait() == 130, "".join(before) + after
+    ) as process:
+        for line in process.stderr:
+            before.append(line)
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        after = process.stderr.read()
+    assert process.returncode == 130, "".join(before) + after
     assert "Traceback" not in after and "error:" not in after
     assert after.splitlines()[-1] == "stopped; the same command resumes from the last checkpoint, if one exists"
     report, err = bench.succeeds(*words)

@@ -1,5 +1,6 @@
 """Learning curves for TensorBoard."""
 
+import contextlib
 import os
 import time
 
@@ -21,7 +22,12 @@ class Curves:
         folder.mkdir(exist_ok=True)
         self.file = open(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}", "wb")
         self.records = RecordWriter(self.file)
-        self._write(file_version="brain.Event:2")
+        try:
+            self._write(file_version="brain.Event:2")
+        except OSError:
+            with contextlib.suppress(OSError):  # what could not be written cannot be written now either
+                self.close()
+            raise
 
     def add_scalar(self, name, value, step):
         """Add a point to the curve ``name``."""

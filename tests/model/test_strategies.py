@@ -37,8 +37,14 @@ def tiny_network(extractor, head, confidence):
 
 @pytest.mark.parametrize("extractor", sorted(registered_extractors()))
 @pytest.mark.parametrize("head", sorted(HEADS))
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda path: path.stem)
-def test_a_step_lowers_the_loss(extractor, head, objective):
+def test_a_step_lowers_the_loss_of_every_objective(extractor, head):
+    for objective in OBJECTIVES:
+        before, after = losses_around_a_step(extractor, head, objective)
+        assert after < before, objective.stem
+
+
+def losses_around_a_step(extractor, head, objective):
+    """Loss before and after one small step of gradient descent on one batch."""
     loss = load_hyperpyyaml(objective.read_text(encoding="utf-8"))["loss"]
     confidence = "softmax" if objective.stem.endswith("_ce") else "sigmoid"
     assert {term.confidence for term in loss.terms.values()} <= {confidence, "any"}
@@ -56,7 +62,7 @@ def test_a_step_lowers_the_loss(extractor, head, objective):
         for p in model.parameters():
             if p.grad is not None:
                 p -= 1e-3 / steepness * p.grad  # lowers the loss by 0.001 where it is flat enough
-        assert loss(model(wav_BN), label_B)["loss"] < before
+        return before, loss(model(wav_BN), label_B)["loss"]
 
 
 def published(recipe, experiment):

@@ -24,6 +24,7 @@ def test_ray_missing_is_one_line(place, tmp_path):
     assert (code, err) == (1, 'error: Ray is not installed: pip install -e ".[ray]"\n')
 
 
+@pytest.mark.slow
 def test_ray_sees_runs_through(place):
     """On a cluster of this machine: a run that dies, one that is refused, one whose worker is lost."""
     pytest.importorskip("ray", reason='needs Ray: pip install -e ".[ray]"')
@@ -43,6 +44,7 @@ def test_ray_sees_runs_through(place):
     assert json.loads((place.folder(runs[0]) / "report.json").read_text())["run"]["seed"] == 1
 
 
+@pytest.mark.slow
 def test_ray_stops_its_runs(place):
     pytest.importorskip("ray", reason='needs Ray: pip install -e ".[ray]"')
     write_recipe(place.recipes / "Tiny", fuse_pnl="waits", fuse_gt="fine")

@@ -17,6 +17,7 @@ def place(tmp_path):
     return Place(tmp_path / "recipes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_program_stops_its_runs_and_they_go_on_the_next_time(place, number, status):
     write_recipe(place.recipes / "Tiny", fuse_pnl="waits", fuse_gt="fine")
@@ -35,6 +36,7 @@ def test_a_stopped_program_stops_its_runs_and_they_go_on_the_next_time(place, nu
     assert "| 51.0 (n = 1) |" in (place.recipes / "tables/table-5-Tiny.md").read_text()
 
 
+@pytest.mark.slow
 def test_runs_are_asked_to_stop_though_ctrl_c_is_ignored(place):
     """As in a shell's background job, which hands on to its children that SIGINT is ignored; Ray blocks it."""
     write_recipe(place.recipes / "Tiny", fuse_pnl="waits", fuse_gt="fine")
@@ -52,6 +54,7 @@ def ignore_interrupts():
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end a process with its parent")
 def test_a_killed_program_takes_its_runs_along(place):
     write_recipe(place.recipes / "Tiny", fuse_pnl="waits", fuse_gt="fine")
@@ -64,6 +67,7 @@ def test_a_killed_program_takes_its_runs_along(place):
     assert not (place.folder(run) / "asked").exists()
 
 
+@pytest.mark.slow
 def test_failures_are_listed_and_the_tables_written(place):
     write_recipe(place.recipes / "Tiny", fuse_pnl="refuses", fuse_gt="fine")
     code, _, err = finish(reproduce(place, "--table=5", "--dataset=Tiny", "--seeds=2", "--devices=cpu"))
@@ -98,6 +102,7 @@ def test_dry_run_touches_nothing(place):
     assert sorted(place.recipes.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_dry_run_tells_stale_runs_which_are_refused_otherwise(place):
     write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
     folder = place.folder(PlannedRun("Tiny", "fuse_gt", 1))
@@ -149,6 +154,7 @@ def test_marks_are_looked_for_before_training(place, tmp_path, option):
     assert not (recipe / "results").exists()
 
 
+@pytest.mark.slow
 def test_a_page_is_filled_with_all_tables(place, tmp_path):
     write_recipe(place.recipes / "Tiny", fuse_pnl="fine", fuse_gt="fine")
     write_run(place.folder(PlannedRun("Tiny", "fuse_gt", 1)), "fuse_gt", 1)

@@ -15,6 +15,7 @@ from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.heads import FrequencyMean
 from mil_asc.model.normalization import ResNorm
 from mil_asc.synth.write import generate_synth_scenes
+from mil_asc.training.command_line import RUN_OPTIONS
 from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main
 
@@ -92,6 +93,7 @@ def test_experiment_is_a_small_diff_that_states_its_loss(path):
     lines = [line for line in (tiny.ROOT / path).read_text().splitlines() if line.strip()]
     assert len(lines) <= 20
     hparams, _ = load_hparams(tiny.ROOT / path, {"data_folder": "anywhere"})
+    assert set(hparams["training"]) & RUN_OPTIONS == {"max_grad_norm"}  # SpeechBrain looks for run options here too
     (what,) = [what for what in STRATEGIES if path.stem.endswith(f"_{what}") and path.stem.startswith(EXTRACTORS)]
     bag, instance, pooling, confidence = STRATEGIES[what]
     terms, model = hparams["objective"]["loss"].terms, hparams["model"]["network"]
@@ -141,6 +143,7 @@ def test_default_training_setup_is_the_papers(recipe):
     assert sum(p.numel() for p in hparams["model"]["network"].parameters()) == 139_082
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FIELD_SCENES.is_dir(), reason="the field recordings are not there")
 def test_recipe_works_end_to_end_on_real_recordings(tmp_path):
     yaml_file = "recipes/TAU2019/hparams/fuse_pnl.yaml"

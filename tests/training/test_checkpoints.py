@@ -69,12 +69,13 @@ AtomicCheckpointer(sys.argv[1], recoverables={"layer": layer, "slow": Slow()}).s
 """
 
 
+@pytest.mark.slow
 def test_kill_while_saving_loses_only_that_checkpoint(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", KILLED_WHILE_SAVING, str(tmp_path)], stdout=subprocess.PIPE)
-    assert process.stdout.readline() == b"saving\n"
-    time.sleep(0.1)
-    process.kill()
-    process.wait()
+    command = [sys.executable, "-c", KILLED_WHILE_SAVING, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"saving\n"
+        time.sleep(0.1)
+        process.kill()
     assert len(list(tmp_path.iterdir())) == 2
     found = AtomicCheckpointer(tmp_path, recoverables={"layer": torch.nn.Linear(2, 2)}).recover_if_possible()
     assert found.meta["step"] == 1

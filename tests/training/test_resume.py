@@ -58,6 +58,7 @@ def uninterrupted(data_folder, tmp_path_factory):
 
 
 # three steps per epoch: killed at the first step of epoch 3, and in the middle of epoch 3
+@pytest.mark.slow
 @pytest.mark.parametrize("last_step, more", [(6, []), (8, ["--ckpt_interval_steps=1"])], ids=["epoch end", "mid epoch"])
 def test_resumed_run_equals_an_uninterrupted_run(data_folder, uninterrupted, tmp_path, last_step, more):
     folder = tmp_path / "run"

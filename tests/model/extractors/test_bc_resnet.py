@@ -90,17 +90,18 @@ def test_40_mel_bins_work_with_five_bands():
     assert extractor(torch.randn(2, 1, 40, 24)).shape == (2, 20, 5, 3)
 
 
-@pytest.mark.parametrize("mels", range(8, 130))
-def test_out_height_refuses_the_sizes_that_the_network_refuses(mels):
+@torch.no_grad()
+def test_out_height_refuses_the_sizes_that_the_network_refuses():
     extractor = BCResNet(c=2, bands=2).eval()
-    x = torch.zeros(1, 1, mels, 8)
-    try:
-        height = extractor.out_height(mels)
-    except ValueError:
-        with pytest.raises(ValueError, match="cannot be divided"):
-            extractor(x)
-    else:
-        assert extractor(x).shape[2] == height
+    for mels in range(8, 130):
+        x = torch.zeros(1, 1, mels, 8)
+        try:
+            height = extractor.out_height(mels)
+        except ValueError:
+            with pytest.raises(ValueError, match="cannot be divided"):
+                extractor(x)
+        else:
+            assert extractor(x).shape[2] == height, mels
 
 
 @pytest.mark.parametrize(
