@@ -1,19 +1,15 @@
 """Folders of class sub-folders: four ways to lay them out, how groups are drawn, and files that are left out."""
 
 import re
-import sys
 import textwrap
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hyperpyyaml import load_hyperpyyaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import mil_asc.corpora
 from mil_asc.corpora.class_folders import draw_groups, read_class_folders
 from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
@@ -250,30 +246,6 @@ def test_file_name_that_is_no_text_is_named(tmp_path):
 
 
 # -- the page that tells how to add a data set
-
-
-def block(language, name):
-    """The block of code on the page that mentions ``name``."""
-    page = (Path(__file__).parents[2] / "recipes/README.md").read_text()
-    (text,) = [text for text in re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL) if name in text]
-    return text
-
-
-def test_reader_and_block_of_the_page_work(tmp_path, monkeypatch):
-    module = types.ModuleType("mil_asc.corpora.my_set")
-    exec(block("python", "def read_my_set"), module.__dict__)
-    monkeypatch.setitem(sys.modules, "mil_asc.corpora.my_set", module)
-    monkeypatch.setattr(mil_asc.corpora, "my_set", module, raising=False)
-    (tmp_path / "train.csv").write_text("file,scene,place\na.wav,office,1\nb.wav,street,2\nc.wav,kitchen,3\n")
-    (tmp_path / "evaluate.csv").write_text("file,scene,place\nd.wav,office,1\n")
-    data = load_hyperpyyaml(block("yaml", "name: MySet"), {"data_folder": str(tmp_path)})
-    corpus = data["corpus"]()
-    assert corpus.labels == ["kitchen", "office", "street"] and names(corpus.train) == ["a.wav", "b.wav", "c.wav"]
-    assert corpus.evaluate == [Clip("d.wav", "office", "all", "1", "all")]
-    assert corpus.notes == ["no evaluate clip of: kitchen, street"] and "1 location(s)" in corpus.warnings[0]
-    (tmp_path / "train.csv").write_text("file,scene,place\na.wav,ofice,1\n")
-    with pytest.raises(UserError, match=r"train.csv, line 2: unknown class 'ofice'; did you mean 'office'\?"):
-        data["corpus"]()
 
 
 def test_table_of_the_page_is_read(tmp_path):

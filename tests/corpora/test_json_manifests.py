@@ -1,6 +1,7 @@
 """Manifests in SpeechBrain's form: what is written, what is read back, what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,10 @@ def test_train_and_valid_together_are_the_official_list(dcase_folder, tmp_path):
     )
     assert not {clip.location for clip in corpus.train} & {clip.location for clip in corpus.validation}
     assert Path(corpus.folder) == dcase_folder
+
+
+def test_entry_on_the_page_on_recipes_is_one_that_is_written(written):
+    page = (Path(__file__).parents[2] / "recipes/README.md").read_text()
+    (text,) = re.findall(r"```\n(\"audio/park.*?)```", page, flags=re.DOTALL)
+    (shown,) = json.loads(f"{{{text}}}").values()
+    assert shown.keys() == first(load(written / "train.json")).keys() and shown["wav"].startswith("{data_root}/")

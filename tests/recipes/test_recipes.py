@@ -1,6 +1,8 @@
 """Every YAML file of every recipe: build, train at debug size, report, classify."""
 
+import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,13 +58,22 @@ def class_folders(synth_folder, tmp_path_factory):
     return folder
 
 
+def tree_of(recipe, folder):
+    """A tiny set of a recipe's own, as ``tools/new_recipe.py`` writes it; None for recipes that have none."""
+    (program,) = (tiny.ROOT / "recipes" / recipe).glob("*_prepare.py")
+    name = program.stem.removesuffix("_prepare") + "_tree"
+    if not Path(__file__).with_name(f"{name}.py").is_file():
+        return None
+    return importlib.import_module(name).write_tree(folder)
+
+
 @pytest.fixture
 def arguments_for(synth_folder, class_folders, tmp_path):
     """The command line that trains an experiment at debug size."""
 
     def arguments(path):
         recipe = path.parts[1]
-        folder = class_folders if recipe == "AnyFolder" else synth_folder
+        folder = tree_of(recipe, tmp_path / "tree") or (class_folders if recipe == "AnyFolder" else synth_folder)
         more = ["--train_clips=20", "--evaluate_clips=10", "--seconds=2.0"] if recipe == "SynthScenes" else []
         return tiny.tiny_run(path, folder, tmp_path / "run", "--debug", *more)
 
