@@ -43,7 +43,7 @@ class Scene:
         counts = {label: sum(i.scores[label] >= tau for i in self.instances) for label in self.scores["smi"]}
         return [label for label, count in counts.items() if count >= theta]
 
-    def __str__(self):
+    def __str__(self) -> str:
         best = self.scores[self.assumption][self.label]
         positive = [instance for instance in self.instances if instance.positive]
         strongest = sorted(positive, key=lambda instance: -instance.confidence)[:3]

@@ -10,14 +10,17 @@ import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 # isort: split
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
+from torch import Tensor
 
 from mil_asc.audio.decode import decode
 from mil_asc.errors import UserError
 from mil_asc.inference.scene import Instance, Scene
+from mil_asc.mil.bags import Bags
 from mil_asc.mil.decisions import RULES, confidences
 from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
 
@@ -36,7 +39,7 @@ class SceneClassifier(Pretrained):
     HPARAMS_NEEDED = ["labels"]
 
     @classmethod
-    def from_hparams(cls, source, run_opts=None, **kwargs):
+    def from_hparams(cls, source: str | Path, run_opts: dict | None = None, **kwargs: Any) -> "SceneClassifier":
         """Load a finished run; no network is used, and the weights must fit the model exactly.
 
         Arguments
@@ -70,7 +73,7 @@ class SceneClassifier(Pretrained):
             raise UserError(f"{source / MODEL_WEIGHTS} does not fit {MODEL_SETTINGS}: {reason[:300]}") from error
         return cls(modules={"model": network}, hparams={"labels": hparams["labels"]}, run_opts=run_opts, **kwargs)
 
-    def classify_file(self, path, assumption=None):
+    def classify_file(self, path: str | Path, assumption: str | None = None) -> Scene:
         """Classify an audio file (WAV, FLAC or OGG; any rate and channel count).
 
         Arguments
@@ -96,7 +99,7 @@ class SceneClassifier(Pretrained):
         wav = decode(path, rate, min_seconds=model.min_samples / rate)
         return self.classify_waveform(torch.from_numpy(wav), assumption)
 
-    def classify_waveform(self, wav_N, assumption=None):
+    def classify_waveform(self, wav_N: Tensor, assumption: str | None = None) -> Scene:
         """Classify a mono waveform (N,) at the model's sampling rate, linear amplitude; returns a ``Scene``."""
         assumption = assumption or self.mods.model.decision
         if assumption not in RULES:
@@ -106,16 +109,16 @@ class SceneClassifier(Pretrained):
         bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
         return self._scene(bags, len(wav_N), assumption)
 
-    def classify_batch(self, wav_BN, length_B=None):
+    def classify_batch(self, wav_BN: Tensor, length_B: Tensor | None = None) -> Bags:
         """``Bags`` of (B, N) waveforms; lengths are in samples. A clip's scores do not depend on the others."""
         with torch.no_grad(), self.inference_ctx:
             return self.mods.model(wav_BN.to(self.device), None if length_B is None else length_B.to(self.device))
 
-    def forward(self, wav_BN, length_B=None):
+    def forward(self, wav_BN: Tensor, length_B: Tensor | None = None) -> Bags:
         """As ``classify_batch``."""
         return self.classify_batch(wav_BN, length_B)
 
-    def _windowed_scores(self, wav_N):
+    def _windowed_scores(self, wav_N: Tensor) -> Tensor:
         """(1, I, C or C + 1) instance scores, in windows of bounded memory where instances see only what is near."""
         model = self.mods.model
         step, total = model.instance_samples, int(model.num_instances(len(wav_N)))
@@ -131,7 +134,7 @@ class SceneClassifier(Pretrained):
             parts.append(score_1IC[:, first - begin : last - begin])
         return torch.cat(parts, dim=1)
 
-    def _scene(self, bags, num_samples, assumption):
+    def _scene(self, bags: Bags, num_samples: int, assumption: str) -> Scene:
         model, labels = self.mods.model, self.hparams.labels
         scores = {name: decide(bags)[0].tolist() for name, decide in RULES.items()}
         decided = max(range(len(labels)), key=scores[assumption].__getitem__)
@@ -146,7 +149,7 @@ class SceneClassifier(Pretrained):
             ],
         )
 
-    def _instance(self, confidence_C, start, end, decided):
+    def _instance(self, confidence_C: list[float], start: float, end: float, decided: int) -> Instance:
         labels = self.hparams.labels
         winner = max(range(len(labels)), key=confidence_C.__getitem__)
         return Instance(

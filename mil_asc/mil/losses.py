@@ -178,4 +178,5 @@ class MILLoss:
     def __call__(self, bags: Bags, label_B: Tensor) -> dict[str, Tensor]:
         """A dictionary of scalar tensors: ``loss``, the sum, and every term by its name."""
         values = {name: term(bags, label_B).mean() for name, term in self.terms.items()}
-        return {"loss": sum(values.values()), **values}
+        first, *others = values.values()
+        return {"loss": sum(others, first), **values}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -24,7 +24,7 @@ TRUE, DECIDED, OTHER = "#0072b2", "#d55e00", "#757575"
 DISTINCT, AMBIGUOUS = "#009e73", "#e69f00"
 ROLE_COLOURS = {"distinct": DISTINCT, "ambiguous": AMBIGUOUS}
 INK, PALE, FAINT = "#33383e", "#c9ced4", "#dfe2e6"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mil_asc",
     "font.family": "sans-serif",
@@ -77,7 +77,7 @@ def stacked_axes(figure: Figure, heights: list[float], gap: float, top: float = 
     figure.set_size_inches(WIDTH / 72, total / 72)
     edges = total - top - np.cumsum([0, *heights[:-1]]) - gap * np.arange(len(heights))
     width = (WIDTH - LEFT - RIGHT) / WIDTH
-    axes = []
+    axes: list[Axes] = []
     for edge, height in zip(edges, heights):
         place = (LEFT / WIDTH, (edge - height) / total, width, height / total)
         axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
@@ -127,14 +127,14 @@ def paint_accuracy(figure: Figure, history: list[dict], monitored: str) -> None:
     _by_epoch(rate, history)
 
 
-def _curve(axes, history, group, name, **look):
+def _curve(axes: Axes, history: list[dict], group: str, name: str, **look: Any) -> None:
     points = [(record["epoch"], record[group][name]) for record in history if name in record.get(group, {})]
     if points:
-        marker = {"marker": "o", "markersize": 3.5} if len(points) < 3 else {}
+        marker: dict[str, Any] = {"marker": "o", "markersize": 3.5} if len(points) < 3 else {}
         axes.plot(*zip(*points), **{**marker, **look})
 
 
-def _by_epoch(axes, history):
+def _by_epoch(axes: Axes, history: list[dict]) -> None:
     first, last = history[0]["epoch"], history[-1]["epoch"]
     margin = 0.02 * (last - first) or 0.5
     axes.set_xlim(first - margin, last + margin)
@@ -183,7 +183,8 @@ def place_names(events: list[Event], seconds: float) -> list[tuple[Event, str, i
 
     ``seconds`` is the length of the time axis. A name is placed "after" its bar, or "before" it near the end.
     """
-    placed, busy_until = [], []
+    placed: list[tuple[Event, str, int]] = []
+    busy_until: list[float] = []
     for event in sorted(events, key=lambda event: event.onset):
         width = CHARACTER * (len(event.kind) + 1) * seconds / (WIDTH - LEFT - RIGHT)
         before = event.offset + width > seconds
@@ -195,14 +196,15 @@ def place_names(events: list[Event], seconds: float) -> list[tuple[Event, str, i
     return placed
 
 
-def _paint_spectrogram(axes, example):
+def _paint_spectrogram(axes: Axes, example: Example) -> None:
     from matplotlib import colormaps
 
     bins, frames = example.logmel_FT.shape
     low, high = np.percentile(example.logmel_FT, (1, 99.8))
     hop = example.hop_seconds
     extent = (-hop / 2, (frames - 0.5) * hop, -0.5, bins - 0.5)
-    look = {"origin": "lower", "aspect": "auto", "cmap": colormaps["magma"].resampled(SHADES), "interpolation": "none"}
+    colours = colormaps["magma"].resampled(SHADES)
+    look: dict[str, Any] = {"origin": "lower", "aspect": "auto", "cmap": colours, "interpolation": "none"}
     axes.imshow(example.logmel_FT, extent=extent, vmin=low, vmax=max(high, low + 1e-6), **look)
     ticks = [khz for khz in (0.5, 1, 2, 4, 8, 16) if 1000 * khz <= example.top_hz]
     places = [min((bins + 1) * _mel(1000 * khz) / _mel(example.top_hz) - 1, bins - 0.5) for khz in ticks]
@@ -211,7 +213,7 @@ def _paint_spectrogram(axes, example):
     _right_axis(axes, np.linspace(0, bins, 5).round() - [0, 1, 1, 1, 1], "mel bin")
 
 
-def _right_axis(axes, ticks, label):
+def _right_axis(axes: Axes, ticks: np.ndarray, label: str) -> None:
     twin = axes.twinx()
     twin.set_ylim(axes.get_ylim())
     twin.set_yticks(ticks, [f"{tick:.0f}" for tick in ticks])
@@ -219,26 +221,26 @@ def _right_axis(axes, ticks, label):
     twin.tick_params(right=True, length=2)
 
 
-def _mel(hz):
+def _mel(hz: float) -> float:
     return 2595 * np.log10(1 + hz / 700)
 
 
-def _paint_events(axes, names):
+def _paint_events(axes: Axes, names: list[tuple[Event, str, int]]) -> None:
     for event, side, lane in names:
         color = ROLE_COLOURS.get(event.role, OTHER)
         hatch = None if event.role == "distinct" else "/////"
         face = color if event.role == "distinct" else "none"
-        bar = {"height": 0.6, "left": event.onset, "facecolor": face, "edgecolor": color, "hatch": hatch}
-        axes.barh(-lane, event.offset - event.onset, linewidth=0.8, **bar)
+        bar: dict[str, Any] = {"height": 0.6, "facecolor": face, "edgecolor": color, "hatch": hatch}
+        axes.barh(-lane, event.offset - event.onset, left=event.onset, linewidth=0.8, **bar)
         x, align = (event.offset, "left") if side == "after" else (event.onset, "right")
         gap = (3, 0) if side == "after" else (-3, 0)
-        where = {"textcoords": "offset points", "ha": align, "va": "center_baseline", "fontsize": 9}
+        where: dict[str, Any] = {"textcoords": "offset points", "ha": align, "va": "center_baseline", "fontsize": 9}
         axes.annotate(event.kind, (x, -lane), gap, annotation_clip=False, parse_math=False, **where)
     axes.set_ylim(-max(lane for *_, lane in names) - 0.5, 0.5)
     axes.set_axis_off()
 
 
-def _paint_strip(axes, example, curves):
+def _paint_strip(axes: Axes, example: Example, curves: list[tuple[int, str, str]]) -> None:
     """The most confident class of every instance; the decided class in full height."""
     colours = {c: color for c, color, _ in curves}
     decided = curves[-1][0]
@@ -252,7 +254,7 @@ def _paint_strip(axes, example, curves):
     axes.spines[:].set_visible(False)
 
 
-def _paint_confidences(axes, example, curves):
+def _paint_confidences(axes: Axes, example: Example, curves: list[tuple[int, str, str]]) -> None:
     edges = np.append(example.times_I2[:, 0], example.times_I2[-1, 1])
     for event in example.events:
         axes.axvspan(event.onset, event.offset, color=ROLE_COLOURS.get(event.role, OTHER), alpha=0.16, linewidth=0)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import zip_longest
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def choose_examples(
     """
     scores_BC = predictions.scores()
     confidences = predictions.by_clip(predictions.confidence_IC)
-    groups = {True: [], False: []}
+    groups: dict[bool, list[int]] = {True: [], False: []}
     for i in np.argsort(-scores_BC.max(1), kind="stable"):
         chosen = groups[labels[scores_BC[i].argmax()] == clips[i].label]
         if len(chosen) < count and clips[i].label not in {clips[j].label for j in chosen}:
@@ -151,7 +152,7 @@ def frequent_confusions(confusion: list[list[int]], labels: list[str], count: in
         for d, n in enumerate(row)
         if n and t != d
     ]
-    return sorted(pairs, key=lambda pair: -pair["clips"])[:count]
+    return sorted(pairs, key=itemgetter("clips"), reverse=True)[:count]
 
 
 # -- filters of the template

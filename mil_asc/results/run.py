@@ -56,7 +56,7 @@ class Run:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r})"
 
     # -- files
@@ -143,7 +143,8 @@ class Run:
 
     def official_clips(self, name: str) -> int | None:
         """Number of clips of the official list ``name`` (train, evaluate); None for data without official lists."""
-        return self.settings.get(f"data.corpus.expected.{name}")
+        number = self.settings.get(f"data.corpus.expected.{name}")
+        return number if isinstance(number, int) else None
 
     # -- results
 

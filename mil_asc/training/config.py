@@ -15,7 +15,7 @@ from mil_asc.checks import check_text
 from mil_asc.errors import UserError
 from mil_asc.results.settings import flatten
 from mil_asc.training.blocks import choose_blocks
-from mil_asc.training.keys import check_keys, nest, whole_keys
+from mil_asc.training.keys import check_keys, full_keys, nest
 
 SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
 """Required keys of a recipe's YAML file."""
@@ -63,7 +63,7 @@ def resolve_settings(path, overrides):
             overrides = {DATA_FOLDER: str(overrides[MANIFESTS]), **overrides}
         text, overrides = choose_blocks(text, path, overrides)
         tree = _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {}))
-        overrides = whole_keys(overrides, tree)
+        overrides = full_keys(overrides, tree)
         check_keys(overrides, tree, path)
         resolved = _resolve(text, path, nest(overrides))
         _check_top_level(_load(resolved), path)

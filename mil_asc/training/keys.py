@@ -7,7 +7,7 @@ from mil_asc.results.settings import flatten, tag_of
 from mil_asc.training.command_line import RUN_OPTIONS
 
 
-def whole_keys(overrides, tree):
+def full_keys(overrides, tree):
     """Complete shortened keys of overrides; keys that match none or several do not change, and fail the check later.
 
     Arguments
@@ -23,7 +23,7 @@ def whole_keys(overrides, tree):
         Values by dotted key.
     """
     legal = flatten(tree)
-    return {_whole_key(key, legal): value for key, value in overrides.items()}
+    return {_full_key(key, legal): value for key, value in overrides.items()}
 
 
 def check_keys(overrides, tree, path):
@@ -59,7 +59,7 @@ def nest(flat):
     return tree
 
 
-def _whole_key(key, legal):
+def _full_key(key, legal):
     """The key of fewest parts among those that end with ``key``; ``key`` itself if there is none, or more than one.
 
     Arguments of code do not count: their values have a separate key.
@@ -67,8 +67,8 @@ def _whole_key(key, legal):
     if key in legal:
         return key
     group, _, last = key.rpartition(".")
-    if group and _is_open(legal.get(_whole_key(group, legal))):
-        return f"{_whole_key(group, legal)}.{last}"
+    if group and _is_open(legal.get(_full_key(group, legal))):
+        return f"{_full_key(group, legal)}.{last}"
     ending = [name for name in legal if name.endswith(f".{key}") and not _is_argument(name, legal)]
     least = min((name.count(".") for name in ending), default=0)
     highest = [name for name in ending if name.count(".") == least]
@@ -83,12 +83,12 @@ def _is_argument(key, legal):
 
 def _nearest(key, legal):
     """The key or run option most similar to ``key``, by its end if ``key`` is one word; None if there is none."""
-    whole = {name: name for name in [*legal, *RUN_OPTIONS]}
+    full = {name: name for name in [*legal, *RUN_OPTIONS]}
     if "." not in key:
         ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
-        whole = {name: name for name in RUN_OPTIONS} | {end: _whole_key(end, legal) for end in ends}
-    near = get_close_matches(key, sorted(whole), n=1, cutoff=0.0)
-    return whole[near[0]] if near else None
+        full = {name: name for name in RUN_OPTIONS} | {end: _full_key(end, legal) for end in ends}
+    near = get_close_matches(key, sorted(full), n=1, cutoff=0.0)
+    return full[near[0]] if near else None
 
 
 def _is_open(node):

@@ -107,20 +107,20 @@ class TrainingRun:
         logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.folder)
 
     def read_corpus(self, data):
-        """The lists of the data block's reader, or of the manifests that it names."""
+        """The lists from the data block's reader, or from the manifests that the block names."""
         try:
             if not data["manifests"]:
                 return data["corpus"]()
         except ArgumentError as error:
             raise UserError(f"data: {error}") from error
-        given = data["data_folder"] != data["manifests"]  # else it only fills the recipe's placeholder
+        given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder
         corpus = read_manifests(data["manifests"], data["data_folder"] if given else None)
         if corpus.validation and data["validation_fraction"]:
             raise UserError(f"{data['manifests']} has a validation set already: leave out validation_fraction")
         return corpus
 
     def keep_manifests(self, corpus, cache):
-        """Write the lists that the run is trained and evaluated on into its folder, in SpeechBrain's form."""
+        """Write manifests of the training and evaluation data to the folder of the run, in SpeechBrain's form."""
         seconds = dict(zip(cache.paths, (cache.lengths / cache.sample_rate).tolist()))
         write_manifests(corpus, self.folder.path / MANIFESTS, seconds)
 

@@ -144,6 +144,7 @@ def test_tau2020m_is_counted_by_class_and_device(tau2020m):
     assert corpus.warnings == []
 
 
+@pytest.mark.slow
 def test_lists_of_23035_files_are_read_in_little_memory(tau2020m):
     read_dcase_folder(tau2020m[0])  # imports and caches are not what is measured
     tracemalloc.start()

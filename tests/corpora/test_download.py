@@ -94,6 +94,7 @@ def test_disk_that_is_much_too_small_is_refused_before_anything_is_fetched(tiny)
     assert tiny.mirror.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount command")
 def test_full_disk_keeps_what_came(mirror, tmp_path, monkeypatch):
     with tiny_disk(tmp_path / "disk", "200k") as disk:
@@ -111,6 +112,7 @@ def test_full_disk_keeps_what_came(mirror, tmp_path, monkeypatch):
         assert tiny.asked("audio.1.zip") == [f"bytes={kept}-"]
 
 
+@pytest.mark.slow
 def test_size_of_the_content_is_checked_against_the_disk(mirror, tmp_path):
     if shutil.which("mount") is None:
         pytest.skip("there is no mount command")

@@ -82,6 +82,7 @@ class Zeros:
         return bytes(span.stop - span.start)
 
 
+@pytest.mark.slow
 def test_stopped_command_keeps_what_came_and_a_second_one_is_refused_meanwhile(mirror, tmp_path):
     """TAU2020m's smallest audio archive, of which the mirror sends the first 200 kB."""
     size, _ = official.read_datasets()["tau2020m"]["archives"]["audio.16.zip"]

@@ -56,13 +56,13 @@ def test_macs_agree_with_a_slow_count(paper_model, seconds):
 
 
 def test_limits_of_dcase(paper_model):
-    figures = complexity(paper_model)
-    assert figures["weight_bytes"] == {"float32": 556_328, "float16": 278_164, "int8": 139_082}
-    assert figures["dcase"]["weights_within"] == {"float32": False, "float16": False, "int8": False}
-    assert figures["dcase"]["macs_within"] is True
+    counts = complexity(paper_model)
+    assert counts["weight_bytes"] == {"float32": 556_328, "float16": 278_164, "int8": 139_082}
+    assert counts["dcase"]["weights_within"] == {"float32": False, "float16": False, "int8": False}
+    assert counts["dcase"]["macs_within"] is True
     small = complexity(MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 64)), Head(instance_dim=256)))
     assert 32_000 >= small["parameters"] > 128_000 / 8 and all(small["dcase"]["weights_within"].values())
-    assert json.loads(json.dumps(figures)) == figures
+    assert json.loads(json.dumps(counts)) == counts
 
 
 def test_live_bytes_of_a_known_chain():
@@ -108,8 +108,8 @@ def test_tool_prints_a_table(capsys):
 
 def test_tool_prints_json(capsys):
     assert TOOL.main(["--json", str(FUSE_PNL)]) == 0
-    (figures,) = json.loads(capsys.readouterr().out)
-    assert figures["macs"]["10"] == 214_631_936 and figures["file"] == str(FUSE_PNL)
+    (counts,) = json.loads(capsys.readouterr().out)
+    assert counts["macs"]["10"] == 214_631_936 and counts["file"] == str(FUSE_PNL)
 
 
 @pytest.mark.parametrize("content", [None, "experiment: [", "just: one", "network: !new:no.such.Class\n"])
@@ -118,5 +118,6 @@ def test_tool_refuses_other_files_with_one_line(tmp_path, capsys, content):
     if content is not None:
         path.write_text(content)
     assert TOOL.main([str(path)]) == 1
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith("error: ") and str(path) in said.err and said.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and str(path) in printed.err
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1

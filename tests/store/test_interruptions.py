@@ -52,6 +52,7 @@ def wait_for(condition, seconds=20):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_killed_build_is_continued(data):
     process = start(data.folder, data.paths, data.cache_folder, delay=0.05)
     wait_for(lambda: list(data.cache_folder.glob("*/0000.json")))
@@ -87,6 +88,7 @@ def test_interrupted_build_keeps_finished_shards(data, monkeypatch):
     assert sorted(times(folder)) == ["0000.i16", "0000.json"]
 
 
+@pytest.mark.slow
 def test_interrupt_signal_stops_a_build_promptly(data):
     process = start(data.folder, data.paths, data.cache_folder, delay=0.05)
     wait_for(lambda: list(data.cache_folder.glob("*/0000.json")))
@@ -97,6 +99,7 @@ def test_interrupt_signal_stops_a_build_promptly(data):
     assert not list(data.cache_folder.glob("*/*.tmp"))
 
 
+@pytest.mark.slow
 def test_second_process_waits_for_the_first(data, caplog):
     process = start(data.folder, data.paths, data.cache_folder, delay=0.03)
     wait_for(lambda: list(data.cache_folder.glob("*/0000.i16.tmp")))
@@ -122,6 +125,7 @@ def tiny_disk(folder, size):
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount command")
 def test_full_disk_keeps_finished_work(tmp_path, monkeypatch):
     paths = write_clips(tmp_path / "data", count=64, seconds=1.25)  # 2.6 MB

@@ -105,6 +105,7 @@ def test_file_descriptors_are_closed_with_the_store(data):
     assert len(os.listdir("/proc/self/fd")) == before - 3
 
 
+@pytest.mark.slow
 def test_resident_memory_does_not_grow_while_reading(tmp_path):
     paths = write_clips(tmp_path, count=32, seconds=60)
     code = f"""

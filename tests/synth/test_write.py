@@ -168,6 +168,7 @@ def test_failure_half_way_leaves_nothing_behind(tmp_path, monkeypatch, failure):
     assert {p.name for p in tmp_path.iterdir()} <= {".scenes.lock"}
 
 
+@pytest.mark.slow
 def test_two_calls_at_once_make_one_complete_set(made, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(generate_synth_scenes, tmp_path / "scenes", seed=1, **SMALL) for _ in range(2)]

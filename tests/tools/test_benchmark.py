@@ -43,6 +43,7 @@ def run(*options, folder=None):
     return subprocess.run([sys.executable, TOOL, *options], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_tiny_run_prints_every_row_and_valid_json(tmp_path):
     (tmp_path / "temporary").mkdir()
     done = run(*TINY, f"--json={tmp_path / 'numbers.json'}", folder=tmp_path / "temporary")
