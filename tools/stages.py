@@ -1,7 +1,7 @@
 """The stages of a recipe, as its run.sh calls them: python tools/stages.py TAU2019 --stage 1 --stop_stage 5
 
 1 download, 2 prepare (manifests and waveform store), 3 train, 4 results over seeds, 5 tables and figures. A stage that
-is done is not done again; one that was stopped goes on. Options behind -- go to train.py:
+is done is not repeated; one that was stopped resumes. Options behind -- go to train.py:
 run.sh --seeds "1 2 3" -- --model=bc_resnet --number_of_epochs=50
 """
 
@@ -18,12 +18,14 @@ from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import UserError
 from mil_asc.results.run import Run
 from mil_asc.runtime.files import write_atomically
+from mil_asc.store.prepare import SET_BY_ARGUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = range(1, 6)
 MANIFESTS = "results/manifests"
 RESERVED = ("seed", "device", "data_folder", "manifests", "output_folder", "experiment", "debug", "test_only")
 """Options of ``train.py`` that the stages set themselves, or that leave no results to report."""
+BLOCK_OPTIONS = ("--model=", "--objective=", "--training=", "--data=")
 
 
 class StageError(UserError):
@@ -121,14 +123,25 @@ class Recipe:
         lists = [f"--manifests={MANIFESTS}", f"--data_folder={self.data_folder}"]
         return [*words, *lists, *self.device, *self.passed]
 
+    def prepare_command(self):
+        """The words behind ``python`` that prepare the set; options of ``train.py`` about the data go to both."""
+        (program,) = self.folder.glob("*_prepare.py")
+        keys = self.settings(self.seeds[0])["data"].keys() - set(SET_BY_ARGUMENTS)
+        parts = [(word.partition("=")[0].rpartition(".")[2].removeprefix("--"), word) for word in self.passed]
+        options = [f"--{key}={word.partition('=')[2]}" for key, word in parts if key in keys]
+        return [program.name, self.data_folder, MANIFESTS, "--valid_fraction=0", "--waveforms", *options]
+
     def run_folder(self, seed):
         """The output folder of the run with a seed."""
-        from mil_asc.training.command_line import parse_command_line  # brings PyTorch with it: seconds
+        return self.folder / self.settings(seed)["output_folder"]
+
+    def settings(self, seed):
+        """The resolved settings of the run with a seed; an option that ``train.py`` would refuse is refused here."""
+        from mil_asc.training.command_line import parse_command_line  # imports PyTorch, which takes seconds
         from mil_asc.training.config import resolve_settings
 
         path, _, overrides = parse_command_line([str(self.hparams), *self.train_command(seed)[2:]])
-        settings = ruamel.yaml.YAML().load(resolve_settings(path, overrides))
-        return self.folder / settings["output_folder"]
+        return ruamel.yaml.YAML().load(resolve_settings(path, overrides))
 
     def call(self, *words, keep=False):
         """Run a command in the recipe's folder, after printing it; returns its output where that is to be kept."""
@@ -136,7 +149,7 @@ class Recipe:
         command = [sys.executable, *map(str, words)]
         done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE if keep else None, text=True)
         if done.returncode:
-            raise StageError(f"{Path(words[0]).name} ended with status {done.returncode}; the same command goes on")
+            raise StageError(f"{Path(words[0]).name} ended with status {done.returncode}; the same command resumes")
         return done.stdout
 
 
@@ -144,7 +157,7 @@ class Recipe:
 
 
 def download(recipe):
-    """Stage 1: the official archives, where the set has any and is not there."""
+    """Stage 1: the official archives, if the set has any and has not been downloaded."""
     if not recipe.official:
         return say(1, f"nothing to download for {recipe.name}")
     if (recipe.download_folder / "meta.csv").is_file():
@@ -153,9 +166,8 @@ def download(recipe):
 
 
 def prepare(recipe):
-    """Stage 2: the manifests and the waveform store; the program leaves alone what is there and up to date."""
-    (program,) = recipe.folder.glob("*_prepare.py")
-    recipe.call(program.name, recipe.data_folder, MANIFESTS, "--valid_fraction=0", "--waveforms")
+    """Stage 2: the manifests and the waveform store; what is up to date is not written again."""
+    recipe.call(*recipe.prepare_command())
 
 
 def train(recipe):
@@ -186,8 +198,12 @@ def illustrate(recipe):
     page = folders[0].parent / "figures/figures.md"
     if is_newer(page, folders):
         return say(5, f"{page} is up to date")
-    tables = ["--table", "all", "--dataset", recipe.name, "--seeds", max(recipe.seeds), "--no_run"]
-    recipe.call(ROOT / "tools/reproduce.py", *tables, "--write", recipe.folder / "results/tables")
+    if any(word.startswith(BLOCK_OPTIONS) for word in recipe.passed):
+        say(5, "no tables: a run with other blocks is no row of the paper")
+    else:
+        tables = ["--table", "all", "--dataset", recipe.name, "--seeds", max(recipe.seeds), "--no_run"]
+        tables += ["--write", recipe.folder / "results/tables", *(["--", *recipe.passed] if recipe.passed else [])]
+        recipe.call(ROOT / "tools/reproduce.py", *tables)
     recipe.call(ROOT / "tools/figures.py", *folders, "--to", page.parent, *device_of(recipe))
     return None
 
@@ -239,7 +255,7 @@ def main(arguments):
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command resumes", file=sys.stderr)
         return 130
     return 0
 
