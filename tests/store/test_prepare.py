@@ -117,6 +117,7 @@ def test_silent_recording_is_found_by_decoding(call, dcase_folder):
         (["--valid_fraction=nan"], "--valid_fraction must be at least 0 and below 1, got nan"),
         (["--cashe_folder=x"], "--cashe_folder matches no key; did you mean cache_folder? legal: cache_folder,"),
         (["--data_folder=x"], "--data_folder matches no key"),
+        (["--manifests=x"], "--manifests matches no key"),
         (["--on_bad_audio=ignore"], "on_bad_audio must be stop or skip, got 'ignore'"),
         (["--labels=[a"], "--labels=[a: the value is not valid YAML"),
         (["third"], "third is not understood: give --KEY=VALUE with one of cache_folder,"),

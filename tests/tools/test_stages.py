@@ -96,6 +96,7 @@ def test_own_recordings_must_be_named():
     assert (status, err.count("\n")) == (1, 1) and "AnyFolder needs the folder of your recordings" in err
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_ends_the_stages(checkout, tmp_path):
     status, _, err = run("TAU2019", "--stage", "3", "--data_folder", tmp_path / "none", root=checkout)
     assert status == 1 and err.splitlines()[-1].startswith("error: train.py ended with status 1")
