@@ -2,7 +2,7 @@ import os
 import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on a shared machine
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the figures asserted here are those of float32 on a CPU
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the numbers asserted here are those of float32 on a CPU
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 

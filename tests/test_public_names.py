@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,9 @@ def test_inference_does_not_import_scikit_learn_or_the_modules_of_training_and_r
     assert "mil_asc.inference.scene_classifier" in found and "torch" in found
     assert not [name for name in found if name.partition(".")[0] in ("sklearn", "matplotlib")]
     assert not [name for name in found if name.startswith(("mil_asc.training", "mil_asc.results.metrics"))]
+
+
+def test_version_is_the_same_everywhere():
+    root = Path(mil_asc.__file__).parents[1]
+    assert f"version: {mil_asc.__version__}\n" in (root / "CITATION.cff").read_text()
+    assert (root / "CHANGELOG.md").read_text().split("## ")[1].startswith(f"{mil_asc.__version__}\n")

@@ -1,7 +1,7 @@
 """Fetch, check and unpack an official development set: python tools/download.py TAU2019 --to DIR
 
-About 11 GB (TUT2018m) to 36 GB (TAU2019) of archives, and a little more when unpacked. The same command goes on
-where it was stopped and fetches nothing twice. The recordings are for non-commercial use only.
+About 11 GB (TUT2018m) to 36 GB (TAU2019) of archives, and a little more when unpacked. The same command resumes
+an interrupted download and fetches nothing twice. The recordings are for non-commercial use only.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(argv=None):
         tqdm.write(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        tqdm.write("stopped; what has come is kept, the same command goes on from there", file=sys.stderr)
+        tqdm.write("stopped; downloaded parts are kept; run the same command again to resume", file=sys.stderr)
         return 130
     print(f"--data_folder={shlex.quote(str(folder.resolve()))}")
     return 0

@@ -1,7 +1,7 @@
 """The stages of a recipe, as its run.sh calls them: python tools/stages.py TAU2019 --stage 1 --stop_stage 5
 
 1 download, 2 prepare (manifests and waveform store), 3 train, 4 results over seeds, 5 tables and figures. A stage that
-is done is not repeated; one that was stopped resumes. Options behind -- go to train.py:
+is done is not repeated; one that was stopped resumes. Options after -- go to train.py:
 run.sh --seeds "1 2 3" -- --model=bc_resnet --number_of_epochs=50
 """
 
@@ -36,7 +36,7 @@ class StageError(UserError):
 
 
 def parse_arguments(arguments):
-    """The options, and the words behind ``--``."""
+    """The options, and the words after ``--``."""
     where = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -61,20 +61,20 @@ def parse_seeds(text):
 
 
 def check_passed(words):
-    """Refuse words behind ``--`` that are no options of ``train.py``, or are for the stages to set."""
+    """Refuse words after ``--`` that are not options of ``train.py``, or are for the stages to set."""
     for word in words:
         key = word[2:].partition("=")[0]
         if not word.startswith("--") or not key:
-            raise UserError(f"{word} is no option of train.py: give --KEY=VALUE behind --")
+            raise UserError(f"{word} is no option of train.py: give --KEY=VALUE after --")
         if key in RESERVED:
-            raise UserError(f"--{key} may not be given behind --: the stages set it, or it leaves no results")
+            raise UserError(f"--{key} may not be given after --: the stages set it, or it leaves no results")
 
 
 # -- what the stages work on
 
 
 class Recipe:
-    """A recipe's folder, what is to be run in it, and where its files are.
+    """A recipe's folder, what to run in it, and where its files are.
 
     Arguments
     ---------
@@ -118,13 +118,13 @@ class Recipe:
         return self.folder / named
 
     def train_command(self, seed):
-        """The words behind ``python`` that train with a seed."""
+        """The words after ``python`` that train with a seed."""
         words = ["train.py", str(self.hparams.relative_to(self.folder)), f"--seed={seed}"]
         lists = [f"--manifests={MANIFESTS}", f"--data_folder={self.data_folder}"]
         return [*words, *lists, *self.device, *self.passed]
 
     def prepare_command(self):
-        """The words behind ``python`` that prepare the set; options of ``train.py`` about the data go to both."""
+        """The words after ``python`` that prepare the set; options of ``train.py`` about the data go to both."""
         (program,) = self.folder.glob("*_prepare.py")
         keys = self.settings(self.seeds[0])["data"].keys() - set(SET_BY_ARGUMENTS)
         parts = [(word.partition("=")[0].rpartition(".")[2].removeprefix("--"), word) for word in self.passed]

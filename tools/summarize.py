@@ -1,4 +1,4 @@
-"""Sum up finished runs: python tools/summarize.py recipes/SynthScenes/results/*/seed-*
+"""Summarise finished runs: python tools/summarize.py recipes/SynthScenes/results/*/seed-*
 
 Prints a Markdown table with one row per experiment: mean and standard deviation over its runs (seeds). "accuracy" is
 that of the model's own rule: SMI, or the pooling of training where that is not the maximum.

@@ -107,7 +107,7 @@ def draw_groups(counts_GC, fraction, seed):
     -------
     numpy.ndarray
         (G,) bool. A group is chosen when that brings the shares, summed over squares, nearer to ``fraction``;
-        a class that got nothing then gets the group that does least harm, if it can spare one.
+        a class without any then gets the group that changes the shares least, if it keeps one for training.
     """
     total_C = counts_GC.sum(0)
     chosen_G = np.zeros(len(counts_GC), dtype=bool)

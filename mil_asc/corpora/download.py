@@ -132,7 +132,7 @@ def _disk_errors(folder):
     except OSError as error:
         if error.errno in DISK_FULL_ERRNOS:
             raise UserError(
-                f"the disk of {folder} is full; what has come is kept: make room, and the same command goes on"
+                f"the disk of {folder} is full; downloaded parts are kept: make room, and run the same command again"
             ) from error
         where = error.filename or folder
         raise UserError(f"{where} cannot be read or written: {error.strerror or error}; see --to {folder}") from error

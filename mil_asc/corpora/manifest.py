@@ -40,11 +40,11 @@ class Event:
 
 @dataclass
 class Corpus:
-    """The clips of a data set: lists to train and to evaluate on, and what a reader should know of them.
+    """The clips of a data set: lists to train and to evaluate on, and what a user should know about them.
 
     ``labels`` are the classes in the order of the model's outputs; ``events`` (path -> events) is empty
     where they are unknown; ``notes`` are announcements (counts, empty classes), ``warnings`` what
-    makes the scores doubtful (a location in both lists); longer recordings are cut into pieces of
+    makes the scores unreliable (a location in both lists); longer recordings are cut into pieces of
     ``clip_seconds`` (in seconds, 0 keeps them whole).
     """
 
@@ -125,7 +125,7 @@ def check_label(label, labels, where):
 
 
 def inspect_lists(corpus, expected=None):
-    """Add what a reader should know of the lists to ``corpus.notes`` and ``corpus.warnings``.
+    """Add what a user should know about the lists to ``corpus.notes`` and ``corpus.warnings``.
 
     ``expected`` maps ``train`` and ``evaluate`` to the official numbers of clips.
     """

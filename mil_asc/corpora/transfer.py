@@ -1,4 +1,4 @@
-"""One official archive brought from a server and checked.
+"""Download of one official archive, with its check.
 
 ``requests`` (which SpeechBrain brings along) with urllib3's ``Retry`` carries the transfer. Continuing after a
 break is done here: the packages that offer it need a newer Python, cannot continue what an earlier start left,
@@ -97,7 +97,7 @@ def _receive_all(archive, partial, session, tries, pause):
                 if breaks > tries:
                     raise UserError(
                         f"the connection to {archive.url} broke off again and again ({reason}); {have} of "
-                        f"{archive.size} bytes are kept in {partial}: the same command goes on from there"
+                        f"{archive.size} bytes are kept in {partial}: run the same command again to resume"
                     )
                 bar.set_postfix_str(f"broken off, try {breaks} of {tries}")
                 time.sleep(min(pause * 2 ** (breaks - 1), LONGEST_PAUSE))
@@ -164,7 +164,7 @@ def _receive(archive, partial, session, tries, bar):
 
 def _ask(archive, have, session, tries):
     """The server's answer to the request for all bytes from ``have`` on; a refusal is a ``UserError``."""
-    later = "the same command goes on from there"
+    later = "run the same command again to resume"
     try:
         response = session.get(archive.url, headers=_range(have), stream=True, timeout=TIMEOUT_SECONDS)
         if response.status_code == 416:  # some servers refuse any range
@@ -196,7 +196,7 @@ def _first_byte(archive, response, have):
     if response.status_code == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not match or int(match[1]) > have:
-            raise UserError(f"{archive.url} answers with another piece of the file than was asked for")
+            raise UserError(f"{archive.url} answers with a different part of the file than was requested")
         start, total = int(match[1]), match[2]
     if total not in (None, "*", str(archive.size)):
         raise UserError(f"{archive.url} has {total} bytes, the official archive has {archive.size}: it was not fetched")

@@ -54,8 +54,9 @@ class Loss(ABC):
         super().__init_subclass__(**kwargs)
         if getattr(cls, "confidence", None) not in LOSS_CONFIDENCES:
             raise TypeError(f"{cls.__name__}.confidence must be one of {', '.join(LOSS_CONFIDENCES)}")
-        if Loss.registry.setdefault(cls.__name__, cls) is not cls:
+        if Loss.registry.get(cls.__name__, cls).__module__ != cls.__module__:  # else its module was loaded again
             raise TypeError(f"there is a loss called {cls.__name__} already")
+        Loss.registry[cls.__name__] = cls
 
     @abstractmethod
     def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:

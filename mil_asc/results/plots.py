@@ -92,7 +92,7 @@ def stacked_axes(figure: Figure, heights: list[float], gap: float, top: float = 
 def paint_losses(figure: Figure, history: list[dict], monitored: str) -> None:
     """Training loss and its terms (natural-log units, mean over clips) by epoch, and the monitored loss.
 
-    ``history`` has one record per epoch, as in ``report.json``; ``monitored`` names the monitored list.
+    ``history`` has one record per epoch, as in ``report.json``; ``monitored`` names the monitored set.
     """
     (axes,) = stacked_axes(figure, [223], gap=0)
     terms = [name for name in history[0]["train"] if name not in ("loss", "accuracy")]

@@ -37,7 +37,7 @@ trained model, and its weights; predictions on the evaluation set; the report fo
 REPORT_KEYS = {
     "": ("experiment", "dataset", "labels", "evaluation", "notes", "warnings", "run"),
     "evaluation": ("clips", "decision"),
-    "run": ("seed", "epochs", "debug", "data_folder"),
+    "run": ("seed", "epochs", "debug", "data_folder", "clip_seconds"),
 }
 """What every report has, in all and in its parts."""
 

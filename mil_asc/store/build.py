@@ -50,7 +50,7 @@ PERMANENT_ERRNOS = (
     errno.ELOOP,
     errno.ENAMETOOLONG,
 )
-"""Errors that belong to the file; others (too many open files) pass, and must not be written down."""
+"""Errors that belong to the file; others (too many open files) are temporary, and must not be recorded."""
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 logger = logging.getLogger(__name__)

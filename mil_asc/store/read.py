@@ -80,7 +80,7 @@ class WaveformStore:
         return int(self.lengths.sum()) * SAMPLE_BYTES
 
     def row(self, path: str | os.PathLike) -> int:
-        """The row of a file; ``KeyError`` with the reason when it is bad or was never asked for."""
+        """The row of a file; ``KeyError`` with the reason when it is bad or not in this store."""
         path = Path(path).as_posix()
         if path not in self.rows:
             raise KeyError(f"{path}: {self.bad.get(path, 'not in this store')}")

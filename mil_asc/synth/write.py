@@ -48,7 +48,7 @@ def generate_synth_scenes(
     Arguments
     ---------
     folder : str or Path
-        Where the set is to be.
+        Folder of the set.
     seed : int
         0 or more; the same seed gives the same samples with any number of workers.
     train_clips, evaluate_clips : int
@@ -103,7 +103,7 @@ def _check_parameters(asked: dict) -> None:
 
 
 def _is_finished(target: Path, asked: dict) -> bool:
-    """Whether ``target`` holds the set asked for; a ``UserError`` where it holds something else."""
+    """Whether ``target`` holds the requested set; a ``UserError`` if it holds something else."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
@@ -113,7 +113,7 @@ def _is_finished(target: Path, asked: dict) -> bool:
         raise UserError(f"{target} is not a finished set of synthetic scenes: name a new or empty folder") from None
     if differing:
         raise UserError(
-            f"{target} holds synthetic scenes with {_listed(held, differing)}, asked for were "
+            f"{target} holds synthetic scenes with {_listed(held, differing)}, requested were "
             f"{_listed(asked, differing)}: name another folder or delete this one"
         )
     train, evaluate = plan_clips(asked["train_clips"], asked["evaluate_clips"])

@@ -259,7 +259,10 @@ class TrainingRun:
         ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps the
         entries of its training, with ``evaluated_again`` added.
         """
-        recordings = {"data_folder": os.path.abspath(self.corpus.folder)}
+        recordings = {
+            "data_folder": os.path.abspath(self.corpus.folder),
+            "clip_seconds": self.corpus.clip_seconds,
+        }
         before = None if self.trained else self.folder.described_before()
         if before is not None:
             return before | recordings | {"evaluated_again": describe_evaluation(self.device)}

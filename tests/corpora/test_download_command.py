@@ -110,5 +110,5 @@ def test_stopped_command_keeps_what_came_and_a_second_one_is_refused_meanwhile(m
     finally:
         process.kill()
     assert (process.returncode, out) == (130, "")
-    assert err == "stopped; what has come is kept, the same command goes on from there\n"
+    assert err == "stopped; downloaded parts are kept; run the same command again to resume\n"
     assert part.read_bytes() == bytes(3 * PIECE)

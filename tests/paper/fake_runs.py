@@ -87,6 +87,7 @@ def report(
             "epochs": epochs,
             "debug": debug,
             "data_folder": "/somewhere/audio",
+            "clip_seconds": 0.0,
             "train_clips": 300,
             "parameters": parameters,
             "device": "a processor, 2 threads",

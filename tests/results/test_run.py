@@ -36,7 +36,7 @@ def write_run(folder, debug=False, epochs=8, settings=SETTINGS):
         "evaluation": {"clips": 2, "decision": "cmi", "smi": {"accuracy": 0.5}, "cmi": {"accuracy": 0.25}},
         "notes": [],
         "warnings": [],
-        "run": {"seed": 3, "epochs": epochs, "debug": debug, "data_folder": "/audio"},
+        "run": {"seed": 3, "epochs": epochs, "debug": debug, "data_folder": "/audio", "clip_seconds": 0.0},
     }
     (folder / "report.json").write_text(json.dumps(report))
     (folder / "hyperparams.yaml").write_text(settings)

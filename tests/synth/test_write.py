@@ -113,7 +113,7 @@ def test_second_call_leaves_the_folder_alone(made):
 
 
 def test_other_parameters_are_refused(made):
-    with pytest.raises(UserError, match=r"seed=1, asked for were seed=2: .*delete this one") as caught:
+    with pytest.raises(UserError, match=r"seed=1, requested were seed=2: .*delete this one") as caught:
         generate_synth_scenes(made, seed=2, **SMALL)
     assert "\n" not in str(caught.value) and "train_clips" not in str(caught.value)
 

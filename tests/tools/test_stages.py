@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+FIELD_SCENES = ROOT.parent / "shared/data/field-scenes"
 TINY = (
     "--num_blocks=1 --channels=[4,4,6,8] --n_mels=16 --instance_dim=8 --train_clips=20 --evaluate_clips=10"
     " --seconds=2.0 --number_of_epochs=1 --batch_size=4 --precision=fp32 --noprogressbar"
@@ -82,7 +83,7 @@ def test_nothing_to_download_is_said(checkout):
         (["--seeds", "one"], '--seeds must be whole numbers such as "1 2 3"'),
         (["--stage", "3", "--stop_stage", "2"], "--stop_stage 2 comes before --stage 3"),
         (["--hparams", "hparams/nothing.yaml"], "nothing.yaml is not a file"),
-        (["--", "--seed=3"], "--seed may not be given behind --"),
+        (["--", "--seed=3"], "--seed may not be given after --"),
         (["--", "seed"], "seed is no option of train.py"),
     ],
 )
@@ -106,3 +107,18 @@ def test_a_command_that_fails_ends_the_stages(checkout, tmp_path):
 def test_every_recipe_has_stages_and_help(recipe):
     status, out, _ = run(recipe, "--help")
     assert status == 0 and "--stop_stage" in out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FIELD_SCENES.is_dir(), reason="the field recordings are not there")
+def test_all_stages_of_tau2019_on_real_recordings(checkout):
+    tiny = [word for word in TINY if not word.startswith(("--train_clips", "--evaluate_clips", "--seconds"))]
+    words = ["--data_folder", FIELD_SCENES, "--seeds", "1", "--device", "cpu", "--", *tiny, "--batch_size=16"]
+    status, out, err = run("TAU2019", *words, root=checkout)
+    assert status == 0, err
+    recipe = checkout / "recipes/TAU2019"
+    report = json.loads((recipe / "results/fuse_pnl/seed-1/report.json").read_text())
+    assert report["run"]["train_clips"] == 134 and report["evaluation"]["clips"] == 63
+    assert any("partial set: 134 of the official 9185 train clips" in note for note in report["notes"])
+    assert "| TAU2019 | fuse_pnl | 1 |" in (recipe / "results/fuse_pnl/summary.md").read_text()
+    assert (recipe / "results/tables/table-2-TAU2019.md").is_file()

@@ -20,7 +20,7 @@ def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, e
     evaluation |= {"underestimation": {"positive_share": 0.5, "mean_confidence": 0.25}}
     report = {"experiment": experiment, "dataset": "Tiny", "labels": ["a", "b"], "notes": [], "warnings": []}
     report |= {"evaluation": evaluation, "events": events}
-    report |= {"run": {"seed": seed, "epochs": 8, "debug": debug, "data_folder": "/audio"}}
+    report |= {"run": {"seed": seed, "epochs": 8, "debug": debug, "data_folder": "/audio", "clip_seconds": 0.0}}
     (folder / "report.json").write_text(json.dumps(report))
     return str(folder)
 

@@ -29,7 +29,7 @@ def repetitions(seconds, fill):
 
 
 def wait(device):
-    """Until a GPU has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 

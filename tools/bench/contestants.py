@@ -1,4 +1,4 @@
-"""Who is measured: a plain loop, the settings of train.py, and what lies between, each in a process of its own."""
+"""What is measured: a plain loop, the settings of train.py, and those in between, each in its own process."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def run_contestant(name, args, only, store=None):
 def environment(name):
     """The environment of a contestant: glibc's tunables as ``train.py`` sets them, or none.
 
-    Where other programs want the cores too, threads that wait by spinning slow small steps a hundredfold and
+    When other programs use the cores too, threads that wait by spinning slow small steps a hundredfold and
     leave every number to chance; all contestants wait asleep, unless ``OMP_WAIT_POLICY`` says otherwise.
     """
     clean = {key: value for key, value in os.environ.items() if key not in (SWITCH, "GLIBC_TUNABLES")}

@@ -32,8 +32,10 @@ def pooling(*names: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tens
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         for name in names:
-            if POOLINGS.setdefault(name, function) is not function:
+            there = POOLINGS.get(name, function)
+            if (there.__module__, there.__qualname__) != (function.__module__, function.__qualname__):
                 raise ValueError(f"there is a pooling called {name} already")
+            POOLINGS[name] = function  # again where its module was loaded again
         return function
 
     return register

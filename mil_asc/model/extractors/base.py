@@ -47,15 +47,19 @@ class Extractor(nn.Module, ABC):
         if cls.input not in INPUTS:
             raise TypeError(f"{cls.__name__}.input must be one of {', '.join(INPUTS)}; got {cls.input!r}")
         arguments = inspect.signature(cls.__init__).parameters
-        unknown = [name for name in getattr(cls, "tiny", {"tiny": None}) if name not in arguments]
+        if not isinstance(getattr(cls, "tiny", None), dict):
+            raise TypeError(f"{cls.__name__} must define tiny: arguments that make it small enough for a test")
+        unknown = [name for name in cls.tiny if name not in arguments]
         if unknown:
             raise TypeError(f"{cls.__name__}.tiny may only name arguments of the class; there is no {unknown[0]!r}")
         missing = [name for name in Extractor.__abstractmethods__ if getattr(cls, name) is getattr(Extractor, name)]
         if missing:
             raise TypeError(f"{cls.__name__} must define {', '.join(sorted(missing))}")
         name = cls.__module__.rpartition(".")[2]
-        if Extractor.registry.setdefault(name, cls) is not cls:
+        there = Extractor.registry.get(name, cls)
+        if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):  # else it was loaded again
             raise TypeError(f"{name} is registered already: use one extractor per file, and different file names")
+        Extractor.registry[name] = cls
 
     def set_geometry(self, out_channels, time_reduction, context_frames):
         """Check and set the attributes of these names: counts from 1 up; the context from 0 up, or None."""

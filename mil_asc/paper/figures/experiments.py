@@ -114,7 +114,7 @@ class TrainedRun(Run):
 
     def waveform(self, index, sample_rate, data_folder=None):
         """(N,) float32 tensor of the clip at ``index``."""
-        clip_seconds = self.settings.get("data.clip_seconds") or 0.0
+        clip_seconds = self.provenance["clip_seconds"]
         return torch.from_numpy(decode_clip(self.recordings(data_folder), self.paths[index], sample_rate, clip_seconds))
 
     def recordings(self, data_folder=None):

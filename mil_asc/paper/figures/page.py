@@ -24,7 +24,7 @@ def draw_figures(experiments, options, numbers=None):
     Raises
     ------
     UserError
-        ``numbers`` names a figure that the runs do not allow, or something else is amiss.
+        ``numbers`` names a figure that the runs do not allow, or a run cannot be read.
     """
     drawings, left_out = {}, {}
     for number in numbers or FIGURES:

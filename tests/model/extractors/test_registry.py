@@ -9,6 +9,7 @@ import mil_asc.model.extractors
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.extractors.base import Extractor
+from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel, Waveform
 from mil_asc.model.heads import Head
 
@@ -239,6 +240,7 @@ def test_extractor_with_the_wrong_front_end_is_refused(strided):
 @pytest.mark.parametrize(
     "body, message",
     [
+        ({"tiny": None}, "must define tiny"),
         ({"input": "mel"}, "input must be one of logmel, waveform; got 'mel'"),
         ({"tiny": {"widths": 3}}, "there is no 'widths'"),
         ({"out_frames": Extractor.out_frames}, "must define out_frames"),
@@ -262,3 +264,17 @@ def test_context_is_none_if_columns_depend_on_the_whole_clip():
     resnorm = MILClassifier(LogMel(n_mels=64), EXTRACTORS["bc_resnet"](c=4, bands=2, resnorm=True))
     assert resnorm.extractor.context_frames is None and resnorm.context_instances is None
     assert MILClassifier(LogMel(n_mels=64), EXTRACTORS["fuse"](), input_norm="resnorm").context_instances is None
+
+
+def test_a_module_that_is_loaded_again_replaces_its_extractor():
+    def load():
+        class Again(FUSE):
+            """As FUSE, of a module of its own."""
+
+        return Again
+
+    try:
+        first, second = load(), load()
+        assert first is not second and Extractor.registry["test_registry"] is second
+    finally:
+        del Extractor.registry["test_registry"]

@@ -66,7 +66,7 @@ def write_run(
         "evaluation": {"clips": len(truth), "decision": "smi", "smi": {"accuracy": float(accuracy)}},
         "notes": [],
         "warnings": [],
-        "run": {"seed": seed, "epochs": 1, "debug": False, "data_folder": "/nowhere"},
+        "run": {"seed": seed, "epochs": 1, "debug": False, "data_folder": "/nowhere", "clip_seconds": 0.0},
     }
     (folder / "report.json").write_text(json.dumps(report | changes))
     chosen = MODEL | {"confidence": "softmax" if softmax else "sigmoid", "train_clips": 20, "epochs": 1}

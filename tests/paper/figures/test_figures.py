@@ -168,7 +168,7 @@ def test_debug_runs_are_left_out_with_a_note(three_experiments, tmp_path, capsys
         "fuse_gt",
         random_logits(0, TRUTH),
         TRUTH,
-        run={"seed": 1, "epochs": 2, "debug": True, "data_folder": "/nowhere"},
+        run={"seed": 1, "epochs": 2, "debug": True, "data_folder": "/nowhere", "clip_seconds": 0.0},
     )
     (debug / "predictions.npz").unlink()
     with pytest.raises(UserError, match="is a debug run"):
