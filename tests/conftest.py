@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on a shared machine
@@ -19,6 +20,8 @@ from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job, whose programs could not be stopped
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny models: a second thread would only wait
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
 hypothesis.settings.load_profile("repeatable")
