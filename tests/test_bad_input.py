@@ -207,7 +207,7 @@ def test_location_in_both_lists_gives_a_warning(bench):
         bench.data, [(name, "park", "paris", place, name[0]) for name in places for place in places[name]]
     )
     report, err = bench.succeeds()
-    assert "WARNING: 1 location(s) are in both the train list and the evaluation set (paris-4)" in err
+    assert "WARNING: 1 location(s) are in both the training set and the evaluation set (paris-4)" in err
     assert len(report["warnings"]) == 1 and "paris-4" in report["warnings"][0]
 
 
@@ -292,9 +292,9 @@ def test_other_train_list_in_the_folder_of_a_run_is_refused(bench):
     train = (lists / "fold1_train.csv").read_text().splitlines()
     (lists / "fold1_train.csv").write_text("\n".join(train[:-1]) + "\n")
     (lists / "fold1_evaluate.csv").write_text((lists / "fold1_evaluate.csv").read_text() + train[-1] + "\n")
-    assert "contains a run trained on another train list (8 clips before, 7 now)" in bench.refuses()
+    assert "contains a run trained on another training set (8 clips before, 7 now)" in bench.refuses()
     report, err = bench.succeeds("--test_only")
-    assert "WARNING: the run was trained on another train list, which may contain clips of the evaluation set" in err
+    assert "WARNING: the run was trained on another training set, which may contain clips of the evaluation set" in err
     assert len(report["warnings"]) == 1
 
 

@@ -39,7 +39,7 @@ def parse_arguments(arguments):
     """The options, and the words after ``--``."""
     where = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog="run.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add = parser.add_argument
     add("recipe", help="folder under recipes/, such as TAU2019")
@@ -120,8 +120,7 @@ class Recipe:
     def train_command(self, seed):
         """The words after ``python`` that train with a seed."""
         words = ["train.py", str(self.hparams.relative_to(self.folder)), f"--seed={seed}"]
-        lists = [f"--manifests={MANIFESTS}", f"--data_folder={self.data_folder}"]
-        return [*words, *lists, *self.device, *self.passed]
+        return [*words, f"--data_folder={self.data_folder}", *self.device, *self.passed]
 
     def prepare_command(self):
         """The words after ``python`` that prepare the set; options of ``train.py`` about the data go to both."""
@@ -167,6 +166,7 @@ def download(recipe):
 
 def prepare(recipe):
     """Stage 2: the manifests and the waveform store; what is up to date is not written again."""
+    say(2, "manifests and waveform store; files that are up to date stay")
     recipe.call(*recipe.prepare_command())
 
 

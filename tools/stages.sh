@@ -5,4 +5,5 @@ if [ -z "${PYTHON:-}" ]; then
     PYTHON=python
     if [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && [ -x "$root/.venv/bin/python" ]; then PYTHON="$root/.venv/bin/python"; fi
 fi
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # this checkout, whatever the environment has installed
 exec "$PYTHON" "$root/tools/stages.py" "$@"

@@ -9,7 +9,7 @@ import numpy as np
 
 from mil_asc.errors import UserError
 
-LIST_NAMES = {"train": "train list", "validation": "validation list", "evaluate": "evaluation set"}
+LIST_NAMES = {"train": "training set", "validation": "validation set", "evaluate": "evaluation set"}
 """What the lists of a corpus are called in messages."""
 
 
@@ -137,7 +137,7 @@ def inspect_lists(corpus, expected=None):
         counts = corpus.counts(name)
         missing = [label for label in corpus.labels if not counts[label]]
         if missing:
-            corpus.notes.append(f"no {name} clip of: {', '.join(missing)}")
+            corpus.notes.append(f"no clips in the {LIST_NAMES[name]} of: {', '.join(missing)}")
         if not counts:
             raise UserError(f"{corpus.folder}: the {LIST_NAMES[name]} holds no clip")
     untrained = {clip.label for clip in corpus.evaluate} - {clip.label for clip in corpus.train}
@@ -147,7 +147,7 @@ def inspect_lists(corpus, expected=None):
     if shared:
         some = ", ".join(sorted(shared)[:5]) + (", ..." if len(shared) > 5 else "")
         corpus.warnings.append(
-            f"{len(shared)} location(s) are in both the train list and the evaluation set ({some}): "
+            f"{len(shared)} location(s) are in both the training set and the evaluation set ({some}): "
             "the scores will be too high"
         )
     return corpus

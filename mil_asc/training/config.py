@@ -20,6 +20,8 @@ from mil_asc.training.keys import check_keys, full_keys, nest
 SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
 """Required keys of a recipe's YAML file."""
 MANIFESTS, DATA_FOLDER = "manifests", "data_folder"
+WITH_MANIFESTS = (MANIFESTS, DATA_FOLDER, "cache_folder", "on_bad_audio", "validation_fraction", "name")
+"""Keys of a data block that have an effect when manifests give the lists; the others are for the set's reader."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
 """Exceptions of classes that refuse a value, and of YAML files that name something that does not exist."""
 
@@ -65,6 +67,7 @@ def resolve_settings(path, overrides):
         tree = _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {}))
         overrides = full_keys(overrides, tree)
         check_keys(overrides, tree, path)
+        _check_manifest_options(overrides)
         resolved = _resolve(text, path, nest(overrides))
         _check_top_level(_load(resolved), path)
         return resolved
@@ -101,6 +104,16 @@ def one_line_errors(path):
             key = missing[1].replace("[", ".").replace("]", "")
             raise UserError(f"{path}: {key} has no value: give --{key}=...") from error
         raise UserError(f"{path}: {message}") from error
+
+
+def _check_manifest_options(overrides):
+    """Refuse options for the set's reader where manifests replace it: the settings would record what was not used."""
+    if not overrides.get(f"data.{MANIFESTS}", overrides.get(MANIFESTS)):
+        return
+    for key in overrides:
+        section, _, rest = key.partition(".")
+        if section == "data" and rest.partition(".")[0] not in WITH_MANIFESTS:
+            raise UserError(f"--{rest} has no effect with --manifests, which give the lists: leave out one of them")
 
 
 def _resolve(text, path, overrides):

@@ -106,9 +106,9 @@ class RunFolder:
             )
 
     def keep_lists(self, corpus, training=True):
-        """Record the classes and the train list of a new run, or compare them with the record of an existing one.
+        """Record the classes and the training set of a new run, or compare them with the record of an existing one.
 
-        A ``UserError`` is raised if the existing run has other classes, or is resumed with another train list: it could
+        A ``UserError`` is raised if the existing run has other classes, or is resumed with another training set: it could
         then be evaluated on clips that it was trained on. If the run is only evaluated, this is a warning.
         """
         lines = sorted(f"{clip.path}\t{clip.label}" for clip in corpus.train)
@@ -125,12 +125,12 @@ class RunFolder:
             write_atomically(path, json.dumps(now, indent=1))
         elif training:
             raise UserError(
-                f"{self.path} contains a run trained on another train list ({before['clips']} clips before, "
+                f"{self.path} contains a run trained on another training set ({before['clips']} clips before, "
                 f"{now['clips']} now): {other_folder}"
             )
         else:
             corpus.warnings.append(
-                "the run was trained on another train list, which may contain clips of the evaluation set"
+                "the run was trained on another training set, which may contain clips of the evaluation set"
             )
 
     def described_before(self):

@@ -43,7 +43,7 @@ def test_partial_set_is_noted(dcase_folder):
 
 def test_classes_without_clips_are_noted(dcase_folder):
     notes = read_dcase_folder(dcase_folder, [*LABELS, "bus"]).notes
-    assert notes[:2] == ["no train clip of: bus", "no evaluate clip of: bus"]
+    assert notes[:2] == ["no clips in the training set of: bus", "no clips in the evaluation set of: bus"]
 
 
 def test_location_in_both_lists_is_warned_of(tmp_path):
@@ -93,7 +93,7 @@ def test_quote_at_the_start_of_a_field_swallows_nothing(dcase_folder):
             "\tparc",
             r"line 3: unknown class 'parc'; did you mean 'park'\?",
         ),
-        ("evaluation_setup/fold1_train.csv", None, b"filename\tscene_label\n", r"the train list holds no clip"),
+        ("evaluation_setup/fold1_train.csv", None, b"filename\tscene_label\n", r"the training set holds no clip"),
         ("evaluation_setup/fold1_evaluate.csv", "scene_label", "label", r"no column 'scene_label'"),
     ],
 )

@@ -47,7 +47,7 @@ def test_all_stages_of_synth_scenes(checkout):
     for seed in (1, 2):
         report = json.loads((recipe / f"results/fuse_pnl/seed-{seed}/report.json").read_text())
         assert report["run"]["seed"] == seed and report["run"]["train_clips"] == 20
-        assert report["events"] is not None  # they came through the manifests
+        assert report["events"] is not None
     assert "| SynthScenes | fuse_pnl | 1, 2 |" in (recipe / "results/fuse_pnl/summary.md").read_text()
     assert "Figure 10" in (recipe / "results/fuse_pnl/figures/figures.md").read_text()
     assert (recipe / "results/tables/table-2-SynthScenes.md").is_file()

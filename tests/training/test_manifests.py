@@ -80,6 +80,12 @@ def test_two_validation_sets_are_refused(manifests, tmp_path, capsys):
     assert "has a validation set already: leave out validation_fraction" in capsys.readouterr().err
 
 
+def test_options_for_the_reader_are_refused_with_manifests(manifests, tmp_path, capsys):
+    assert main(words(manifests, tmp_path / "run", "--data.labels=[airport, park, tram]")) == 1
+    assert "--labels has no effect with --manifests" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_without_manifests_gets_one_line(tmp_path, capsys):
     assert main(words(tmp_path / "nowhere", tmp_path / "run")) == 1
     err = capsys.readouterr().err
