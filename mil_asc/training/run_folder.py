@@ -108,8 +108,8 @@ class RunFolder:
     def keep_lists(self, corpus, training=True):
         """Record the classes and the training set of a new run, or compare them with the record of an existing one.
 
-        A ``UserError`` is raised if the existing run has other classes, or is resumed with another training set: it could
-        then be evaluated on clips that it was trained on. If the run is only evaluated, this is a warning.
+        A ``UserError`` is raised if the existing run has other classes, or is resumed with another training set: it
+        could then be evaluated on clips that it was trained on. If the run is only evaluated, this is a warning.
         """
         lines = sorted(f"{clip.path}\t{clip.label}" for clip in corpus.train)
         now = {"labels": corpus.labels, "clips": len(lines), "train": sha256("\n".join(lines).encode()).hexdigest()}
