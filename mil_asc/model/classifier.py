@@ -16,7 +16,7 @@ from mil_asc.mil.bags import make_bags
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import ATTENTIONS, GENERATORS, Head, InstanceDetector
-from mil_asc.model.normalization import INPUT_NORMS
+from mil_asc.model.normalization import INPUT_NORMS, raise_batch_norm_eps
 
 
 class MILClassifier(nn.Module):
@@ -32,6 +32,8 @@ class MILClassifier(nn.Module):
         Number of classes, instance vector generator, detector and pooling; default: those of the paper.
     input_norm : str
         Normalization of the log-mel spectrogram: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
+    batch_norm : str
+        ``stable`` raises the eps of every batch norm to 0.1, ``plain`` keeps the extractor's and the generator's own.
 
     Raises
     ------
@@ -49,7 +51,7 @@ class MILClassifier(nn.Module):
     torch.Size([2, 39, 10])
     """
 
-    def __init__(self, front_end, extractor, head=None, input_norm="none"):
+    def __init__(self, front_end, extractor, head=None, input_norm="none", batch_norm="stable"):
         super().__init__()
         head = Head() if head is None else head
         check_choice("input_norm", input_norm, INPUT_NORMS)
@@ -69,6 +71,7 @@ class MILClassifier(nn.Module):
         self.decision = "smi" if head.pooling == "max" else "bag"
         self.num_classes = head.num_classes
         self.min_frames = next(frames for frames in itertools.count(1) if extractor.out_frames(frames) > 0)
+        raise_batch_norm_eps(self, batch_norm)
         self.to(memory_format=torch.channels_last)
 
     @property
