@@ -17,10 +17,9 @@ from typing import NamedTuple
 
 import filelock
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
-from mil_asc.audio.decode import RESAMPLER, decode
+from mil_asc.audio.decode import RESAMPLER, decode, read_duration
 from mil_asc.audio.quantize import quantize
 from mil_asc.errors import AudioError, UserError
 from mil_asc.store.read import WaveformStore
@@ -102,7 +101,7 @@ def prepare_waveforms(
 
     Example
     -------
-    >>> import tempfile
+    >>> import tempfile, soundfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> soundfile.write(folder / "tone.wav", np.sin(np.arange(8000) * 0.1), 8000)
     >>> store = prepare_waveforms(folder, ["tone.wav", "lost.wav"], folder / "cache", progress=False)
@@ -169,7 +168,7 @@ def _fingerprint(path: str) -> tuple[int, int, bool]:
     """Size, time of change (in ns), readable; it is the same for all missing files."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return -1, -1, False
     return status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)
 
@@ -177,8 +176,8 @@ def _fingerprint(path: str) -> tuple[int, int, bool]:
 def _seconds(path: Path) -> float:
     """Length by the header; 0 where there is none to be read, for only an estimate is made of it."""
     try:
-        return soundfile.info(path).duration
-    except soundfile.LibsndfileError:
+        return read_duration(path)
+    except AudioError:
         return 0.0
 
 

@@ -80,6 +80,19 @@ def test_bad_files_are_listed_with_their_reasons(data):
     assert prepare(data.folder, paths, data.cache_folder, min_seconds=0.1).bad == store.bad
 
 
+def test_unusual_files_are_bad_files_and_do_not_stop_the_build(data):
+    os.mkfifo(data.folder / "fifo.wav")
+    soundfile.write(data.folder / "gsm.wav", np.ones(8000) / 2, 8000, subtype="GSM610")
+    soundfile.write(data.folder / "slow.wav", np.ones(16000) / 2, 1)
+    store = prepare(data.folder, [*data.paths, "fifo.wav", "gsm.wav", "slow.wav", "nul\0.wav"], data.cache_folder)
+    assert store.paths == [*data.paths, "gsm.wav"]
+    assert store.bad == {
+        "fifo.wav": "not a regular file",
+        "nul\0.wav": "not a path (embedded null byte)",
+        "slow.wav": "the header states a sampling rate of 1 Hz, 1000 to 768000 Hz are allowed",
+    }
+
+
 def test_store_of_bad_files_alone_is_empty(tmp_path):
     store = prepare(tmp_path, [f"{number}.wav" for number in range(20)], tmp_path / "cache")
     assert len(store) == 0 and len(store.bad) == 20 and store.nbytes == 0
