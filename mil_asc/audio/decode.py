@@ -63,30 +63,43 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     """
     with _opened(path) as sound:
         mono_N, rate = _mean_of_channels(_read_frames(sound)), sound.samplerate
-        check_samples(mono_N)
+        _check_samples(mono_N)
         wav_N = _resample(mono_N, rate, sample_rate)
-        check_length(len(wav_N) / sample_rate, min_seconds)
-        check_samples(wav_N)
+        _check_length(len(wav_N) / sample_rate, min_seconds)
+        _check_samples(wav_N)
     return wav_N
 
 
-def check_samples(wav_N: np.ndarray) -> None:
-    """Raise ``UnusableAudio`` where (N,) samples are silent, not finite, or beyond ``MAX_AMPLITUDE``; N is above 0."""
-    low, high = wav_N.min(), wav_N.max()  # NaN wins in both
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise UnusableAudio("holds NaN or infinite samples")
-    if low == 0 and high == 0:
-        raise UnusableAudio("silent (every sample is zero)")
-    if max(-low, high) > MAX_AMPLITUDE:
-        raise UnusableAudio(
-            f"samples up to {max(-low, high):.3g}, at most {MAX_AMPLITUDE:.3g} allowed (1 is full scale)"
-        )
+def check_waveform(name: str, wav_N: np.ndarray, sample_rate: int = 16000, min_seconds: float = 0.0) -> None:
+    """Refuse what ``decode`` would not return.
 
+    Arguments
+    ---------
+    name : str
+        What the waveform is called in a message.
+    wav_N : numpy.ndarray
+        float (N,), linear amplitude, full scale is 1.
+    sample_rate : int
+        Its rate (in Hz).
+    min_seconds : float
+        A shorter waveform is refused.
 
-def check_length(seconds: float, min_seconds: float) -> None:
-    """Raise ``UnusableAudio`` where a clip is shorter than ``min_seconds``, or empty."""
-    if seconds < min_seconds or seconds == 0:
-        raise UnusableAudio(f"too short: {seconds:.3f} s, at least {min_seconds:.3f} s needed")
+    Raises
+    ------
+    AudioError
+        One line, ``name: reason``; the waveform is too short, silent, not finite, or beyond ``MAX_AMPLITUDE``.
+
+    Example
+    -------
+    >>> check_waveform("my clip", np.zeros(16000))
+    Traceback (most recent call last):
+    mil_asc.errors.AudioError: my clip: silent (every sample is zero)
+    """
+    try:
+        _check_length(len(wav_N) / sample_rate, min_seconds)
+        _check_samples(wav_N)
+    except UnusableAudio as error:
+        raise AudioError(f"{name}: {error}") from error
 
 
 def read_duration(path: str | os.PathLike) -> float:
@@ -197,6 +210,23 @@ def _resample(mono_N: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     if len(wav_N) < count:
         return np.pad(wav_N, (0, count - len(wav_N)))
     return wav_N[:count]
+
+
+def _check_samples(wav_N: np.ndarray) -> None:
+    low, high = wav_N.min(), wav_N.max()  # NaN wins in both
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise UnusableAudio("holds NaN or infinite samples")
+    if low == 0 and high == 0:
+        raise UnusableAudio("silent (every sample is zero)")
+    if max(-low, high) > MAX_AMPLITUDE:
+        raise UnusableAudio(
+            f"samples up to {max(-low, high):.3g}, at most {MAX_AMPLITUDE:.3g} allowed (1 is full scale)"
+        )
+
+
+def _check_length(seconds: float, min_seconds: float) -> None:
+    if seconds < min_seconds or seconds == 0:
+        raise UnusableAudio(f"too short: {seconds:.3f} s, at least {min_seconds:.3f} s needed")
 
 
 def _describe(error: OSError) -> str:
