@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -225,7 +226,7 @@ def _in_parallel(work: Callable, items: list, workers: int) -> Iterator:
 
 def _write_shard(target: Path, number: int, clips: list[str], decoded: Iterator, bar: tqdm) -> None:
     """The samples first, then their description: a shard counts as finished when it has both."""
-    entry = {"paths": [], "lengths": [], "scales": [], "bad": {}}
+    entry = {"paths": [], "lengths": [], "scales": [], "bad": {}, "crc32": 0}
     with atomic_file(samples_file(target, number)) as file:
         for clip in clips:
             result = next(decoded)
@@ -234,6 +235,7 @@ def _write_shard(target: Path, number: int, clips: list[str], decoded: Iterator,
             else:
                 wav_N, scale = result
                 file.write(wav_N)
+                entry["crc32"] = zlib.crc32(wav_N, entry["crc32"])
                 entry["paths"].append(clip)
                 entry["lengths"].append(len(wav_N))
                 entry["scales"].append(scale)
