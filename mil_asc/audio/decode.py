@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from mil_asc.audio.containers import UnusableAudio, check_container
+from mil_asc.audio.ffmpeg import convert, needs_ffmpeg
 from mil_asc.errors import AudioError
 
 RESAMPLER = f"soxr-{soxr.__version__}-HQ"
@@ -34,7 +35,8 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     Arguments
     ---------
     path : str or Path
-        WAV, FLAC, OGG or another format that libsndfile reads, at any rate and with any number of channels.
+        WAV, FLAC, OGG or another format that libsndfile reads, or M4A, AAC, MP4 or WebM where ffmpeg is installed;
+        any number of channels.
     sample_rate : int
         Rate of the result (in Hz).
     min_seconds : float
@@ -103,7 +105,7 @@ def check_waveform(name: str, wav_N: np.ndarray, sample_rate: int = 16000, min_s
 
 
 def read_duration(path: str | os.PathLike) -> float:
-    """Length of an audio file by its header (in seconds), above 0; no sample is decoded.
+    """Length of an audio file by its header (in seconds), above 0; only what needs ffmpeg is decoded.
 
     Arguments
     ---------
@@ -123,9 +125,7 @@ def read_duration(path: str | os.PathLike) -> float:
 def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``."""
     try:
-        with _open_regular(path) as file:
-            check_container(file)
-            file.seek(0)  # libsndfile starts at the descriptor's position
+        with _open_complete(path) as file:
             with _open_sound(file) as sound:
                 _check_header(sound)
                 yield sound
@@ -135,6 +135,21 @@ def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
         raise AudioError(f"{os.fspath(path)}: {error}") from error
     except MemoryError as error:
         raise AudioError(f"{os.fspath(path)}: too long, it does not fit into memory: cut it into parts") from error
+
+
+def _open_complete(path: str | os.PathLike) -> BinaryIO:
+    """The file at its start, after a check that it is complete; or what ffmpeg makes of it."""
+    file = _open_regular(path)
+    try:
+        check_container(file)
+        file.seek(0)  # libsndfile starts at the descriptor's position
+    except BaseException:
+        file.close()
+        raise
+    if not needs_ffmpeg(path):
+        return file
+    file.close()
+    return convert(path, MAX_HOURS * 3600 + 1)
 
 
 def _open_regular(path: str | os.PathLike) -> BinaryIO:

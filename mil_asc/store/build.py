@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mil_asc.audio.decode import RESAMPLER, decode, read_duration
+from mil_asc.audio.ffmpeg import ffmpeg_version, needs_ffmpeg
 from mil_asc.audio.quantize import quantize
 from mil_asc.errors import AudioError, UserError
 from mil_asc.store.read import WaveformStore
@@ -40,6 +41,7 @@ from mil_asc.store.shards import (
 MAX_SHARDS = 128  # each is an open file
 MIN_CLIPS_IN_SHARD = 16
 SIZED_FILES = 64  # headers read to estimate the size of the store
+FFMPEG_BYTES_PER_SECOND = 16_000  # of a file that ffmpeg decodes: 128 kbit/s
 NEEDED_SHARE = 0.9  # of the estimated size that must be free before the start
 PERMANENT_ERRNOS = (
     errno.ENOENT,
@@ -138,6 +140,8 @@ class Job(NamedTuple):
         """Name of the store: a hash over everything that its content depends on."""
         made_by = [FORMAT_VERSION, sys.byteorder, MAX_SHARDS, MIN_CLIPS_IN_SHARD, RESAMPLER]
         made_from = [self.sample_rate, float(self.min_seconds), str(self.folder)]
+        if any(map(needs_ffmpeg, self.clips)):
+            made_by.append(ffmpeg_version())
         files = [(clip, *_fingerprint(os.path.join(self.folder, clip))) for clip in self.clips]
         text = json.dumps([made_by, made_from, files])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -175,10 +179,12 @@ def _fingerprint(path: str) -> tuple[int, int, bool]:
 
 
 def _seconds(path: Path) -> float:
-    """Length by the header; 0 where there is none to be read, for only an estimate is made of it."""
+    """Estimate of the length, by the header, or by the size where there is none to read."""
     try:
+        if needs_ffmpeg(path):
+            return path.stat().st_size / FFMPEG_BYTES_PER_SECOND
         return read_duration(path)
-    except AudioError:
+    except (AudioError, OSError, ValueError):
         return 0.0
 
 
