@@ -127,6 +127,43 @@ def test_bad_files_are_refused_in_one_line(classifier, tmp_path):
         assert "\n" not in str(caught.value) and name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "wav, words",
+    [
+        (np.zeros(16000), "silent (every sample is zero)"),
+        (np.full(100, 0.1), "too short: 0.006 s, at least 0.224 s needed"),
+        (np.full(16000, 1e20), "samples up to 1e+20, at most 4.29e+09 allowed (1 is full scale)"),
+        (np.full(16000, np.nan), "holds NaN or infinite samples"),
+    ],
+)
+def test_waveform_is_refused_as_its_file_is(classifier, tmp_path, wav, words):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, wav, 16000, subtype="FLOAT")
+    with pytest.raises(AudioError) as caught:
+        classifier.classify_file(path)
+    assert str(caught.value) == f"{path}: {words}"
+    with pytest.raises(AudioError) as caught:
+        classifier.classify_waveform(torch.from_numpy(wav).float())
+    assert str(caught.value) == f"waveform: {words}"
+
+
+@pytest.mark.parametrize("value", (float("nan"), float("inf")))
+def test_scores_that_are_not_finite_give_no_label(classifier, tmp_path, monkeypatch, value):
+    soundfile.write(tmp_path / "a.wav", noise(1.0), 16000)
+    wav = torch.from_numpy(noise(1.0)[:, 0]).float()
+    monkeypatch.setattr(classifier.mods.model.detector.bias, "data", torch.full((10,), value))
+    for call, name in (
+        (lambda: classifier.classify_file(tmp_path / "a.wav"), f"{tmp_path}/a.wav"),
+        (lambda: classifier.classify_waveform(wav), "waveform"),
+        (lambda: classifier.classify_batch(wav.unsqueeze(0)), "clip 0 of the batch"),
+    ):
+        with pytest.raises(UserError) as caught:
+            call()
+        assert (
+            str(caught.value) == f"{name}: the model's scores are not finite, so there is no class: check its weights"
+        )
+
+
 def test_folder_without_a_finished_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="no finished run"):
         SceneClassifier.from_hparams(source=tmp_path / "no_such_run")

@@ -209,3 +209,20 @@ def test_scores_do_not_depend_on_batch_size_or_order(small_model):
         return brain.evaluate_clips(data)[1].logits_IC
 
     np.testing.assert_allclose(scores(1), scores(7), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", (np.nan, np.inf))
+def test_evaluation_stops_at_scores_that_are_not_finite_and_names_the_clip(small_model, value):
+    brain = brain_for(small_model)
+    brain.on_evaluate_start = lambda **_: None
+    forward = brain.compute_forward
+
+    def spoil_clip_2(batch, stage):
+        bags = forward(batch, stage)
+        bags.logits_BIC[batch.index_B == 2, 0, 2] = value  # of its own class, so that an infinite loss is 0
+        return bags
+
+    brain.compute_forward = spoil_clip_2
+    with pytest.raises(UserError) as caught:
+        brain.evaluate_clips(dataset(7))
+    assert str(caught.value).startswith("audio/2.wav: the model's scores are not finite")
