@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mil_asc.corpora.data_layout import check_no_lists, class_folders_near, ready_lists, warn_of_depth
 from mil_asc.corpora.delimited import DELIMITERS, normal_path, read_rows
 from mil_asc.corpora.folder_tree import FolderTree, files_beside, sub_folders
-from mil_asc.corpora.data_layout import check_no_lists, class_folders_near, ready_lists, warn_of_depth
 from mil_asc.corpora.manifest import Corpus, check_label, inspect_lists
 from mil_asc.errors import UserError, name_some
 

@@ -8,8 +8,8 @@
 from pathlib import Path
 
 from mil_asc.checks import check_names
-from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.data_layout import official_folder_near
+from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
 from mil_asc.errors import UserError
 
