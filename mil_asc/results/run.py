@@ -28,12 +28,14 @@ CURVES = "tensorboard"
 MANIFESTS = "manifests"
 MODEL_SETTINGS = "model.yaml"
 MODEL_WEIGHTS = "model.ckpt"
+MODEL_CHECKSUMS = "model.sha256"
 PREDICTIONS = "predictions.npz"
 REPORT = "report.json"
 PAGE = "report.html"
 """Files and folders in a run's folder: resolved settings; classes and training list; the run's log, what it printed
 under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves and the lists as manifests; how to build the
-trained model, and its weights; predictions on the evaluation set; the report for programs and for people."""
+trained model, its weights, and the checksums of these two; predictions on the evaluation set; the report for programs
+and for people."""
 REPORT_KEYS = {
     "": ("experiment", "dataset", "labels", "evaluation", "notes", "warnings", "run"),
     "evaluation": ("clips", "decision"),

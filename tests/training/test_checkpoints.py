@@ -43,7 +43,7 @@ def fill(layer, value):
 
 
 def flip_bits(path):
-    """Change the last byte of a tensor in a file of ``torch.save``, whose archive stays readable."""
+    """Invert a byte in the middle of a file."""
     content = bytearray(path.read_bytes())
     place = len(content) // 2
     content[place] ^= 0xFF
@@ -104,7 +104,8 @@ class Slow:
     def load(self, path, end_of_epoch): pass
 layer = torch.nn.Linear(2, 2)
 AtomicCheckpointer(sys.argv[1], recoverables={"layer": layer}).save_checkpoint({"epoch": 1, "optimizer_step": 1})
-AtomicCheckpointer(sys.argv[1], recoverables={"layer": layer, "slow": Slow()}).save_checkpoint({"epoch": 2, "optimizer_step": 2})
+slow = AtomicCheckpointer(sys.argv[1], recoverables={"layer": layer, "slow": Slow()})
+slow.save_checkpoint({"epoch": 2, "optimizer_step": 2})
 """
 
 
