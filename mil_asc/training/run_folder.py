@@ -1,14 +1,11 @@
 """The folder of a run: settings, logs, checkpoints, the trained model and its report."""
 
 import contextlib
-import io
 import json
 import logging
 from hashlib import sha256
 from pathlib import Path
 
-import ruamel.yaml
-import torch
 from filelock import FileLock, Timeout
 
 from mil_asc.errors import UserError
@@ -18,8 +15,6 @@ from mil_asc.results.run import (
     LISTS,
     LOCK,
     LOG,
-    MODEL_SETTINGS,
-    MODEL_WEIGHTS,
     REPORT,
     SETTINGS,
     Run,
@@ -136,13 +131,3 @@ class RunFolder:
     def described_before(self):
         """How the run was trained: the ``run`` part of an earlier report, or None if there is no report."""
         return Run(self.path).provenance if (self.path / REPORT).is_file() else None
-
-    def save_model(self, model, settings, labels):
-        """Write the trained model and its settings, which ``mil_asc.inference.scene_classifier`` reads."""
-        tree = ruamel.yaml.YAML().load(settings)
-        stream = io.StringIO()
-        ruamel.yaml.YAML().dump({"labels": list(labels), "model": tree["model"]}, stream)
-        weights = io.BytesIO()
-        torch.save({key: value.cpu() for key, value in model.state_dict().items()}, weights)
-        write_atomically(self.path / MODEL_WEIGHTS, weights.getvalue())
-        write_atomically(self.path / MODEL_SETTINGS, stream.getvalue())

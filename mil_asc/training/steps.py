@@ -18,6 +18,7 @@ from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_pred
 from mil_asc.results.predictions import write_predictions
 from mil_asc.results.report import choose_examples, write_report
 from mil_asc.results.run import MANIFESTS, PREDICTIONS
+from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
@@ -72,7 +73,7 @@ class TrainingRun:
         clips, predictions, best = self.evaluate(brain)
         results = self.summarise(clips, predictions, best)
         if not self.options.test_only:
-            self.folder.save_model(self.network, self.settings, self.corpus.labels)
+            save_model(self.folder.path, self.network, self.settings, self.corpus.labels)
         write_predictions(self.folder.path / PREDICTIONS, predictions, clips, self.corpus.labels)
         examples = choose_examples(clips, predictions, self.corpus.labels, self.picture)
         page = write_report(self.folder.path, results, examples)
