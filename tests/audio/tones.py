@@ -47,4 +47,4 @@ def reason(path, **how):
         decode(path, **how)
     message = str(caught.value)
     assert "\n" not in message and message.startswith(printable(f"{path}: "))
-    return message.removeprefix(f"{path}: ")
+    return message.removeprefix(printable(f"{path}: "))
