@@ -150,35 +150,32 @@ class SceneClassifier(Pretrained):
         context = model.context_instances
         if context is None:
             return model.instance_scores(self._bags(wav_N.unsqueeze(0))).cpu()
-        parts = []
+        parts, rest = [], len(wav_N) % step  # some extractors pad by the number of frames: all windows end alike
         for first in range(0, max(total, 1), WINDOW_INSTANCES):
             last = min(first + WINDOW_INSTANCES, total)
             begin = max(first - context, 0)
-            end = len(wav_N) if last == total else min((last + context) * step, len(wav_N))
+            end = len(wav_N) if last == total else min((last + context) * step + rest, len(wav_N))
             score_1IC = model.instance_scores(self._bags(wav_N[begin * step : end].unsqueeze(0))).cpu()
             parts.append(score_1IC[:, first - begin : last - begin])
         return torch.cat(parts, dim=1)
 
     def _scene(self, bags: Bags, num_samples: int, assumption: str) -> Scene:
         model, labels = self.mods.model, self.hparams.labels
-        scores = {name: decide(bags)[0].tolist() for name, decide in RULES.items()}
-        decided = max(range(len(labels)), key=scores[assumption].__getitem__)
-        confidence_IC = confidences(bags)[0]
+        verdicts = {name: decide(bags) for name, decide in RULES.items()}
+        decided = int(verdicts[assumption].class_B)
+        rows = zip(
+            bags.logits_BIC[0].argmax(1).tolist(),
+            confidences(bags)[0].tolist(),
+            model.instance_times(num_samples).tolist(),
+        )
         return Scene(
             label=labels[decided],
             assumption=assumption,
-            scores={name: dict(zip(labels, values)) for name, values in scores.items()},
+            scores={name: dict(zip(labels, verdict.score_BC[0].tolist())) for name, verdict in verdicts.items()},
             instances=[
-                self._instance(p_C.tolist(), start, end, decided)
-                for p_C, (start, end) in zip(confidence_IC, model.instance_times(num_samples).tolist())
+                Instance(start, end, labels[winner], p_C[winner], winner == decided, dict(zip(labels, p_C)))
+                for winner, p_C, (start, end) in rows
             ],
-        )
-
-    def _instance(self, confidence_C: list[float], start: float, end: float, decided: int) -> Instance:
-        labels = self.hparams.labels
-        winner = max(range(len(labels)), key=confidence_C.__getitem__)
-        return Instance(
-            start, end, labels[winner], confidence_C[winner], winner == decided, dict(zip(labels, confidence_C))
         )
 
 

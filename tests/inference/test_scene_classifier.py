@@ -10,6 +10,7 @@ from mil_asc import SceneClassifier
 from mil_asc.errors import AudioError, UserError
 from mil_asc.inference import scene_classifier as inference
 from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
@@ -100,6 +101,21 @@ def test_long_recordings_are_computed_in_windows_with_equal_results(classifier, 
     whole = classifier._windowed_scores(wav)
     monkeypatch.setattr(inference, "WINDOW_INSTANCES", 20)
     torch.testing.assert_close(classifier._windowed_scores(wav), whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [9.0, 9.05, 9.1])
+@pytest.mark.parametrize("name", sorted(registered_extractors()))
+def test_windows_of_every_extractor_give_the_scores_of_the_whole(name, seconds, monkeypatch):
+    """The lengths leave different remainders: some extractors pad by the number of frames."""
+    torch.manual_seed(0)
+    extractor = registered_extractors()[name]
+    model = MILClassifier(LogMel(n_mels=32, hop_ms=16.0), extractor(**extractor.tiny), Head(3, instance_dim=8))
+    model(torch.randn(2, 64000))
+    classifier = SceneClassifier(modules={"model": model.eval()}, hparams={"labels": ["a", "b", "c"]})
+    wav = torch.from_numpy(noise(seconds)[:, 0]).float()
+    whole = classifier._windowed_scores(wav)
+    monkeypatch.setattr(inference, "WINDOW_INSTANCES", 3)
+    torch.testing.assert_close(classifier._windowed_scores(wav), whole, rtol=1e-3, atol=1e-4)
 
 
 def test_bad_files_are_refused_in_one_line(classifier, tmp_path):
