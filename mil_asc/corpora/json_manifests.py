@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from mil_asc.audio.decode import read_duration
 from mil_asc.corpora.manifest import Clip, Corpus, Event, check_label, inspect_lists
-from mil_asc.errors import AudioError, UserError
+from mil_asc.errors import AudioError, UserError, printable
 from mil_asc.runtime.files import write_atomically
 
 FILES = {"train": "train.json", "validation": "valid.json", "evaluate": "test.json"}
@@ -97,7 +97,7 @@ def measure_durations(corpus: Corpus) -> tuple[dict[str, float], dict[str, str]]
         try:
             durations[clip.path] = read_duration(path)
         except AudioError as error:
-            bad[clip.path] = str(error).removeprefix(f"{path}: ")
+            bad[clip.path] = str(error).removeprefix(printable(f"{path}: "))
     return durations, bad
 
 
