@@ -162,7 +162,7 @@ class Job(NamedTuple):
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno not in PERMANENT_ERRNOS:
                 raise
-            return str(error).removeprefix(f"{path}: ")
+            return error.args[0].removeprefix(f"{path}: ")
 
 
 def _fingerprint(path: str) -> tuple[int, int, bool]:
