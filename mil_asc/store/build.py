@@ -23,7 +23,7 @@ from tqdm import tqdm
 from mil_asc.audio.decode import RESAMPLER, decode, read_duration
 from mil_asc.audio.ffmpeg import ffmpeg_version, needs_ffmpeg
 from mil_asc.audio.quantize import quantize
-from mil_asc.errors import AudioError, UserError, printable
+from mil_asc.errors import AudioError, UserError
 from mil_asc.runtime.files import size_text
 from mil_asc.store.read import WaveformStore
 from mil_asc.store.shards import (
@@ -171,7 +171,7 @@ class Job(NamedTuple):
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno not in PERMANENT_ERRNOS:
                 raise
-            return str(error).removeprefix(printable(f"{path}: "))
+            return error.args[0].removeprefix(f"{path}: ")
 
 
 def _fingerprint(path: str) -> tuple[int, int, bool]:

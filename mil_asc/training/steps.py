@@ -12,6 +12,7 @@ import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.checks import check_choice, check_number
+from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.json_manifests import read_manifests, write_manifests
 from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
@@ -127,21 +128,23 @@ class TrainingRun:
 
     def decode(self, corpus, data):
         """The waveform store of the corpus, and bad files with reasons; they stop the run unless they are skipped."""
-        front_end = self.network.front_end
-        cache = prepare_waveforms(
-            corpus.folder,
-            [clip.path for clip in corpus.clips],
-            data["cache_folder"],
-            sample_rate=front_end.sample_rate,
-            progress=not self.options.noprogressbar,
-        )
-        bad = cache.bad | self.too_short(cache)
+        front_end, stop = self.network.front_end, data["on_bad_audio"] == "stop"
+        bad = missing_files(corpus)
+        paths = [clip.path for clip in corpus.clips if clip.path not in bad]
+        if paths and not (bad and stop):
+            cache = prepare_waveforms(
+                corpus.folder,
+                paths,
+                data["cache_folder"],
+                sample_rate=front_end.sample_rate,
+                progress=not self.options.noprogressbar,
+            )
+            bad = bad | cache.bad | self.too_short(cache)
+        if bad and (stop or not paths):
+            described = describe_bad(corpus.folder, bad)
+            raise AudioError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
         if bad:
-            reasons = [f"{corpus.folder / path}: {reason}" for path, reason in bad.items()]
-            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            if data["on_bad_audio"] == "stop":
-                raise AudioError(f"{reasons[0]}{more}; fix the file(s), or leave them out with --on_bad_audio=skip")
-            logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
+            logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
         return cache, bad
 
     def too_short(self, cache):

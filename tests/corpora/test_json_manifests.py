@@ -137,7 +137,7 @@ def test_bad_recordings_are_named_and_counted(corpus, tmp_path, content, words):
         (corpus.folder / clip.path).unlink()
         if content is not None:
             (corpus.folder / clip.path).write_bytes(content)
-    with pytest.raises(AudioError, match=rf"{corpus.evaluate[0].path}: .*{words}.* \(and 1 more\)"):
+    with pytest.raises(AudioError, match=rf"2 bad audio file\(s\): .*{corpus.evaluate[0].path}: .*{words}.*; /"):
         write_manifests(corpus, tmp_path / "manifests")
     assert not (tmp_path / "manifests").exists()
 
