@@ -84,80 +84,36 @@ class TrainingRun:
 
     def prepare(self):
         """Read the lists, decode every clip once, and leave out what cannot be used."""
-        data = self.hparams["data"]
-        corpus = self.read_corpus(data)
+        block, folder = self.hparams["data"], self.folder
+        corpus = read_corpus(block)
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
                 f"set --num_classes={len(corpus.labels)}"
             )
-        self.folder.keep_lists(corpus, training=not self.options.test_only)
-        corpus = corpus.hold_out(data["validation_fraction"], seed=self.hparams["seed"])
         if self.options.debug:
-            corpus = corpus.head(self.options.debug_batches * self.hparams["training"]["batch_size"])
+            corpus = self.hold_out(corpus).head(self.options.debug_batches * self.hparams["training"]["batch_size"])
+        if block["on_bad_audio"] == "stop":  # then these are the lists, and a mistake is found before decoding
+            folder.check_lists(corpus)
+        shown = not self.options.noprogressbar
+        corpus, store, bad = decode_clips(corpus, block["cache_folder"], block["on_bad_audio"], self.network, shown)
+        folder.keep_lists(corpus)
+        if not self.options.debug:
+            corpus = self.hold_out(corpus)
         announce_corpus(corpus)
-        cache, self.bad_audio = self.decode(corpus, data)
-        corpus = corpus.without(self.bad_audio)
-        self.cache, self.corpus = cut_recordings(cache, corpus, self.network.min_samples)
-        for name, words in (("train", "training set"), ("evaluate", "evaluation set")):
-            if not getattr(self.corpus, name):
-                raise UserError(f"{corpus.folder}: no usable clip is left in the {words}; fix the bad audio files")
         if not self.options.test_only:
-            self.keep_manifests(corpus, cache)
-        self.waveforms = place_waveforms(self.cache, self.device)
-        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.folder)
+            self.keep_manifests(corpus, store)
+        self.data = place_clips(corpus, store, bad, self.network, self.device)
+        self.corpus = self.data.corpus
 
-    def read_corpus(self, data):
-        """The lists from the data block's reader, or from the manifests that the block names."""
-        try:
-            if not data["manifests"]:
-                return data["corpus"]()
-        except ArgumentError as error:
-            raise UserError(f"data: {error}") from error
-        given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder
-        corpus = read_manifests(data["manifests"], data["data_folder"] if given else None)
-        if corpus.validation and data["validation_fraction"]:
-            raise UserError(f"{data['manifests']} has a validation set already: leave out validation_fraction")
-        return corpus
+    def hold_out(self, corpus):
+        """The corpus with some training locations held out for validation, as the data block says."""
+        return corpus.hold_out(self.hparams["data"]["validation_fraction"], seed=self.hparams["seed"])
 
-    def keep_manifests(self, corpus, cache):
+    def keep_manifests(self, corpus, store):
         """Write manifests of the training and evaluation data to the folder of the run, in SpeechBrain's form."""
-        seconds = dict(zip(cache.paths, (cache.lengths / cache.sample_rate).tolist()))
+        seconds = dict(zip(store.paths, (store.lengths / store.sample_rate).tolist()))
         write_manifests(corpus, self.folder.path / MANIFESTS, seconds)
-
-    def decode(self, corpus, data):
-        """The waveform store of the corpus, and bad files with reasons; they stop the run unless they are skipped."""
-        front_end = self.network.front_end
-        cache = prepare_waveforms(
-            corpus.folder,
-            [clip.path for clip in corpus.clips],
-            data["cache_folder"],
-            sample_rate=front_end.sample_rate,
-            progress=not self.options.noprogressbar,
-        )
-        bad = cache.bad | self.too_short(cache)
-        if bad:
-            reasons = [f"{corpus.folder / path}: {reason}" for path, reason in bad.items()]
-            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            if data["on_bad_audio"] == "stop":
-                raise AudioError(f"{reasons[0]}{more}; fix the file(s), or leave them out with --on_bad_audio=skip")
-            logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
-        return cache, bad
-
-    def too_short(self, cache):
-        """Clips too short for one instance: path -> reason. The store keeps them, because other models may use them."""
-        rate, least = cache.sample_rate, self.network.min_samples
-        return {
-            path: f"too short: {length / rate:.3f} s, at least {least / rate:.3f} s needed"
-            for path, length in zip(cache.paths, cache.lengths.tolist())
-            if length < least
-        }
-
-    def dataset(self, name):
-        """``ClipDataset`` of one of the corpus's lists."""
-        clips = getattr(self.corpus, name)
-        rows = [self.cache.row(clip.path) for clip in clips]
-        return ClipDataset(self.waveforms, rows, clips, self.corpus.labels)
 
     # -- training
 
@@ -202,15 +158,15 @@ class TrainingRun:
         """Train until the last epoch, from the latest checkpoint if there is one."""
         counter = EpochCounter(self.hparams["training"]["number_of_epochs"])
         brain.checkpointer.add_recoverable("epoch_counter", counter)
-        monitored = self.dataset("validation" if self.corpus.validation else "evaluate")
-        brain.fit(counter, self.dataset("train"), monitored)
+        monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
+        brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
 
     # -- evaluation
 
     def evaluate(self, brain):
         """Clips, predictions of the last epoch, and results of the best on the validation split if there is one."""
-        dataset = self.dataset("evaluate")
+        dataset = self.data.dataset("evaluate")
         best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
         return *brain.evaluate_clips(dataset), best
 
@@ -219,15 +175,6 @@ class TrainingRun:
         clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
         return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
-
-    @property
-    def hop_seconds(self):
-        """Step between frames of the log-mel spectrogram (in seconds)."""
-        return self.network.front_end.hop_length / self.network.front_end.sample_rate
-
-    def times(self, clip):
-        """(I, 2) start and end of a clip's instances (in seconds)."""
-        return self.network.instance_times(int(self.cache.lengths[self.cache.row(clip.path)]))
 
     def summarise(self, clips, predictions, best):
         """The content of ``report.json``."""
@@ -275,18 +222,3 @@ class TrainingRun:
             "wall_seconds": time.perf_counter() - self.start,
         }
         return described | recordings | facts
-
-    @torch.no_grad()
-    def picture(self, clip):
-        """What ``Example`` needs of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
-        wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
-        front_end = self.network.spectrogram.to(self.device)
-        logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
-        events = self.corpus.events.get(clip.path, [])
-        return (
-            logmel_FT,
-            self.times(clip),
-            events,
-            front_end.hop_length / front_end.sample_rate,
-            front_end.sample_rate / 2,
-        )
