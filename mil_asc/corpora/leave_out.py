@@ -31,7 +31,9 @@ def leave_out(corpus: Corpus, paths: Collection[str]) -> Corpus:
     rest = corpus.without(paths)
     for name in ("train", "evaluate"):
         if getattr(corpus, name) and not getattr(rest, name):
-            raise UserError(f"{corpus.folder}: no usable clip is left in the {LIST_NAMES[name]}; fix the bad audio files")
+            raise UserError(
+                f"{corpus.folder}: no usable clip is left in the {LIST_NAMES[name]}; fix the bad audio files"
+            )
     before, after = _findings(corpus), _findings(rest)
     notes = [note for note in corpus.notes if note not in before.notes]
     warnings = [warning for warning in corpus.warnings if warning not in before.warnings]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mil_asc.corpora.json_manifests import read_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
-from mil_asc.errors import ArgumentError, AudioError, UserError
+from mil_asc.errors import ArgumentError, AudioError, UserError, name_some
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
 from mil_asc.store.read import WaveformStore
@@ -21,8 +21,8 @@ ON_BAD_AUDIO = ("stop", "skip")
 class RunData:
     """Clips that are ready to be trained and evaluated on.
 
-    ``corpus``: the lists, of pieces where recordings are cut; ``store``: their waveforms on the host; ``waveforms``: the
-    same, or a copy on the device; ``bad_audio``: clips left out, path -> reason.
+    ``corpus``: the lists, of pieces where recordings are cut; ``store``: their waveforms on the host; ``waveforms``:
+    the same, or a copy on the device; ``bad_audio``: clips left out, path -> reason.
     """
 
     corpus: Corpus
@@ -81,11 +81,12 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     )
     bad = store.bad | _too_short(store, network.min_samples)
     if bad:
-        reasons = [f"{corpus.folder / path}: {reason}" for path, reason in bad.items()]
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        reasons = name_some([f"{corpus.folder / path}: {reason}" for path, reason in bad.items()], separator="; ")
         if on_bad_audio == "stop":
-            raise AudioError(f"{reasons[0]}{more}; fix the file(s), or leave them out with --on_bad_audio=skip")
-        logger.warning("WARNING: %d bad audio file(s) left out: %s%s", len(reasons), reasons[0], more)
+            raise AudioError(
+                f"{len(bad)} bad audio file(s): {reasons}; fix them, or leave them out with --on_bad_audio=skip"
+            )
+        logger.warning("WARNING: %d bad audio file(s) left out: %s", len(bad), reasons)
     return leave_out(corpus, bad), store, bad
 
 

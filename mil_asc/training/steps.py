@@ -3,33 +3,25 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-import logging
 import os
 import time
 
-import numpy as np
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.checks import check_choice, check_number
-from mil_asc.corpora.json_manifests import read_manifests, write_manifests
-from mil_asc.errors import ArgumentError, AudioError, UserError
-from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
-from mil_asc.results.predictions import write_predictions
-from mil_asc.results.report import choose_examples, write_report
-from mil_asc.results.run import MANIFESTS, PREDICTIONS
+from mil_asc.corpora.json_manifests import write_manifests
+from mil_asc.errors import UserError
+from mil_asc.results.evaluation import evaluate_predictions
+from mil_asc.results.run import MANIFESTS
 from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
-from mil_asc.store.batches import ClipDataset, place_waveforms
-from mil_asc.store.build import prepare_waveforms
-from mil_asc.store.segments import cut_recordings
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
-from mil_asc.training.console import announce_corpus, announce_machine, print_results
+from mil_asc.training.console import announce_corpus, announce_machine
 from mil_asc.training.environment import describe_evaluation, describe_training
-
-logger = logging.getLogger(__name__)
-
-ON_BAD_AUDIO = ("stop", "skip")
+from mil_asc.training.outcome import Outcome
+from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
+from mil_asc.training.run_folder import options_of_results
 
 
 class TrainingRun:
@@ -70,14 +62,11 @@ class TrainingRun:
         self.prepare()
         brain = self.build_brain()
         self.train(brain)
-        clips, predictions, best = self.evaluate(brain)
-        results = self.summarise(clips, predictions, best)
+        outcome, best = self.evaluate(brain)
+        results = self.summarise(outcome, best)
         if not self.options.test_only:
             save_model(self.folder.path, self.network, self.settings, self.corpus.labels)
-        write_predictions(self.folder.path / PREDICTIONS, predictions, clips, self.corpus.labels)
-        examples = choose_examples(clips, predictions, self.corpus.labels, self.picture)
-        page = write_report(self.folder.path, results, examples)
-        print_results(results, page)
+        outcome.write(self.folder.path, results, self.device)
         return results
 
     # -- data
@@ -85,6 +74,8 @@ class TrainingRun:
     def prepare(self):
         """Read the lists, decode every clip once, and leave out what cannot be used."""
         block, folder = self.hparams["data"], self.folder
+        options = options_of_results(self.options, self.hparams["training"])
+        folder.check_options(options, training=not self.options.test_only)
         corpus = read_corpus(block)
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
@@ -97,11 +88,12 @@ class TrainingRun:
             folder.check_lists(corpus)
         shown = not self.options.noprogressbar
         corpus, store, bad = decode_clips(corpus, block["cache_folder"], block["on_bad_audio"], self.network, shown)
-        folder.keep_lists(corpus)
+        lists = folder.check_lists(corpus)
         if not self.options.debug:
             corpus = self.hold_out(corpus)
         announce_corpus(corpus)
         if not self.options.test_only:
+            folder.record(self.settings, options, lists)
             self.keep_manifests(corpus, store)
         self.data = place_clips(corpus, store, bad, self.network, self.device)
         self.corpus = self.data.corpus
@@ -165,21 +157,25 @@ class TrainingRun:
     # -- evaluation
 
     def evaluate(self, brain):
-        """Clips, predictions of the last epoch, and results of the best on the validation split if there is one."""
+        """``Outcome`` of the last epoch, and results of the best on the validation split if there is one."""
         dataset = self.data.dataset("evaluate")
         best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
-        return *brain.evaluate_clips(dataset), best
+        return Outcome(*brain.evaluate_clips(dataset), self.data, self.network), best
 
     def evaluate_best(self, brain, dataset):
-        """Results of the epoch with the greatest validation accuracy."""
+        """Results of the epoch with the greatest validation accuracy; of equal ones the last."""
         clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
+        seen = [(one["monitor"]["accuracy"], one["epoch"]) for one in self.state.history if "monitor" in one]
+        if seen and max(seen)[1] != epoch:
+            self.corpus.warnings.append(
+                f"the checkpoint of epoch {max(seen)[1]}, the best on the validation set, is lost: "
+                f"that of epoch {epoch} is reported as the best"
+            )
         return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
 
-    def summarise(self, clips, predictions, best):
+    def summarise(self, outcome, best):
         """The content of ``report.json``."""
-        labels = self.corpus.labels
-        times = [self.times(clip) for clip in clips]
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
             self.corpus.warnings.append(
@@ -188,17 +184,11 @@ class TrainingRun:
         return {
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
-            "labels": labels,
-            "evaluation": evaluate_predictions(predictions, clips, labels),
             "evaluation_of_best_on_validation": best,
-            "events": evaluate_events(predictions, clips, labels, times, self.corpus.events, self.hop_seconds),
             "history": self.state.history,
             "monitored_list": self.monitor,
-            "notes": self.corpus.notes,
-            "warnings": self.corpus.warnings,
-            "bad_audio": self.bad_audio,
             "run": self.describe(),
-            "decisions": decisions(predictions, clips, labels),
+            **outcome.results(),
         }
 
     def describe(self):
@@ -211,7 +201,7 @@ class TrainingRun:
             "data_folder": os.path.abspath(self.corpus.folder),
             "clip_seconds": self.corpus.clip_seconds,
         }
-        before = None if self.trained else self.folder.described_before()
+        before = None if self.trained else self.folder.described_before(self.corpus)
         if before is not None:
             return before | recordings | {"evaluated_again": describe_evaluation(self.device)}
         described = describe_training(self.state.history, self.options, self.device)
