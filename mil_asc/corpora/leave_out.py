@@ -13,7 +13,7 @@ def leave_out(corpus: Corpus, paths: Collection[str]) -> Corpus:
     Arguments
     ---------
     corpus : Corpus
-        The lists as they were read.
+        The lists as they were read; without a training set there is nothing to judge.
     paths : collection of str
         Paths of the clips to leave out, such as unusable recordings.
 
@@ -34,12 +34,14 @@ def leave_out(corpus: Corpus, paths: Collection[str]) -> Corpus:
             raise UserError(
                 f"{corpus.folder}: no usable clip is left in the {LIST_NAMES[name]}; fix the bad audio files"
             )
-    before, after = _findings(corpus), _findings(rest)
+    if not corpus.train:
+        return rest
+    before, after = findings(corpus), findings(rest)
     notes = [note for note in corpus.notes if note not in before.notes]
     warnings = [warning for warning in corpus.warnings if warning not in before.warnings]
     return replace(rest, notes=notes + after.notes, warnings=warnings + after.warnings)
 
 
-def _findings(corpus: Corpus) -> Corpus:
+def findings(corpus: Corpus) -> Corpus:
     """A copy whose notes and warnings are those of an inspection of its lists, and no others."""
     return inspect_lists(replace(corpus, notes=[], warnings=[]))
