@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and only predictions need 
 
 SETTINGS = "hyperparams.yaml"
 LISTS = "lists.json"
+RUN_OPTIONS = "run_options.json"
 LOG = "log.txt"
 CONSOLE = "console.log"
 LOCK = ".lock"
@@ -33,10 +34,10 @@ MODEL_CHECKSUMS = "model.sha256"
 PREDICTIONS = "predictions.npz"
 REPORT = "report.json"
 PAGE = "report.html"
-"""Files and folders in a run's folder: resolved settings; classes and training list; the run's log, what it printed
-under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves and the lists as manifests; how to build the
-trained model, its weights, and the checksums of these two; predictions on the evaluation set; the report for programs
-and for people."""
+"""Files and folders in a run's folder: resolved settings; classes and lists; run options; the run's log, what it
+printed under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves and the lists as manifests; how to build
+the trained model, its weights, and the checksums of these two; predictions on the evaluation set; the report for
+programs and for people."""
 NUMBER = (int, float)
 REPORT_TYPES: dict[str, type | tuple[type, ...]] = {
     "experiment": str,
