@@ -17,7 +17,7 @@ from mil_asc.errors import UserError
 from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
-from mil_asc.training.command_line import check_max_grad_norm
+from mil_asc.training.run_options import check_max_grad_norm
 
 logger = logging.getLogger(__name__)
 
