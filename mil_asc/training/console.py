@@ -45,7 +45,12 @@ def announce_corpus(corpus):
     """Log the notes and warnings about a data set."""
     for note in corpus.notes:
         logger.info("note: %s", note)
-    for warning in corpus.warnings:
+    announce_warnings(corpus.warnings)
+
+
+def announce_warnings(warnings):
+    """Log warnings, so that they stand out on the console too."""
+    for warning in warnings:
         logger.warning("WARNING: %s", warning)
 
 

@@ -23,7 +23,8 @@ from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
 from mil_asc.store.segments import cut_recordings
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
-from mil_asc.training.console import announce_corpus, announce_machine, print_results
+from mil_asc.training.console import announce_corpus, announce_machine, announce_warnings, print_results
+from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
 from mil_asc.training.environment import describe_evaluation, describe_training
 
 logger = logging.getLogger(__name__)
@@ -201,6 +202,8 @@ class TrainingRun:
         """Train until the last epoch, from the latest checkpoint if there is one."""
         counter = EpochCounter(self.hparams["training"]["number_of_epochs"])
         brain.checkpointer.add_recoverable("epoch_counter", counter)
+        if not self.options.debug:
+            announce_warnings(schedule_warnings(self.hparams["training"]))
         monitored = self.dataset("validation" if self.corpus.validation else "evaluate")
         brain.fit(counter, self.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
@@ -237,6 +240,9 @@ class TrainingRun:
             self.corpus.warnings.append(
                 f"the training was stopped after {done} of {total} epochs: these results are not final"
             )
+        if not self.options.debug:
+            self.corpus.warnings += schedule_warnings(self.hparams["training"])
+        self.corpus.warnings += loss_warnings(self.state.history)
         return {
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
