@@ -1,11 +1,19 @@
 """Errors that a user can fix: the command line prints their message as one line and exits with 1."""
 
+import unicodedata
+
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of control and format characters, lone surrogates, line and paragraph separators."""
+
 
 class UserError(Exception):
     """Something outside the program is wrong: a path, a value, a file.
 
-    The message is one line that says what is wrong, where, and what is allowed.
+    The message is one line that says what is wrong, where, and what is allowed. As text it is ``printable``.
     """
+
+    def __str__(self):
+        return printable(super().__str__())
 
 
 class AudioError(UserError):
@@ -14,3 +22,29 @@ class AudioError(UserError):
 
 class ArgumentError(ValueError):
     """The value of an argument is not legal; the message is one line that names it and the legal values."""
+
+
+def printable(text):
+    r"""The text as one line that a terminal shows and does not obey: escape codes in it are spelt out.
+
+    Example
+    -------
+    >>> printable("dog/\x1b[2Jbark\n.wav")
+    'dog/\\x1b[2Jbark\\n.wav'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNPRINTABLE else c for c in text)
+
+
+def name_some(names, most=20, separator=", "):
+    """The first ``most`` of the names in one line, and how many more there are.
+
+    Example
+    -------
+    >>> name_some(["a", "b", "c"], most=2)
+    'a, b (and 1 more)'
+    """
+    names = [str(name) for name in names]
+    more = f" (and {len(names) - most} more)" if len(names) > most else ""
+    return separator.join(names[:most]) + more

@@ -11,21 +11,17 @@ Shapes: G groups, C classes.
 """
 
 import math
-import os
+import unicodedata
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from mil_asc.corpora.delimited import DELIMITERS, read_rows
-from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
-from mil_asc.errors import UserError
-
-AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "aifc", "au", "snd", "caf", "w64", "rf64", "voc")
-"""Endings of the files that are taken for audio, in upper or lower case."""
-EVALUATE = ("evaluate", "eval", "test")
-"""Names, beside ``train``, of the folder that holds the evaluation set."""
-ANYWHERE = "all"  # city and device of every clip: nothing is known of them
+from mil_asc.corpora.data_layout import check_no_lists, class_folders_near, ready_lists, warn_of_depth
+from mil_asc.corpora.delimited import DELIMITERS, normal_path, read_rows
+from mil_asc.corpora.folder_tree import FolderTree, files_beside, sub_folders
+from mil_asc.corpora.manifest import Corpus, check_label, inspect_lists
+from mil_asc.errors import UserError, name_some
 
 
 def read_class_folders(
@@ -68,27 +64,45 @@ def read_class_folders(
         raise UserError(f"clip_seconds must be a number from 0 up, got {clip_seconds!r}")
     if not (_is_number(evaluate_fraction) and 0 < evaluate_fraction < 1):
         raise UserError(f"evaluate_fraction must be a number above 0 and below 1, got {evaluate_fraction!r}")
-    halves = _ready_lists(folder)
+    halves = ready_lists(folder)
     roots = halves or {"": folder}
     labels, notes = _choose_labels(folder, roots, _as_names(classes))
     table = _table(folder, groups)
-    clips, left_out = {}, []
-    for name, root in roots.items():
-        found = [_read_class(root / label, folder, left_out) for label in labels if (root / label).is_dir()]
-        clips[name] = [clip for own in found for clip in own]
-    left_out += _strays(folder, [folder, *halves.values()], table)
+    tree = FolderTree(folder, [root / name for root in roots.values() for name in sub_folders(root)])
+    clips = {name: _read_classes(tree, root, labels) for name, root in roots.items()}
+    left_out = tree.left_out + _strays(folder, [folder, *halves.values()], table)
     if left_out:
-        some = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-        notes.append(f"{len(left_out)} file(s) left out, hidden, no audio or in no class folder: {some}")
+        notes.append(
+            f"{len(left_out)} file(s) left out, hidden, no audio or in no class folder: {name_some(left_out, 5)}"
+        )
     if table is not None:
         clips = _with_groups(clips, table, notes)
     wanted = _as_names(evaluate_groups)
     if halves and wanted:
         raise UserError(f"{folder}: train/ and {halves['evaluate'].name}/ decide the lists: leave out evaluate_groups")
+    warnings = warn_of_depth(folder) + tree.warnings + _warn_of_groups([clip for own in clips.values() for clip in own])
     if not halves:
         clips = _split(folder, clips[""], wanted, evaluate_fraction, seed, notes)
-    corpus = Corpus(folder=folder, labels=labels, notes=notes, clip_seconds=float(clip_seconds), **clips)
+    corpus = Corpus(folder, labels, notes=notes, warnings=warnings, clip_seconds=float(clip_seconds), **clips)
     return inspect_lists(corpus)
+
+
+def _read_classes(tree, root, labels):
+    """The clips of all classes that ``root`` has a folder for."""
+    return [clip for label in labels if (root / label).is_dir() for clip in tree.read(root / label)]
+
+
+def _warn_of_groups(clips):
+    """Warnings of groups whose names differ too little, and of classes with one group alone."""
+    groups = sorted({clip.location for clip in clips})
+    told = [f"the groups {' and '.join(map(repr, own))} count as different ones" for own in alike(groups)]
+    of_class = {}
+    for clip in clips:
+        of_class.setdefault(clip.label, set()).add(clip.location)
+    for label, own in of_class.items():
+        if len(own) == 1:
+            told.append(f"class {label} has one group only ({min(own)}): a fair evaluation requires at least two")
+    return told
 
 
 def draw_groups(counts_GC, fraction, seed):
@@ -145,69 +159,46 @@ def _as_names(value):
 # -- the tree
 
 
-def _is_hidden(name):
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _sub_folders(folder):
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
-
-
-def _ready_lists(folder):
-    """{"train": ..., "evaluate": ...} where the folder is split already, else nothing."""
-    names = [name for name in ("train", *EVALUATE) if (folder / name).is_dir() and _sub_folders(folder / name)]
-    if "train" not in names or len(names) < 2:
-        return {}
-    if len(names) > 2:
-        raise UserError(f"{folder}: one list to evaluate on is needed beside train/, found {', '.join(names[1:])}")
-    return {"train": folder / "train", "evaluate": folder / names[1]}
-
-
 def _choose_labels(folder, roots, labels):
     """The classes, and a note on sub-folders that are none."""
-    there = sorted({name for root in roots.values() for name in _sub_folders(root)})
+    there = sorted({name for root in roots.values() for name in sub_folders(root)})
     chosen = labels or there
     for label in chosen:
         check_label(label, there, f"{folder}: no sub-folder for a class")
     if len(chosen) < 2:
-        raise UserError(f"{folder}: at least two class folders are needed, found {', '.join(chosen) or 'none'}")
+        near = "" if labels else class_folders_near(folder)
+        raise UserError(f"{folder}: at least two class folders are needed, found {', '.join(chosen) or 'none'}{near}")
+    if not labels:
+        _check_different(folder, chosen)
+        if "" in roots:
+            check_no_lists(folder, chosen)
     rest = set(there) - set(chosen)
     if "" not in roots:
-        rest |= set(_sub_folders(folder)) - {root.name for root in roots.values()}
+        rest |= set(sub_folders(folder)) - {root.name for root in roots.values()}
     return chosen, [f"sub-folder(s) left out: {', '.join(sorted(rest))}"] if rest else []
 
 
-def _read_class(root, folder, left_out):
-    """The clips below a class folder; what is no audio is added to ``left_out``."""
-    clips = []
-    for parent, folders, files in os.walk(root, followlinks=True):
-        left_out += [f"{_relative(parent, name, folder)}/" for name in sorted(filter(_is_hidden, folders))]
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        for name in sorted(files):
-            path = _relative(parent, name, folder)
-            if _is_hidden(name) or Path(name).suffix.lower().lstrip(".") not in AUDIO:
-                left_out.append(path)
-                continue
-            below = Path(parent).relative_to(root).parts
-            clips.append(Clip(path, root.name, ANYWHERE, below[0] if below else path, ANYWHERE))
-    if not clips:
-        raise UserError(f"{root}: this class folder holds no audio file ({', '.join(AUDIO)})")
-    return clips
+def _check_different(folder, labels):
+    for names in alike(labels):
+        raise UserError(
+            f"{folder}: the class folders {' and '.join(map(repr, names))} differ in case or spaces alone: make them "
+            "one folder, or name the classes with --classes"
+        )
 
 
-def _relative(parent, name, folder):
-    path = (Path(parent) / name).relative_to(folder).as_posix()
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{path!r}: a file name that is not UTF-8; rename it") from error
-    return path
+def alike(names):
+    """Lists of names that differ in case, in spaces or in the way that accents are encoded, and in nothing else."""
+    variants = {}
+    for name in names:
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        variants.setdefault(key, []).append(name)
+    return [own for own in variants.values() if len(own) > 1]
 
 
 def _strays(folder, roots, table):
     """Files that lie beside the class folders."""
-    beside = [entry for root in roots for entry in root.iterdir() if entry.is_file() and entry != table]
-    return sorted(entry.relative_to(folder).as_posix() for entry in beside)
+    beside = [path for root in roots for path in files_beside(root) if path != table]
+    return sorted(path.relative_to(folder).as_posix() for path in beside)
 
 
 # -- groups
@@ -244,31 +235,33 @@ def _read_groups(table):
     delimiter = max(DELIMITERS, key=header.count)
     groups = {}
     for line, row in read_rows(table, "path", "group", delimiter=delimiter):
-        path = PurePosixPath(row["path"].replace("\\", "/")).as_posix()
-        group = groups.setdefault(path, row["group"])
-        if group != row["group"]:
-            raise UserError(f"{table}, line {line}: {path} is in group {row['group']} here and {group} further up")
+        where, group = f"{table}, line {line}", " ".join(row["group"].split())
+        path = normal_path(row["path"].replace("\\", "/"), where)
+        if groups.setdefault(path, group) != group:
+            raise UserError(f"{where}: {path} is in group {group} here and {groups[path]} further up")
     return groups
 
 
 def _split(folder, clips, evaluate_groups, fraction, seed, notes):
     """The two lists: ``evaluate_groups`` to evaluate on, or groups that are drawn."""
     groups = sorted({clip.location for clip in clips})
-    if {clip.path for clip in clips} == set(groups):
+    single = {clip.path for clip in clips} == set(groups)
+    if single:
         notes.append("every file is a group of its own: files of one place may be in both lists")
     chosen = set(evaluate_groups)
     unknown = sorted(chosen - set(groups))
     if unknown:
-        some = ", ".join(groups[:10]) + (", ..." if len(groups) > 10 else "")
-        raise UserError(f"{folder}: evaluate_groups names {unknown[0]!r}, which is not a group; groups: {some}")
+        raise UserError(
+            f"{folder}: evaluate_groups names {unknown[0]!r}, which is not a group; groups: {name_some(groups, 10)}"
+        )
     if not chosen:
         chosen = _draw(folder, clips, groups, fraction, seed)
         count = sum(clip.location in chosen for clip in clips)
+        names = "" if single else f", {name_some(sorted(chosen))}"
         share = f"{count} of {len(clips)} files (seed {seed})"
-        notes.append(f"{len(chosen)} of {len(groups)} groups drawn for the evaluation set: {share}")
+        notes.append(f"{len(chosen)} of {len(groups)} groups drawn for the evaluation set{names}: {share}")
     else:
-        some = ", ".join(sorted(chosen)[:10]) + (", ..." if len(chosen) > 10 else "")
-        notes.append(f"groups of the evaluation set, of {len(groups)}: {some}")
+        notes.append(f"groups of the evaluation set, of {len(groups)}: {name_some(sorted(chosen))}")
     return {
         "train": [clip for clip in clips if clip.location not in chosen],
         "evaluate": [clip for clip in clips if clip.location in chosen],

@@ -8,7 +8,8 @@
 from pathlib import Path
 
 from mil_asc.checks import check_names
-from mil_asc.corpora.delimited import read_rows
+from mil_asc.corpora.data_layout import official_folder_near
+from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
 from mil_asc.errors import UserError
 
@@ -51,15 +52,15 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     ArgumentError
         ``labels`` is no list of different names.
     UserError
-        A missing folder, file or column, or a class outside ``labels``, with file and line.
+        A missing folder, file or column, a class outside ``labels`` or other than in ``meta.csv``, a path that leads
+        out of the folder, a file in both lists: with file and line.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
     check_names("labels", labels)
     labels = list(labels)
-    path = _existing(folder / "meta.csv")
-    meta = {row["filename"]: row for _, row in read_rows(path, "filename", "identifier", "source_label")}
+    meta = _read_meta(_existing(folder, "meta.csv"))
     lists = {name: _read_list(_list_file(folder, f"fold{fold}_{name}"), meta, labels) for name in ("train", "evaluate")}
     corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists), expected)
     unlisted = len(meta) - len(corpus.clips)
@@ -80,29 +81,48 @@ def _never_trained_on(corpus, by, words):
 
 def _list_file(folder, stem):
     """The list with a header, or the one without (``.txt``) where only that is there."""
-    with_header = folder / "evaluation_setup" / f"{stem}.csv"
-    without = with_header.with_suffix(".txt")
-    return without if without.is_file() and not with_header.is_file() else _existing(with_header)
+    with_header = f"evaluation_setup/{stem}.csv"
+    without = folder / f"evaluation_setup/{stem}.txt"
+    return without if without.is_file() and not (folder / with_header).is_file() else _existing(folder, with_header)
+
+
+def _read_meta(path):
+    """Path of a file -> its class (None where the table has no such column), location and device."""
+    meta = {}
+    for line, row in read_rows(path, "filename", "identifier", "source_label"):
+        name = normal_path(row["filename"], f"{path}, line {line}")
+        facts = row.get("scene_label"), row["identifier"], row["source_label"]
+        if meta.setdefault(name, facts) != facts:
+            raise UserError(f"{path}, line {line}: {name} is further up too, with other values ({_text(meta[name])})")
+    return meta
+
+
+def _text(facts):
+    return ", ".join(filter(None, facts))
 
 
 def _read_list(path, meta, labels):
     clips = {}
     for line, row in read_rows(path, "filename", "scene_label", header=path.suffix != ".txt"):
-        name, label = row["filename"], row["scene_label"]
-        check_label(label, labels, f"{path}, line {line}")
+        where = f"{path}, line {line}"
+        name, label = normal_path(row["filename"], where), row["scene_label"]
+        check_label(label, labels, where)
         if name not in meta:
-            raise UserError(f"{path}, line {line}: {name} is not listed in meta.csv")
+            raise UserError(f"{where}: {name} is not listed in meta.csv")
         if name in clips and clips[name].label != label:
-            raise UserError(f"{path}, line {line}: {name} is {label} here and {clips[name].label} further up")
-        identifier = meta[name]["identifier"]
+            raise UserError(f"{where}: {name} is {label} here and {clips[name].label} further up")
+        known, identifier, device = meta[name]
+        if known not in (None, label):
+            raise UserError(f"{where}: {name} is {label} here and {known} in meta.csv")
         city = identifier.rpartition("-")[0] or identifier
-        clips[name] = Clip(name, label, city, identifier, meta[name]["source_label"])
+        clips[name] = Clip(name, label, city, identifier, device)
     return list(clips.values())
 
 
-def _existing(path):
-    if not path.is_file():
+def _existing(folder, name):
+    if not (folder / name).is_file():
         raise UserError(
-            f"{path} is missing: the data folder must have the official layout (meta.csv, evaluation_setup/, audio/)"
+            f"{folder / name} is missing: the data folder must have the official layout "
+            f"(meta.csv, evaluation_setup/, audio/){official_folder_near(folder)}"
         )
-    return path
+    return folder / name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, name_some
 
 LIST_NAMES = {"train": "training set", "validation": "validation set", "evaluate": "evaluation set"}
 """What the lists of a corpus are called in messages."""
@@ -140,14 +140,26 @@ def inspect_lists(corpus, expected=None):
             corpus.notes.append(f"no clips in the {LIST_NAMES[name]} of: {', '.join(missing)}")
         if not counts:
             raise UserError(f"{corpus.folder}: the {LIST_NAMES[name]} holds no clip")
+    _check_apart(corpus)
     untrained = {clip.label for clip in corpus.evaluate} - {clip.label for clip in corpus.train}
     if untrained:
         corpus.warnings.append(f"evaluated on but with no clip to train on: {', '.join(sorted(untrained))}")
     shared = {clip.location for clip in corpus.train} & {clip.location for clip in corpus.evaluate}
     if shared:
-        some = ", ".join(sorted(shared)[:5]) + (", ..." if len(shared) > 5 else "")
         corpus.warnings.append(
-            f"{len(shared)} location(s) are in both the training set and the evaluation set ({some}): "
-            "the scores will be too high"
+            f"{len(shared)} location(s) are in both the training set and the evaluation set "
+            f"({name_some(sorted(shared), 5)}): the scores will be too high"
         )
     return corpus
+
+
+def _check_apart(corpus):
+    """Raise a ``UserError`` where a file is in two of the lists."""
+    seen = {}
+    for name, words in LIST_NAMES.items():
+        both = [clip.path for clip in getattr(corpus, name) if seen.setdefault(clip.path, words) != words]
+        if both:
+            raise UserError(
+                f"{corpus.folder}: {len(both)} file(s) are in both the {seen[both[0]]} and the {words}: "
+                f"{name_some(both, 5)}"
+            )

@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,10 @@ from typing import NamedTuple
 
 import filelock
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
-from mil_asc.audio.decode import RESAMPLER, decode
+from mil_asc.audio.decode import RESAMPLER, decode, read_duration
+from mil_asc.audio.ffmpeg import ffmpeg_version, needs_ffmpeg
 from mil_asc.audio.quantize import quantize
 from mil_asc.errors import AudioError, UserError
 from mil_asc.store.read import WaveformStore
@@ -40,6 +41,7 @@ from mil_asc.store.shards import (
 MAX_SHARDS = 128  # each is an open file
 MIN_CLIPS_IN_SHARD = 16
 SIZED_FILES = 64  # headers read to estimate the size of the store
+FFMPEG_BYTES_PER_SECOND = 16_000  # of a file that ffmpeg decodes: 128 kbit/s
 NEEDED_SHARE = 0.9  # of the estimated size that must be free before the start
 PERMANENT_ERRNOS = (
     errno.ENOENT,
@@ -102,7 +104,7 @@ def prepare_waveforms(
 
     Example
     -------
-    >>> import tempfile
+    >>> import tempfile, soundfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> soundfile.write(folder / "tone.wav", np.sin(np.arange(8000) * 0.1), 8000)
     >>> store = prepare_waveforms(folder, ["tone.wav", "lost.wav"], folder / "cache", progress=False)
@@ -138,6 +140,8 @@ class Job(NamedTuple):
         """Name of the store: a hash over everything that its content depends on."""
         made_by = [FORMAT_VERSION, sys.byteorder, MAX_SHARDS, MIN_CLIPS_IN_SHARD, RESAMPLER]
         made_from = [self.sample_rate, float(self.min_seconds), str(self.folder)]
+        if any(map(needs_ffmpeg, self.clips)):
+            made_by.append(ffmpeg_version())
         files = [(clip, *_fingerprint(os.path.join(self.folder, clip))) for clip in self.clips]
         text = json.dumps([made_by, made_from, files])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -169,16 +173,18 @@ def _fingerprint(path: str) -> tuple[int, int, bool]:
     """Size, time of change (in ns), readable; it is the same for all missing files."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return -1, -1, False
     return status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)
 
 
 def _seconds(path: Path) -> float:
-    """Length by the header; 0 where there is none to be read, for only an estimate is made of it."""
+    """Estimate of the length, by the header, or by the size where there is none to read."""
     try:
-        return soundfile.info(path).duration
-    except soundfile.LibsndfileError:
+        if needs_ffmpeg(path):
+            return path.stat().st_size / FFMPEG_BYTES_PER_SECOND
+        return read_duration(path)
+    except (AudioError, OSError, ValueError):
         return 0.0
 
 
@@ -226,7 +232,7 @@ def _in_parallel(work: Callable, items: list, workers: int) -> Iterator:
 
 def _write_shard(target: Path, number: int, clips: list[str], decoded: Iterator, bar: tqdm) -> None:
     """The samples first, then their description: a shard counts as finished when it has both."""
-    entry = {"paths": [], "lengths": [], "scales": [], "bad": {}}
+    entry = {"paths": [], "lengths": [], "scales": [], "bad": {}, "crc32": 0}
     with atomic_file(samples_file(target, number)) as file:
         for clip in clips:
             result = next(decoded)
@@ -235,6 +241,7 @@ def _write_shard(target: Path, number: int, clips: list[str], decoded: Iterator,
             else:
                 wav_N, scale = result
                 file.write(wav_N)
+                entry["crc32"] = zlib.crc32(wav_N, entry["crc32"])
                 entry["paths"].append(clip)
                 entry["lengths"].append(len(wav_N))
                 entry["scales"].append(scale)

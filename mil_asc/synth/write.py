@@ -3,7 +3,6 @@
 ``events.csv`` says when each event sounds and which role it has, which no recorded set does.
 """
 
-import csv
 import io
 import json
 import os
@@ -23,6 +22,7 @@ from mil_asc.corpora import manifest
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.errors import UserError
 from mil_asc.synth import sounds
+from mil_asc.synth.event_table import read_events
 from mil_asc.synth.scenes import DEVICE, SCENES, PlacedEvent, PlannedClip, plan_clips, render_clip
 
 GENERATOR_VERSION = 1  # raise it when the samples made from a seed change
@@ -232,8 +232,5 @@ def prepare_synth_scenes(
     generate_synth_scenes(folder, seed, train_clips, evaluate_clips, seconds)
     corpus = read_dcase_folder(folder, labels)
     corpus.notes.append("the sounds are synthetic: scores compare methods, they say little about real recordings")
-    with open(Path(folder) / "events.csv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            event = manifest.Event(float(row["onset"]), float(row["offset"]), row["kind"], row["role"])
-            corpus.events.setdefault(row["filename"], []).append(event)
+    corpus.events = read_events(Path(folder) / "events.csv", corpus.clips, seconds)
     return corpus

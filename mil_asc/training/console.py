@@ -1,7 +1,10 @@
 """The log of a run, and its output on the console."""
 
+import copy
 import logging
+from pathlib import PurePath
 
+from mil_asc.errors import printable
 from mil_asc.runtime import hardware
 from mil_asc.runtime.allocator import keeps_pages
 
@@ -11,14 +14,25 @@ logger = logging.getLogger(__name__)
 def start_log(path):
     """Log all messages to ``path``, those of mil_asc and warnings to the console too; returns the handlers."""
     file = _LogFile(path, encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    file.setFormatter(_Printable("%(asctime)s %(name)s %(levelname)s %(message)s"))
     console = logging.StreamHandler()
-    console.setFormatter(logging.Formatter("%(message)s"))
+    console.setFormatter(_Printable("%(message)s"))
     console.addFilter(lambda record: record.name.startswith("mil_asc") or record.levelno >= logging.WARNING)
     logging.getLogger().setLevel(logging.INFO)
     for handler in (file, console):
         logging.getLogger().addHandler(handler)
     return [file, console]
+
+
+class _Printable(logging.Formatter):
+    """Messages without escape codes, which names of files may hold; a value that is put in makes no line of its own."""
+
+    def format(self, record):
+        """The record as text."""
+        record = copy.copy(record)
+        if isinstance(record.args, tuple):
+            record.args = tuple(printable(str(v)) if isinstance(v, str | PurePath) else v for v in record.args)
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 class _LogFile(logging.FileHandler):

@@ -8,6 +8,20 @@ from mil_asc.audio.decode import decode
 from mil_asc.errors import AudioError
 
 HZ, AMPLITUDE = 1000.0, 0.25
+NOT_RECOGNISED = ("RAW", "SD2")  # libsndfile needs more than the file to read these
+NOT_READABLE = ("DWVW_12", "DWVW_16", "DWVW_24", "MPEG_LAYER_I", "MPEG_LAYER_II")
+
+
+def readable_formats():
+    """(format, subtype) of everything that libsndfile writes and reads, at 8 kHz and one channel."""
+    every = [(name, each) for name in soundfile.available_formats() for each in soundfile.available_subtypes(name)]
+    return [
+        (container, subtype)
+        for container, subtype in every
+        if container not in NOT_RECOGNISED
+        and subtype not in NOT_READABLE
+        and (container, subtype[:4]) != ("WAV", "MPEG")
+    ]
 
 
 def sine(seconds=1.0, rate=16000, hz=HZ, amplitude=AMPLITUDE):

@@ -61,12 +61,13 @@ def test_two_lists_to_evaluate_on_are_refused(tmp_path):
 
 def test_same_group_in_ready_lists_is_warned_of(tmp_path):
     lay(tmp_path, "train/cat/home/a.wav", "train/dog/b.wav", "test/cat/home/c.wav", "test/dog/d.wav")
-    (warning,) = read_class_folders(tmp_path).warnings
+    *_, warning = read_class_folders(tmp_path).warnings
     assert warning.startswith("1 location(s)") and "home" in warning
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 def test_groups_in_a_table(tmp_path, delimiter):
+    tmp_path = tmp_path / "data"
     lay(tmp_path, *files("cat", 4), *files("dog", 4))
     rows = ["path,fold,group", *(f"{label}/{i}.wav,x,{i}" for label in ("cat", "dog") for i in range(4))]
     (tmp_path / "groups.csv").write_text("\n".join(rows).replace(",", delimiter))
@@ -124,7 +125,7 @@ def test_groups_that_are_sub_folders(tmp_path):
     (place,) = {clip.location for clip in corpus.evaluate}
     assert names(corpus.evaluate) == [path for path in paths if f"/{place}/" in path]
     assert names(corpus.train) == [path for path in paths if f"/{place}/" not in path]
-    assert corpus.notes == ["1 of 4 groups drawn for the evaluation set: 6 of 24 files (seed 1)"]
+    assert corpus.notes == [f"1 of 4 groups drawn for the evaluation set, {place}: 6 of 24 files (seed 1)"]
 
 
 def test_deeper_folders_belong_to_the_first(tmp_path):
@@ -230,6 +231,49 @@ def test_folder_or_value_that_cannot_be_used_is_named(tmp_path, paths, options, 
     with pytest.raises(UserError, match=part) as caught:
         read_class_folders(lay(tmp_path, *paths), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_at_most_twenty_drawn_groups_are_named(tmp_path):
+    lay(tmp_path, *(f"{label}/{group:03}/{i}.wav" for label in ("cat", "dog") for group in range(100) for i in (1, 2)))
+    (note,) = read_class_folders(tmp_path).notes
+    drawn = re.fullmatch(r"25 of 100 groups drawn for the evaluation set, (.*) \(and 5 more\): 100 of 400 .*", note)[1]
+    assert len(drawn.split(", ")) == 20
+
+
+def test_class_with_one_group_is_warned_of(tmp_path):
+    lay(
+        tmp_path,
+        "cat/a/1.wav",
+        "cat/b/2.wav",
+        "cat/c/2.wav",
+        "dog/a/3.wav",
+        "dog/a/4.wav",
+        "owl/a/1.wav",
+        "owl/b/2.wav",
+    )
+    assert read_class_folders(tmp_path).warnings[0] == (
+        "class dog has one group only (a): a fair evaluation requires at least two"
+    )
+
+
+def test_groups_that_differ_in_case_alone_are_warned_of(tmp_path):
+    lay(tmp_path, *(f"{label}/{group}/1.wav" for label in ("cat", "dog") for group in ("Street", "garden")))
+    lay(tmp_path, "dog/street/2.wav")
+    assert read_class_folders(tmp_path).warnings == ["the groups 'Street' and 'street' count as different ones"]
+
+
+@pytest.mark.parametrize("other", ["Dog", "dog ", "DOG"])
+def test_class_folders_that_differ_in_case_or_spaces_alone_are_refused(tmp_path, other):
+    lay(tmp_path, *files("cat", 4), *files("dog", 4), *files(other, 4))
+    with pytest.raises(UserError, match="the class folders .* differ in case or spaces alone: make them one folder"):
+        read_class_folders(tmp_path)
+    assert read_class_folders(tmp_path, classes=["cat", "dog"]).notes[0] == f"sub-folder(s) left out: {other}"
+
+
+def test_accents_encoded_in_two_ways_are_one_class(tmp_path):
+    lay(tmp_path, "train/caf\u00e9/1.wav", "train/dog/1.wav", "test/cafe\u0301/2.wav", "test/dog/2.wav")
+    with pytest.raises(UserError, match="differ in case or spaces alone"):
+        read_class_folders(tmp_path)
 
 
 def test_missing_folder_is_named(tmp_path):
