@@ -36,6 +36,14 @@ class Gains:
     smallest_variance: float
 
     @property
+    def note(self) -> str:
+        """A sentence on dead channels."""
+        return (
+            f"{self.dead} of {self.channels} batch-norm channels hardly vary in training (dead); "
+            f"the largest gain is {self.largest:.1f} (limit {GAIN_LIMIT:.0f})"
+        )
+
+    @property
     def warning(self) -> str | None:
         """A sentence on gains above the limit, or None."""
         if self.largest <= GAIN_LIMIT:

@@ -18,7 +18,8 @@ from mil_asc.errors import UserError
 from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
-from mil_asc.training.command_line import check_max_grad_norm
+from mil_asc.training.diagnosis import LARGE_LOSS
+from mil_asc.training.run_options import check_max_grad_norm
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class MILBrain(sb.Brain):
         self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, DEFAULT_STEPS_BETWEEN_CHECKS)
         self.state = self.hparams.state
         self.unchecked = []
+        self.warned = False
         self.predictions = {}
         self.first_epoch = None
 
@@ -172,13 +174,21 @@ class MILBrain(sb.Brain):
                     f"the loss of batch {step} of the epoch is not finite ({dict(zip(names, values))}); "
                     f"clips of the batch: {paths}. Lower the learning rate, or check these files"
                 )
+            self._note_loss(step, values[names.index("loss")])
             self.state.sums["clips"] = self.state.sums.get("clips", 0) + count
             for name, value in zip(names, values):
                 self.state.sums[name] = self.state.sums.get(name, 0.0) + value * count
 
+    def _note_loss(self, step, loss):
+        """Keep the largest loss of the epoch, and warn of the first that is too large to learn from."""
+        if loss > LARGE_LOSS and not self.warned:
+            logger.warning("WARNING: the loss of batch %d of the epoch is %.1e: the training diverges", step, loss)
+            self.warned = True
+        self.state.sums["largest_loss"] = max(loss, self.state.sums.get("largest_loss", loss))
+
     def _means(self):
         sums = self.state.sums
-        return {name: sums[name] / sums["clips"] for name in sums if name != "clips"}
+        return {name: sums[name] / sums["clips"] for name in sums if name not in ("clips", "largest_loss")}
 
     # -- epochs
 
@@ -237,6 +247,7 @@ class MILBrain(sb.Brain):
             clips = min((self.step - self.first_step) * self.hparams.batch_size, self.train_clips)
             self.record = {"epoch": epoch, "train": self._means(), "learning_rate": self.learning_rate()}
             self.record |= {"seconds": seconds, "clips_per_second": clips / seconds}
+            self.record["largest_loss"] = self.state.sums["largest_loss"]
         elif stage == sb.Stage.VALID:
             self.record["monitor"] = self._means()
 
