@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mil_asc.audio.decode import read_duration
+from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.manifest import Clip, Corpus, Event, check_label, inspect_lists
 from mil_asc.errors import AudioError, UserError
 from mil_asc.runtime.files import write_atomically
@@ -61,7 +62,7 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mappin
     Raises
     ------
     AudioError
-        A recording that is missing, empty, truncated or no audio: the first one by name, and how many more.
+        Recordings that are missing, empty, truncated or no audio: up to 20 by name, and how many there are.
     UserError
         A clip in two lists; a folder that cannot be written or that holds manifests of another origin.
 
@@ -78,9 +79,7 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mappin
     _check_once(lists, corpus.folder)
     durations, bad = measure_durations(corpus) if durations is None else (durations, {})
     if bad:
-        path, reason = next(iter(bad.items()))
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        raise AudioError(f"{corpus.folder / path}: {reason}{more}")
+        raise AudioError(describe_bad(corpus.folder, bad))
     texts = {FILES[name]: _as_text(_entries(lists[name], corpus, durations)) for name in lists}
     return Written(
         clips={FILES[name]: len(clips) for name, clips in lists.items()},
@@ -91,13 +90,13 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mappin
 
 def measure_durations(corpus: Corpus) -> tuple[dict[str, float], dict[str, str]]:
     """Length of each clip by its header (path -> seconds), and the files that have none (path -> reason)."""
-    durations, bad = {}, {}
-    for clip in corpus.clips:
+    durations, bad = {}, missing_files(corpus)
+    for clip in corpus.without(bad).clips:
         path = Path(corpus.folder) / clip.path
         try:
             durations[clip.path] = read_duration(path)
         except AudioError as error:
-            bad[clip.path] = str(error).removeprefix(f"{path}: ")
+            bad[clip.path] = error.args[0].removeprefix(f"{path}: ")
     return durations, bad
 
 

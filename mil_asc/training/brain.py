@@ -7,6 +7,7 @@ import logging
 import math
 import time
 
+import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
@@ -105,10 +106,18 @@ class MILBrain(sb.Brain):
             host_BIC = bags.logits_BIC.float().cpu().numpy()
             logits = [logits_IC[:n] for logits_IC, n in zip(host_BIC, counts)]
             bag_logits_BC = bags.bag_logits_BC.float().cpu().numpy()
+            self._check_scores(batch.index_B.tolist(), logits, bag_logits_BC)
             self.predictions.update(zip(batch.index_B.tolist(), zip(logits, bag_logits_BC)))
         self._note(terms, batch)
         self._advance_bar()
         return terms["loss"].detach()
+
+    def _check_scores(self, positions, logits, bag_logits_BC):
+        """A clip whose scores are not finite has no class, though its loss may be finite."""
+        for position, logits_IC, bag_logits_C in zip(positions, logits, bag_logits_BC):
+            if not (np.isfinite(logits_IC).all() and np.isfinite(bag_logits_C).all()):
+                path = self.clips[position].path
+                raise UserError(f"{path}: the model's scores are not finite, so there is no class: check its weights")
 
     def update_average(self, loss, avg_loss):
         """The mean over clips up to the last check (SpeechBrain averages over batches)."""

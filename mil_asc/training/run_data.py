@@ -3,10 +3,11 @@
 import logging
 from dataclasses import dataclass, field
 
+from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.json_manifests import read_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
-from mil_asc.errors import ArgumentError, AudioError, UserError, name_some
+from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
 from mil_asc.store.read import WaveformStore
@@ -72,21 +73,17 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     (Corpus, WaveformStore, dict)
         The lists without bad recordings, judged again; the store; bad recordings, path -> reason.
     """
-    store = prepare_waveforms(
-        corpus.folder,
-        [clip.path for clip in corpus.clips],
-        cache_folder,
-        sample_rate=network.front_end.sample_rate,
-        progress=progress,
-    )
-    bad = store.bad | _too_short(store, network.min_samples)
+    bad, stop = missing_files(corpus), on_bad_audio == "stop"
+    paths = [clip.path for clip in corpus.clips if clip.path not in bad]
+    if paths and not (bad and stop):
+        rate = network.front_end.sample_rate
+        store = prepare_waveforms(corpus.folder, paths, cache_folder, sample_rate=rate, progress=progress)
+        bad = bad | store.bad | _too_short(store, network.min_samples)
+    if bad and (stop or not paths):
+        described = describe_bad(corpus.folder, bad)
+        raise AudioError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
     if bad:
-        reasons = name_some([f"{corpus.folder / path}: {reason}" for path, reason in bad.items()], separator="; ")
-        if on_bad_audio == "stop":
-            raise AudioError(
-                f"{len(bad)} bad audio file(s): {reasons}; fix them, or leave them out with --on_bad_audio=skip"
-            )
-        logger.warning("WARNING: %d bad audio file(s) left out: %s", len(bad), reasons)
+        logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
     return leave_out(corpus, bad), store, bad
 
 

@@ -37,8 +37,8 @@ def test_scores_of_clips_of_different_lengths_are_those_of_each_clip_alone(seed,
     for b, z_IC in enumerate(predictions.by_clip(predictions.logits_IC)):
         alone = make_bags(torch.from_numpy(z_IC).unsqueeze(0), pooling=mean_logits)
         for rule in ("smi", "cmi"):
-            np.testing.assert_allclose(predictions.scores(rule)[b], RULES[rule](alone)[0], rtol=1e-12)
-        np.testing.assert_allclose(predictions.scores("bag")[b], RULES["bag"](alone)[0], rtol=1e-5)
+            np.testing.assert_allclose(predictions.scores(rule)[b], RULES[rule](alone).score_BC[0], rtol=1e-12)
+        np.testing.assert_allclose(predictions.scores("bag")[b], RULES["bag"](alone).score_BC[0], rtol=1e-5)
         share = np.mean(np.array(sigmoids(z_IC)) >= 0.7, axis=0)
         np.testing.assert_allclose(threshold_scores(predictions, 0.7)[b], share, rtol=1e-12)
 
