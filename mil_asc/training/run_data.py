@@ -73,11 +73,13 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     (Corpus, WaveformStore, dict)
         The lists without bad recordings, judged again; the store; bad recordings, path -> reason.
     """
-    bad, stop = missing_files(corpus), on_bad_audio == "stop"
+    stop = on_bad_audio == "stop"
+    bad = missing_files(corpus)
     paths = [clip.path for clip in corpus.clips if clip.path not in bad]
     if paths and not (bad and stop):
-        rate = network.front_end.sample_rate
-        store = prepare_waveforms(corpus.folder, paths, cache_folder, sample_rate=rate, progress=progress)
+        store = prepare_waveforms(
+            corpus.folder, paths, cache_folder, sample_rate=network.front_end.sample_rate, progress=progress
+        )
         bad = bad | store.bad | _too_short(store, network.min_samples)
     if bad and (stop or not paths):
         described = describe_bad(corpus.folder, bad)
