@@ -46,5 +46,6 @@ def reason(path, **how):
     with pytest.raises(AudioError) as caught:
         decode(path, **how)
     message = str(caught.value)
-    assert "\n" not in message and message.startswith(printable(f"{path}: "))
-    return message.removeprefix(printable(f"{path}: "))
+    name = printable(f"{path}: ")
+    assert "\n" not in message and message.startswith(name)
+    return message.removeprefix(name)
