@@ -41,7 +41,7 @@ def test_warm_up_of_a_debug_run_is_not_warned_of(trained):
 
 
 def test_large_loss_is_warned_of_once(trained):
-    report, console, log = trained("--warmup_epochs=0", "--learning_rate=1e6", "--momentum=0", "--weight_decay=0")
+    report, console, log = trained("--warmup_epochs=0", "--learning_rate=1e5", "--momentum=0", "--number_of_epochs=1")
     largest = [record["largest_loss"] for record in report["history"]]
     assert max(largest) > 1e6
     assert sum("the training diverged" in warning for warning in report["warnings"]) == 1
