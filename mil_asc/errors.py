@@ -38,13 +38,12 @@ def printable(text):
 
 
 def name_some(names, most=20, separator=", "):
-    """The first ``most`` of the names in one line, and how many more there are.
+    """The first ``most`` of a list of names in one line, and how many more there are.
 
     Example
     -------
     >>> name_some(["a", "b", "c"], most=2)
     'a, b (and 1 more)'
     """
-    names = [str(name) for name in names]
     more = f" (and {len(names) - most} more)" if len(names) > most else ""
-    return separator.join(names[:most]) + more
+    return separator.join(map(str, names[:most])) + more

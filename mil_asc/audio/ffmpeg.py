@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import PurePath
@@ -40,7 +41,7 @@ def conversion_command(path: str | os.PathLike) -> str:
     >>> conversion_command("park/a.m4a")
     'ffmpeg -i park/a.m4a park/a.wav'
     """
-    return f"ffmpeg -i {path} {PurePath(path).with_suffix('.wav')}"
+    return shlex.join(["ffmpeg", "-i", str(path), str(PurePath(path).with_suffix(".wav"))])
 
 
 @functools.cache

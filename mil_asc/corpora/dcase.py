@@ -5,6 +5,7 @@
 ``fold1_train.txt`` without a header), and ``audio/scene-city-location-segment-device.wav``.
 """
 
+import sys
 from pathlib import Path
 
 from mil_asc.checks import check_names
@@ -88,10 +89,11 @@ def _list_file(folder, stem):
 
 def _read_meta(path):
     """Path of a file -> its class (None where the table has no such column), location and device."""
-    meta = {}
+    meta, places = {}, {}
     for line, row in read_rows(path, "filename", "identifier", "source_label"):
         name = normal_path(row["filename"], f"{path}, line {line}")
         facts = row.get("scene_label"), row["identifier"], row["source_label"]
+        facts = places.setdefault(facts, facts)  # kept once for all files of a place
         if meta.setdefault(name, facts) != facts:
             raise UserError(f"{path}, line {line}: {name} is further up too, with other values ({_text(meta[name])})")
     return meta
@@ -102,7 +104,7 @@ def _text(facts):
 
 
 def _read_list(path, meta, labels):
-    clips = {}
+    clips, index = {}, {label: label for label in labels}
     for line, row in read_rows(path, "filename", "scene_label", header=path.suffix != ".txt"):
         where = f"{path}, line {line}"
         name, label = normal_path(row["filename"], where), row["scene_label"]
@@ -115,7 +117,7 @@ def _read_list(path, meta, labels):
         if known not in (None, label):
             raise UserError(f"{where}: {name} is {label} here and {known} in meta.csv")
         city = identifier.rpartition("-")[0] or identifier
-        clips[name] = Clip(name, label, city, identifier, device)
+        clips[name] = Clip(name, index[label], sys.intern(city), identifier, device)
     return list(clips.values())
 
 

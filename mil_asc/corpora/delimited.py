@@ -1,8 +1,9 @@
 """Text tables with one line per clip."""
 
 import csv
+import os
+import posixpath
 import unicodedata
-from pathlib import PurePosixPath
 
 from mil_asc.errors import UserError
 
@@ -10,7 +11,7 @@ DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon"}
 
 
 def read_rows(path, *columns, delimiter="\t", header=True):
-    """Every line of a table as (line number, {column: text}).
+    """Every line of a table, one after the other, as (line number, {column: text}).
 
     Arguments
     ---------
@@ -30,46 +31,44 @@ def read_rows(path, *columns, delimiter="\t", header=True):
         a control character: one line with file and line number.
     """
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    where, word = os.fspath(path), DELIMITERS[delimiter]
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, None if header else columns, delimiter=delimiter, quoting=quoting)
-            _check_header(path, reader.fieldnames or [], columns, delimiter)
-            return [(reader.line_num, _checked(row, columns, delimiter, path, reader)) for row in reader]
+            reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
+            names = next(reader, []) if header else list(columns)
+            _check_header(where, names, columns, word)
+            for values in reader:
+                if values:
+                    yield reader.line_num, _as_row(names, values, columns, f"{where}, line {reader.line_num}", word)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except csv.Error as error:
-        raise UserError(f"{path} is no {DELIMITERS[delimiter]}-separated text: {error}") from error
+        raise UserError(f"{path} is no {word}-separated text: {error}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _check_header(path, names, columns, delimiter):
+def _check_header(where, names, columns, word):
     for column in columns:
         if column not in names:
             raise UserError(
-                f"{path}, line 1: no column {column!r}; "
-                f"a {DELIMITERS[delimiter]}-separated header with {', '.join(columns)} is needed"
+                f"{where}, line 1: no column {column!r}; a {word}-separated header with {', '.join(columns)} is needed"
             )
         if names.count(column) > 1:
-            raise UserError(f"{path}, line 1: {names.count(column)} columns are called {column!r}, one is needed")
+            raise UserError(f"{where}, line 1: {names.count(column)} columns are called {column!r}, one is needed")
 
 
-def _checked(row, columns, delimiter, path, reader):
-    """The row, if it has a printable value in each of ``columns`` and none beyond the header."""
-    values = [row[column] for column in columns]
-    if not all(values):
-        raise UserError(
-            f"{path}, line {reader.line_num}: {len(columns)} {DELIMITERS[delimiter]}-separated values are needed "
-            f"({', '.join(columns)})"
-        )
-    if None in row and any(row[None]):
-        raise UserError(
-            f"{path}, line {reader.line_num}: {len(reader.fieldnames) + len(row[None])} "
-            f"{DELIMITERS[delimiter]}-separated values, the table has {len(reader.fieldnames)} columns"
-        )
-    text = "".join(values)
+def _as_row(names, values, columns, where, word):
+    """The values by name, if each of ``columns`` has a printable one and none is left over."""
+    row = dict(zip(names, values))
+    needed = [row.get(column) for column in columns]
+    if not all(needed):
+        raise UserError(f"{where}: {len(columns)} {word}-separated values are needed ({', '.join(columns)})")
+    if any(values[len(names) :]):
+        raise UserError(f"{where}: {len(values)} {word}-separated values, the table has {len(names)} columns")
+    text = " ".join(needed)
     if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
-        raise UserError(f"{path}, line {reader.line_num}: a control character in {' '.join(values)!r}")
+        raise UserError(f"{where}: a control character in {text!r}")
     return row
 
 
@@ -83,7 +82,7 @@ def normal_path(name, where):
     >>> normal_path("./audio//a.wav", "meta.csv, line 2")
     'audio/a.wav'
     """
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
+    path = posixpath.normpath(name)
+    if name.startswith("/") or path == "." or ".." in name.split("/"):
         raise UserError(f"{where}: {name!r} must be a path below the data folder, without '..'")
-    return path.as_posix()
+    return path

@@ -75,7 +75,7 @@ def download(
     chosen = _select(archives, only)
     folder = Path(folder)
     target = folder / facts["archive_prefix"]
-    with _disk_errors(folder), _only_process(folder), open_session(tries, pause) as session:
+    with _disk_errors(folder), _only_process(folder, target), open_session(tries, pause) as session:
         record = _read_record(target)
         todo = [archive for archive in chosen if record.get(archive.suffix) != archive.md5]
         _check_space(folder, todo, remove_archives)
@@ -139,7 +139,9 @@ def _disk_errors(folder):
 
 
 @contextlib.contextmanager
-def _only_process(folder):
+def _only_process(folder, target):
+    """Hold the lock of ``folder``, which is made; folders that are still empty after a failure are removed again."""
+    made = [path for path in (target, folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:
@@ -148,8 +150,20 @@ def _only_process(folder):
         raise UserError(f"another process is downloading into {folder}: wait for it or name another folder") from error
     try:
         yield
+    except BaseException:
+        _remove_empty(folder, made)
+        raise
     finally:
         lock.release()
+
+
+def _remove_empty(folder, made):
+    """Remove those of ``made``, the inner ones first, that hold nothing; the lock in ``folder`` is nothing."""
+    for path in made:
+        if path == folder and [inner.name for inner in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def _read_record(target):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mil_asc.audio.decode import read_duration
+from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.manifest import Clip, Corpus, Event, check_label, inspect_lists
 from mil_asc.errors import AudioError, UserError
 from mil_asc.runtime.files import write_atomically
@@ -61,7 +62,7 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mappin
     Raises
     ------
     AudioError
-        A recording that is missing, empty, truncated or no audio: the first one by name, and how many more.
+        Recordings that are missing, empty, truncated or no audio: up to 20 by name, and how many there are.
     UserError
         A clip in two lists; a folder that cannot be written or that holds manifests of another origin.
 
@@ -78,9 +79,7 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mappin
     _check_once(lists, corpus.folder)
     durations, bad = measure_durations(corpus) if durations is None else (durations, {})
     if bad:
-        path, reason = next(iter(bad.items()))
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        raise AudioError(f"{corpus.folder / path}: {reason}{more}")
+        raise AudioError(describe_bad(corpus.folder, bad))
     texts = {FILES[name]: _as_text(_entries(lists[name], corpus, durations)) for name in lists}
     return Written(
         clips={FILES[name]: len(clips) for name, clips in lists.items()},
@@ -91,13 +90,13 @@ def write_manifests(corpus: Corpus, folder: str | os.PathLike, durations: Mappin
 
 def measure_durations(corpus: Corpus) -> tuple[dict[str, float], dict[str, str]]:
     """Length of each clip by its header (path -> seconds), and the files that have none (path -> reason)."""
-    durations, bad = {}, {}
-    for clip in corpus.clips:
+    durations, bad = {}, missing_files(corpus)
+    for clip in corpus.without(bad).clips:
         path = Path(corpus.folder) / clip.path
         try:
             durations[clip.path] = read_duration(path)
         except AudioError as error:
-            bad[clip.path] = str(error).removeprefix(f"{path}: ")
+            bad[clip.path] = error.args[0].removeprefix(f"{path}: ")
     return durations, bad
 
 
@@ -140,6 +139,49 @@ def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | Non
         corpus.events |= {_path(e, base): [Event(**event) for event in e["events"]] for _, e in own if e.get("events")}
     corpus.notes, corpus.warnings = list(facts.get("notes", [])), list(facts.get("warnings", []))
     return _inspected(corpus)
+
+
+def read_manifest(folder: str | os.PathLike, names: list[str], data_root: str | os.PathLike | None = None) -> Corpus:
+    """Read some of the three manifests of a folder, to evaluate on their clips.
+
+    Arguments
+    ---------
+    folder : str or Path
+        It must have these manifests only.
+    names : list of str
+        Which, as in ``FILES``.
+    data_root : str or Path, optional
+        As for ``read_manifests``.
+
+    Returns
+    -------
+    Corpus
+        Its evaluation set has the clips of these manifests, its other lists are empty.
+
+    Raises
+    ------
+    UserError
+        As ``read_manifests``.
+    """
+    folder = Path(folder)
+    facts = _read_facts(folder)
+    root = facts.get("data_root") if data_root is None else os.path.abspath(data_root)
+    found = {name: _read_list(folder / FILES[name], root) for name in names}
+    entries = [entry for own in found.values() for _, entry in own]
+    if not entries:
+        raise UserError(f"{folder}: there is no clip in {', '.join(FILES[name] for name in names)}")
+    base = _folder_of([entry["wav"] for entry in entries], root)
+    lists = {name: [_as_clip(entry, base) for _, entry in own] for name, own in found.items()}
+    _check_once(lists, folder)
+    labels = facts.get("labels") or sorted({entry["label"] for entry in entries})
+    return Corpus(
+        base,
+        labels,
+        train=[],
+        evaluate=[clip for clips in lists.values() for clip in clips],
+        events={_path(e, base): [Event(**event) for event in e["events"]] for e in entries if e.get("events")},
+        clip_seconds=facts.get("clip_seconds", 0.0),
+    )
 
 
 def _inspected(corpus):

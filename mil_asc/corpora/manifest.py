@@ -13,7 +13,7 @@ LIST_NAMES = {"train": "training set", "validation": "validation set", "evaluate
 """What the lists of a corpus are called in messages."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One recording, or a piece of one (``path`` is then ``FILE@START``, see ``mil_asc.store.segments``).
 

@@ -1,5 +1,7 @@
 """One archive unpacked, after a look at all it contains; nothing of it can be written outside the set's folder."""
 
+import errno
+import lzma
 import shutil
 import stat
 import zipfile
@@ -12,6 +14,9 @@ from mil_asc.errors import UserError
 STAGING = ".unpacking"
 CONTENT_FOLDERS = ("audio", "evaluation_setup")  # top folders of an archive that has no folder around everything
 BLOCK_BYTES = 2**20  # written at once
+LONGEST_NAME, DEEPEST_NAME = 1000, 32  # bytes and levels of a path that honest archives stay far below
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeDecodeError)
+"""What ``zipfile`` raises for archives that are damaged, beside ``OSError``: see ``_is_damage``."""
 BOMB_RATIO = 200  # unpacked bytes per archive byte that no honest archive reaches: text lists stay below 30
 
 
@@ -66,7 +71,9 @@ def unpack(path, target, label="unpacking"):
     except UnsafeArchive:
         path.unlink()
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (*DAMAGES, OSError) as error:
+        if isinstance(error, OSError) and not _is_damage(error):
+            raise
         raise UserError(
             f"{path} cannot be unpacked ({error}): remove it, and the same command fetches it again"
         ) from error
@@ -81,6 +88,8 @@ def _check_members(archive, path):
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or ".." in parts or any(c in name for c in "\\:\0"):
             raise UnsafeArchive(_refusal(path, f"the path {name!r} does not stay inside the data set's folder"))
+        if len(name.encode(errors="replace")) > LONGEST_NAME or len(parts) > DEEPEST_NAME:
+            raise UnsafeArchive(_refusal(path, f"the path {name[:60]!r}... is too long or too deep"))
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UnsafeArchive(_refusal(path, f"{name!r} is a link or a device"))
         if info.flag_bits & 1:
@@ -89,12 +98,25 @@ def _check_members(archive, path):
             if parts in members:
                 raise UnsafeArchive(_refusal(path, f"{name!r} is in it twice"))
             members[parts] = info
+    _check_no_file_is_a_folder(members, path)
     total, most = sum(info.file_size for info in members.values()), BOMB_RATIO * path.stat().st_size
     if total > most:
         raise UnsafeArchive(_refusal(path, f"it would unpack to {total} bytes, over {BOMB_RATIO} times its own size"))
     tops = {parts[0] if len(parts) > 1 else None for parts in members}
     around = len(tops) == 1 and not tops & {None, *CONTENT_FOLDERS}
     return {PurePosixPath(*(parts[1:] if around else parts)): info for parts, info in members.items()}
+
+
+def _check_no_file_is_a_folder(members, path):
+    for parts in members:
+        for level in range(1, len(parts)):
+            if parts[:level] in members:
+                raise UnsafeArchive(_refusal(path, f"{'/'.join(parts[:level])!r} is a file and a folder"))
+
+
+def _is_damage(error):
+    """Whether an ``OSError`` comes from the content: bzip2's has no number, a seek to nowhere is invalid."""
+    return error.errno in (None, errno.EINVAL) and error.filename is None
 
 
 def _refusal(path, why):

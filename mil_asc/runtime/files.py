@@ -10,6 +10,21 @@ STALE_SECONDS = 24 * 3600
 """A partial file of another computer is left over for certain when nothing was written to it for so long."""
 
 
+def size_text(count):
+    """A number of bytes as a person reads it.
+
+    Example
+    -------
+    >>> size_text(1530000), size_text(12)
+    ('1.5 MB', '12 bytes')
+    """
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 def flush_to_disk(path):
     """Wait until the file or folder at ``path`` is written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -24,6 +24,7 @@ from mil_asc.audio.decode import RESAMPLER, decode, read_duration
 from mil_asc.audio.ffmpeg import ffmpeg_version, needs_ffmpeg
 from mil_asc.audio.quantize import quantize
 from mil_asc.errors import AudioError, UserError
+from mil_asc.runtime.files import size_text
 from mil_asc.store.read import WaveformStore
 from mil_asc.store.shards import (
     FORMAT_VERSION,
@@ -33,6 +34,7 @@ from mil_asc.store.shards import (
     atomic_file,
     entry_file,
     is_finished,
+    lock_file,
     samples_file,
     write_index,
     write_json,
@@ -70,7 +72,7 @@ def prepare_waveforms(
     """Decode the clips into a store below ``cache_folder``, or open the store that is there already.
 
     The store belongs to exactly these files (path, size, time of change), this rate, this shortest length
-    and this decoder: a changed file makes a new store; the old one stays and may be deleted by hand.
+    and this decoder: a changed file makes a new store; the old one stays until ``tools/stores.py`` frees it.
     A killed run is continued by the next. Two processes may call this at once: one works, one waits.
 
     Arguments
@@ -122,9 +124,12 @@ def prepare_waveforms(
     with _one_line_errors(Path(cache_folder), job):
         store = _open_if_complete(target)
         if store is None:
-            target.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             with _locked(target):
+                target.mkdir(exist_ok=True)
                 store = _open_if_complete(target) or _build(job, target, workers, progress)
+    with contextlib.suppress(OSError):  # a store that may only be read has no last use
+        lock_file(target).touch()
     return store
 
 
@@ -166,7 +171,7 @@ class Job(NamedTuple):
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno not in PERMANENT_ERRNOS:
                 raise
-            return str(error).removeprefix(f"{path}: ")
+            return error.args[0].removeprefix(f"{path}: ")
 
 
 def _fingerprint(path: str) -> tuple[int, int, bool]:
@@ -259,7 +264,7 @@ def _open_if_complete(target: Path) -> WaveformStore | None:
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    lock = filelock.FileLock(target.with_name(target.name + ".lock"))
+    lock = filelock.FileLock(lock_file(target))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -275,7 +280,7 @@ def _check_space(job: Job, target: Path, clips: list[str]) -> None:
     needed, free = job.bytes_needed(clips), shutil.disk_usage(target).free
     if needed * NEEDED_SHARE > free:
         raise UserError(
-            f"{target.parent}: the waveforms need about {_size(needed)} more, {_size(free)} are free; "
+            f"{target.parent}: the waveforms need about {size_text(needed)} more, {size_text(free)} are free; "
             "make room or choose another cache folder"
         )
 
@@ -290,21 +295,9 @@ def _one_line_errors(cache_folder: Path, job: Job) -> Iterator[None]:
 
 def _explain(error: OSError, cache_folder: Path, job: Job) -> str:
     if error.errno in DISK_FULL_ERRNOS:
-        needed = _size(job.bytes_needed(job.clips))
+        needed = size_text(job.bytes_needed(job.clips))
         return (
             f"{cache_folder}: {error.strerror}: the waveforms need about {needed} in all; "
             "finished work is kept: make room and start again, it continues"
         )
     return f"{cache_folder}: cannot keep waveforms there: {error.strerror or error}"
-
-
-def _size(count: float) -> str:
-    """
-    >>> _size(1530000)
-    '1.5 MB'
-    """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.1f} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -18,9 +18,10 @@ from pathlib import Path
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
 
+from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
 from mil_asc.corpora.manifest import LIST_NAMES, Corpus
-from mil_asc.errors import ArgumentError, UserError
+from mil_asc.errors import ArgumentError, UserError, printable
 from mil_asc.store.build import prepare_waveforms
 
 SET_BY_ARGUMENTS = ("name", "data_folder", "manifests", "corpus", "validation_fraction")
@@ -146,7 +147,7 @@ def prepare(
     corpus = corpus.hold_out(valid_fraction, seed)
     written = write_manifests(corpus, save_folder)
     for line in [*corpus.notes, *(f"WARNING: {warning}" for warning in corpus.warnings)]:
-        print(line)
+        print(printable(line))
     for name, count in written.clips.items():
         print(f"{Path(save_folder) / name}: {count} clips, {written.seconds[name] / 3600:.2f} h")
     print("manifests written" if written.changed else "the manifests were there already")
@@ -154,7 +155,9 @@ def prepare(
 
 
 def _build_store(corpus: Corpus, cache_folder: str, sample_rate: int):
-    store = prepare_waveforms(corpus.folder, [clip.path for clip in corpus.clips], cache_folder, sample_rate)
+    missing = missing_files(corpus)
+    paths = [clip.path for clip in corpus.clips if clip.path not in missing]
+    store = prepare_waveforms(corpus.folder, paths, cache_folder, sample_rate)
     print(f"{store.folder}: waveforms of {len(store)} clips, {sample_rate} Hz")
     return store
 
@@ -164,13 +167,12 @@ def _without_bad_audio(corpus: Corpus, bad: dict[str, str], on_bad_audio: str) -
     bad = {**measure_durations(corpus)[1], **bad}
     if not bad:
         return corpus
-    path, reason = next(iter(bad.items()))
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    described = describe_bad(corpus.folder, bad)
     if on_bad_audio == "stop":
-        raise UserError(f"{corpus.folder / path}: {reason}{more}; fix it, or leave it out with --on_bad_audio=skip")
+        raise UserError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
     corpus = corpus.without(bad)
     for name in ("train", "evaluate"):
         if not getattr(corpus, name):
             raise UserError(f"{corpus.folder}: no usable clip is left in the {LIST_NAMES[name]}")
-    corpus.notes = [*corpus.notes, f"{len(bad)} unusable recording(s) left out: {path}: {reason}{more}"]
+    corpus.notes = [*corpus.notes, f"left out: {described}"]
     return corpus

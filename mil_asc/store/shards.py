@@ -4,10 +4,13 @@
                      0000.json   their paths, lengths and scales, the checksum of the samples, and unusable files
                      ...
                      index.json  all of it; written last, when the store is complete
-              <key>.lock         held by the process that prepares
+              <key>.lock         held by the process that prepares; its time is that of the last use
+
+A process that reads a store has a shared lock on each file of samples.
 """
 
 import contextlib
+import fcntl
 import json
 import mmap
 import os
@@ -44,6 +47,11 @@ def samples_file(store: Path, number: int) -> Path:
 def entry_file(store: Path, number: int) -> Path:
     """Where the description of shard ``number`` is."""
     return store / f"{number:04d}.json"
+
+
+def lock_file(store: Path) -> Path:
+    """The file that the process which prepares the store has locked, and that every use touches."""
+    return store.with_name(store.name + ".lock")
 
 
 def is_finished(store: Path, number: int) -> bool:
@@ -108,6 +116,8 @@ def read_index(store: Path) -> dict:
 def map_shards(store: Path, sizes: np.ndarray) -> list[mmap.mmap | bytes]:
     """Each shard's samples mapped for reading (no bytes where it is empty), after a check of its size.
 
+    A mapping keeps a shared lock on its file, which shows that it is in use, where the file system has locks.
+
     Arguments
     ---------
     store : Path
@@ -122,6 +132,8 @@ def map_shards(store: Path, sizes: np.ndarray) -> list[mmap.mmap | bytes]:
             with open(path, "rb") as file:
                 if os.fstat(file.fileno()).st_size != size:
                     raise StoreError(f"{path}: damaged, it should hold {size} bytes")
+                with contextlib.suppress(OSError):  # no locks there: the lock matters only to who frees stores
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
         except FileNotFoundError as error:
             raise StoreError(f"{path}: missing") from error

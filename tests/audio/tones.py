@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from mil_asc.audio.decode import decode
-from mil_asc.errors import AudioError
+from mil_asc.errors import AudioError, printable
 
 HZ, AMPLITUDE = 1000.0, 0.25
 NOT_RECOGNISED = ("RAW", "SD2")  # libsndfile needs more than the file to read these
@@ -46,5 +46,5 @@ def reason(path, **how):
     with pytest.raises(AudioError) as caught:
         decode(path, **how)
     message = str(caught.value)
-    assert "\n" not in message and message.startswith(f"{path}: ")
-    return message.removeprefix(f"{path}: ")
+    assert "\n" not in message and message.startswith(printable(f"{path}: "))
+    return message.removeprefix(printable(f"{path}: "))

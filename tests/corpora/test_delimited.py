@@ -71,7 +71,7 @@ def test_trailing_delimiters_are_accepted(table):
 
 
 def test_table_that_cannot_be_read_is_named(tmp_path):
-    assert refused(lambda: read_rows(tmp_path, "path")).endswith("cannot be read: Is a directory")
+    assert refused(lambda: list(read_rows(tmp_path, "path"))).endswith("cannot be read: Is a directory")
 
 
 @pytest.mark.parametrize("name", ["../a.wav", "audio/../../a.wav", "/etc/a.wav", "audio/../a.wav", ".", ".."])

@@ -55,6 +55,31 @@ def test_command_fails_with_one_line_and_status_1(tiny, main, capsys):
     assert out == "" and re.fullmatch(r"error: .*404.*\n", err)
 
 
+@pytest.mark.parametrize("inside", [[], ["already/here.txt"]])
+def test_refused_download_leaves_no_folder_of_its_own(tiny, main, capsys, inside):
+    for path in inside:
+        (tiny.folder / path).parent.mkdir(parents=True)
+        (tiny.folder / path).touch()
+    before = sorted(tiny.folder.parent.rglob("*"))
+    tiny.mirror.answers = [404]
+    assert main("tiny2000") == 1
+    assert [path for path in sorted(tiny.folder.parent.rglob("*")) if path.name != ".download.lock"] == before
+    assert inside or not tiny.folder.exists()
+
+
+def test_download_without_network_leaves_no_folder(tmp_path):
+    target = tmp_path / "new/sets"
+    result = run("TAU2019", "--to", target, "--only=doc", "--base_url=http://127.0.0.1:9", "--tries=0")
+    assert result.returncode == 1 and "no connection to http://127.0.0.1:9/" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_disk_that_is_too_small_leaves_no_folder(tiny, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))
+    assert "GB are needed for the archives" in tiny.refused()
+    assert not tiny.folder.exists()
+
+
 def run(*options):
     command = [sys.executable, TOOL, *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -64,7 +89,7 @@ def test_unknown_set_is_refused_with_the_legal_ones(tmp_path):
     result = run("TAU2021", "--to", tmp_path / "sets")
     assert result.returncode == 1
     assert result.stderr == (
-        "error: no set is called 'TAU2021'; there are tut2018m, tau2019, tau2020m, tau2022m (upper or lower case)\n"
+        "error: no set is called 'TAU2021'; there are tut2018m, tau2019, tau2020m (upper or lower case)\n"
     )
     assert not (tmp_path / "sets").exists()
 

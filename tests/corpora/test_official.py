@@ -1,6 +1,7 @@
 """What the package knows of the official sets."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,11 @@ def test_packaged_facts_are_well_formed(name):
         assert isinstance(md5, str) and re.fullmatch("[0-9a-f]{32}", md5)
     checksums = [md5 for _, md5 in known["archives"].values()]
     assert len(set(checksums)) == len(checksums)
+
+
+def test_every_set_has_a_recipe():
+    recipes = {path.parent.name.lower() for path in (Path(__file__).parents[2] / "recipes").glob("*/train.py")}
+    assert set(official.read_datasets()) <= recipes
 
 
 def test_official_address_of_an_archive():

@@ -4,8 +4,12 @@ import io
 import stat
 import zipfile
 
+import numpy as np
 import pytest
 from mirrors import CONTENT, TOP, Tiny, assert_complete, files_below, noise, serving, zipped
+
+from mil_asc.corpora.unpack import unpack
+from mil_asc.errors import UserError
 
 
 @pytest.fixture
@@ -47,15 +51,22 @@ def archive_of(*entries):
         entry(f"{TOP}/pipe", stat.S_IFIFO),
         entry(f"{TOP}/good.txt"),
         entry(f"{TOP}/zeros.wav", content=bytes(10**7)),
+        entry(f"{TOP}/{'d/' * 2000}x.wav"),
+        entry(f"{TOP}/{'d/' * 40}x.wav"),
+        entry(f"{TOP}/{'x' * 2000}.wav"),
+        entry(f"{TOP}/good.txt/inside.wav"),
     ],
-    ids=["up", "up-inside", "absolute", "drive", "drive-inside", "backslash", "link", "pipe", "twice", "bomb"],
+    ids=[
+        *("up", "up-inside", "absolute", "drive", "drive-inside", "backslash", "link", "pipe", "twice", "bomb"),
+        *("2000-deep", "40-deep", "long", "file-and-folder"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_unsafe_archive_leaves_nothing(mirror, tmp_path, bad):
     data = archive_of(entry(f"{TOP}/good.txt", content=b"good"), bad)
     tiny = Tiny(mirror, tmp_path / "sets", {"meta.zip": data})
     assert "is unsafe" in tiny.refused()
-    assert [path.name for path in tmp_path.rglob("*")] == ["sets", ".download.lock"]
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_unreadable_archive_is_refused(mirror, tmp_path):
@@ -88,3 +99,39 @@ def test_leftovers_of_a_killed_process_are_cleared(tiny):
     staging.mkdir(parents=True)
     (staging / "evaluation_setup").write_bytes(b"a file in the way")
     assert_complete(tiny.download())
+
+
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+def compressed(method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr(f"{TOP}/audio/\u00e4.wav", noise(300, 9))
+        archive.writestr(f"{TOP}/meta.csv", b"abc" * 100)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("method", METHODS, ids=["stored", "deflate", "bzip2", "lzma"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_flipped_bytes_and_cuts_end_in_one_line(tmp_path, method):
+    rng, whole = np.random.default_rng(0), compressed(method)
+    refused = 0
+    for number in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(len(data), size=rng.integers(1, 4)):
+            data[place] = rng.integers(256)
+        path = tmp_path / "x.zip"
+        path.write_bytes(data[: rng.integers(len(data))] if number % 5 == 0 else data)
+        try:
+            unpack(path, tmp_path / "set")
+        except UserError as error:
+            assert str(error).isprintable()
+            refused += 1
+    assert 200 < refused < 300
+
+
+@pytest.mark.parametrize("method", METHODS, ids=["stored", "deflate", "bzip2", "lzma"])
+def test_undamaged_archive_of_any_method_is_unpacked(tmp_path, method):
+    (tmp_path / "x.zip").write_bytes(compressed(method))
+    assert unpack(tmp_path / "x.zip", tmp_path / "set") == 2

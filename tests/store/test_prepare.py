@@ -97,11 +97,11 @@ def test_no_share_leaves_the_validation_list_empty(call, dcase_folder, tmp_path)
 def test_bad_recording_stops_or_is_left_out(call, dcase_folder, tmp_path):
     bad = "audio/airport-lisbon-10-0-a.wav"
     (dcase_folder / bad).write_bytes(b"")
-    assert f"{bad}: empty (0 bytes); fix it, or leave it out with --on_bad_audio=skip" in refused(
+    assert f"{bad}: empty (0 bytes); fix them, or leave them out with --on_bad_audio=skip" in refused(
         call(dcase_folder, "save")
     )
     status, out, _ = call(dcase_folder, "save", "--on_bad_audio=skip", "--valid_fraction=0")
-    assert status == 0 and f"1 unusable recording(s) left out: {bad}: empty (0 bytes)" in out
+    assert status == 0 and "left out: 1 bad audio file(s): " in out and f"{bad}: empty (0 bytes)" in out
     assert len(read_manifests(tmp_path / "save").train) == 7
 
 
