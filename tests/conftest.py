@@ -22,6 +22,7 @@ from mil_asc.model.heads import Head
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job, whose programs could not be stopped
     signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 torch.set_num_threads(1)  # tiny models: a second thread would only wait
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=30)
 hypothesis.settings.load_profile("repeatable")

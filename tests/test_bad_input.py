@@ -377,7 +377,7 @@ def test_ctrl_c_while_training_stops_and_resumes(bench):
             if line.startswith("epoch 3/"):
                 process.send_signal(signal.SIGINT)
                 break
-        after = process.stderr.read()
+        _, after = process.communicate(timeout=120)
     assert process.returncode == 130, "".join(before) + after
     assert "Traceback" not in after and "error:" not in after
     assert after.splitlines()[-1] == "stopped; the same command resumes from the last checkpoint, if one exists"
