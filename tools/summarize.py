@@ -1,7 +1,9 @@
 """Summarise finished runs: python tools/summarize.py recipes/SynthScenes/results/*/seed-*
 
-Prints a Markdown table with one row per experiment: mean and standard deviation over its runs (seeds). "accuracy" is
-that of the model's own rule: SMI, or the pooling of training where that is not the maximum.
+Prints a Markdown table with one row per experiment and data: mean and standard deviation over its runs (seeds).
+"accuracy" is that of the model's own rule: SMI, or the pooling of training where that is not the maximum. Folders that
+tools/evaluate.py wrote can be named too; their data set is not the one that the model was trained on. A second table
+gives the accuracy of each group of recordings, where the data set has groups instead of cities and devices.
 """
 
 import argparse
@@ -9,37 +11,68 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, printable
 from mil_asc.results import markdown
 from mil_asc.results.run import without_debug_runs
 
+UNDERESTIMATION = "evaluation.underestimation"
 COLUMNS = {
-    "accuracy": (lambda run: 100 * run.accuracy(), 1),
-    "accuracy SMI": (lambda run: 100 * run.accuracy("smi"), 1),
-    "accuracy CMI": (lambda run: 100 * run.accuracy("cmi"), 1),
-    "class-wise SMI": (lambda run: 100 * run.report["evaluation"]["smi"]["macro_accuracy"], 1),
-    "ROC area TMI": (lambda run: run.report["evaluation"]["tmi"]["auc_macro"], 3),
-    "log loss": (lambda run: run.report["evaluation"]["log_loss"], 3),
-    "positive instances": (lambda run: 100 * run.report["evaluation"]["underestimation"]["positive_share"], 1),
-    "confidence": (lambda run: run.report["evaluation"]["underestimation"]["mean_confidence"], 3),
-    "events AP": (lambda run: run.report["events"]["average_precision"] if run.report["events"] else None, 3),
+    "accuracy": (lambda run: percent(run.accuracy()), 1),
+    "accuracy SMI": (lambda run: percent(run.number("evaluation.smi.accuracy")), 1),
+    "accuracy CMI": (lambda run: percent(run.number("evaluation.cmi.accuracy")), 1),
+    "class-wise SMI": (lambda run: percent(run.number("evaluation.smi.macro_accuracy")), 1),
+    "ROC area TMI": (lambda run: run.number("evaluation.tmi.auc_macro"), 3),
+    "log loss": (lambda run: run.number("evaluation.log_loss"), 3),
+    "positive instances": (lambda run: percent(run.number(f"{UNDERESTIMATION}.positive_share")), 1),
+    "confidence": (lambda run: run.number(f"{UNDERESTIMATION}.mean_confidence"), 3),
+    "events AP": (lambda run: run.number("events.average_precision") if run.report.get("events") else None, 3),
 }
 """What a column shows of a run, None where it has no such value, and its digits after the point."""
 
 
+def percent(share):
+    """A share in percent; None stays None."""
+    return None if share is None else 100 * share
+
+
 def summarize(runs):
-    """A Markdown table of runs."""
+    """A Markdown table of runs: one row per experiment, data folder, and set that the model was trained on."""
     groups = defaultdict(list)
     for run in runs:
-        groups[run.dataset, run.experiment].append(run)
+        groups[run.dataset, run.data_folder, run.trained_on, run.experiment].append(run)
     rows = []
-    for (dataset, experiment), members in groups.items():
+    for (dataset, folder, trained_on, experiment), members in groups.items():
+        shared = any(other.name == folder.name and other != folder for _, other, *_ in groups)
         seeds = ", ".join(str(seed) for seed in sorted(run.seed for run in members))
         epochs = "/".join(str(count) for count in sorted({run.provenance["epochs"] for run in members}))
         found = [([value(run) for run in members], digits) for value, digits in COLUMNS.values()]
         cells = [markdown.mean_cell([v for v in values if v is not None], digits) for values, digits in found]
-        rows.append([dataset, experiment, seeds, epochs, *cells])
-    return markdown.table(["data set", "experiment", "seeds", "epochs", *COLUMNS], rows)
+        data = [dataset, folder if shared else folder.name, trained_on or dataset]
+        rows.append([*data, experiment, seeds, epochs, *cells])
+    return markdown.table(["data set", "data folder", "trained on", "experiment", "seeds", "epochs", *COLUMNS], rows)
+
+
+def summarize_groups(runs):
+    """A Markdown table with one row per experiment and group of recordings, for the runs that know such groups.
+
+    Empty text where none does. A group is averaged over the runs that were evaluated on it.
+    """
+    rows = defaultdict(list)
+    for run in runs:
+        for group, found in run.per_group.items():
+            rows[run.dataset, run.data_folder.name, run.experiment, group].append(found)
+    cells = [
+        [*key, "/".join(str(count) for count in sorted({found["clips"] for found in own})), accuracy(own)]
+        for key, own in sorted(rows.items())
+    ]
+    return (
+        markdown.table(["data set", "data folder", "experiment", "group", "clips", "accuracy"], cells) if cells else ""
+    )
+
+
+def accuracy(found):
+    """Mean and standard deviation of the accuracies of a group (in percent)."""
+    return markdown.mean_cell([100 * part["accuracy"] for part in found], 1)
 
 
 def main(arguments=None):
@@ -48,7 +81,8 @@ def main(arguments=None):
     parser.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs")
     try:
         runs, _ = without_debug_runs(parser.parse_args(arguments).runs)
-        print(summarize(runs))
+        tables = [summarize(runs), *filter(None, [summarize_groups(runs)])]
+        print("\n\n".join("\n".join(map(printable, table.split("\n"))) for table in tables))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

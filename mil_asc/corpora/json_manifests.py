@@ -141,6 +141,49 @@ def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | Non
     return _inspected(corpus)
 
 
+def read_manifest(folder: str | os.PathLike, names: list[str], data_root: str | os.PathLike | None = None) -> Corpus:
+    """Read some of the three manifests of a folder, to evaluate on their clips.
+
+    Arguments
+    ---------
+    folder : str or Path
+        It must have these manifests only.
+    names : list of str
+        Which, as in ``FILES``.
+    data_root : str or Path, optional
+        As for ``read_manifests``.
+
+    Returns
+    -------
+    Corpus
+        Its evaluation set has the clips of these manifests, its other lists are empty.
+
+    Raises
+    ------
+    UserError
+        As ``read_manifests``.
+    """
+    folder = Path(folder)
+    facts = _read_facts(folder)
+    root = facts.get("data_root") if data_root is None else os.path.abspath(data_root)
+    found = {name: _read_list(folder / FILES[name], root) for name in names}
+    entries = [entry for own in found.values() for _, entry in own]
+    if not entries:
+        raise UserError(f"{folder}: there is no clip in {', '.join(FILES[name] for name in names)}")
+    base = _folder_of([entry["wav"] for entry in entries], root)
+    lists = {name: [_as_clip(entry, base) for _, entry in own] for name, own in found.items()}
+    _check_once(lists, folder)
+    labels = facts.get("labels") or sorted({entry["label"] for entry in entries})
+    return Corpus(
+        base,
+        labels,
+        train=[],
+        evaluate=[clip for clips in lists.values() for clip in clips],
+        events={_path(e, base): [Event(**event) for event in e["events"]] for e in entries if e.get("events")},
+        clip_seconds=facts.get("clip_seconds", 0.0),
+    )
+
+
 def _inspected(corpus):
     """The corpus with the notes that an inspection of its lists adds to those it has."""
     notes, warnings = corpus.notes, corpus.warnings

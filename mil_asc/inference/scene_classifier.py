@@ -8,21 +8,19 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from torch import Tensor
 
 from mil_asc.audio.decode import decode
-from mil_asc.errors import UserError
 from mil_asc.inference.scene import Instance, Scene
+from mil_asc.inference.waveform import as_batch, as_lengths, as_waveform
 from mil_asc.mil.bags import Bags
 from mil_asc.mil.decisions import RULES, confidences
-from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
+from mil_asc.results.trained_model import load_model
 
 WINDOW_INSTANCES = 256
 """Instances that are computed at once, which bounds the memory for long recordings."""
@@ -39,39 +37,37 @@ class SceneClassifier(Pretrained):
     HPARAMS_NEEDED = ["labels"]
 
     @classmethod
-    def from_hparams(cls, source: str | Path, run_opts: dict | None = None, **kwargs: Any) -> "SceneClassifier":
+    def from_hparams(
+        cls,
+        source: str | Path,
+        run_opts: dict | None = None,
+        savedir: str | Path | None = None,
+        freeze_params: bool = True,
+    ) -> "SceneClassifier":
         """Load a finished run; no network is used, and the weights must fit the model exactly.
 
         Arguments
         ---------
         source : str or Path
-            Output folder of a finished run. Load only folders you trust: their YAML file names classes to build.
+            Output folder of a finished run. Its files must match their checksums, and its YAML file may name only
+            network classes of this package: no code of the folder is run.
         run_opts : dict, optional
             Such as ``{"device": "cuda"}``.
-        **kwargs
-            Passed to ``Pretrained``.
+        savedir : str or Path, optional
+            No effect: nothing is downloaded. It is accepted because SpeechBrain's classes take it.
+        freeze_params : bool
+            Whether the weights get no gradients, and the modules are in evaluation mode.
 
         Raises
         ------
         UserError
-            The folder holds no finished run, or weights that do not fit the model.
+            The folder holds no finished run, is damaged, or has weights that do not fit the model or are not finite.
         """
-        source = Path(source)
-        missing = [name for name in (MODEL_SETTINGS, MODEL_WEIGHTS) if not (source / name).is_file()]
-        if missing:
-            raise UserError(
-                f"{source} holds no finished run ({missing[0]} is missing): give a training run's output folder"
-            )
-        with open(source / MODEL_SETTINGS, encoding="utf-8") as file:
-            hparams = load_hyperpyyaml(file)
-        network = hparams["model"]["network"]
-        try:
-            weights = torch.load(source / MODEL_WEIGHTS, map_location="cpu", weights_only=True)
-            network.load_state_dict(weights, strict=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{source / MODEL_WEIGHTS} does not fit {MODEL_SETTINGS}: {reason[:300]}") from error
-        return cls(modules={"model": network}, hparams={"labels": hparams["labels"]}, run_opts=run_opts, **kwargs)
+        del savedir
+        network, labels, _ = load_model(source)
+        return cls(
+            modules={"model": network}, hparams={"labels": labels}, run_opts=run_opts, freeze_params=freeze_params
+        )
 
     def classify_file(self, path: str | Path, assumption: str | None = None) -> Scene:
         """Classify an audio file (WAV, FLAC or OGG; any rate and channel count).
@@ -99,22 +95,31 @@ class SceneClassifier(Pretrained):
         wav = decode(path, rate, min_seconds=model.min_samples / rate)
         return self.classify_waveform(torch.from_numpy(wav), assumption)
 
-    def classify_waveform(self, wav_N: Tensor, assumption: str | None = None) -> Scene:
-        """Classify a mono waveform (N,) at the model's sampling rate, linear amplitude; returns a ``Scene``."""
+    def classify_waveform(self, wav_N: Any, assumption: str | None = None) -> Scene:
+        """Classify a mono waveform at the model's sampling rate; returns a ``Scene``.
+
+        ``wav_N`` is a tensor or NumPy array of floating-point samples (N,), (1, N) or (N, 1), linear amplitude with
+        full scale 1; anything else raises an ``ArgumentError`` (a ``ValueError``) of one line.
+        """
         assumption = assumption or self.mods.model.decision
         if assumption not in RULES:
             raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(RULES)}")
-        if wav_N.dim() != 1 or not torch.isfinite(wav_N).all():
-            raise ValueError(f"wav_N must be a finite mono waveform (N,), got {tuple(wav_N.shape)} or NaN samples")
+        wav_N = as_waveform(wav_N, self.mods.model.min_samples)
         bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
         return self._scene(bags, len(wav_N), assumption)
 
-    def classify_batch(self, wav_BN: Tensor, length_B: Tensor | None = None) -> Bags:
-        """``Bags`` of (B, N) waveforms; lengths are in samples. A clip's scores do not depend on the others."""
+    def classify_batch(self, wav_BN: Any, length_B: Any = None) -> Bags:
+        """``Bags`` of waveforms, (B, N) or one (N,), as ``classify_waveform`` takes them; lengths (B,) are in samples.
+
+        A clip's scores do not depend on the others.
+        """
+        least = self.mods.model.min_samples
+        wav_BN = as_batch(wav_BN, least)
+        length_B = as_lengths(length_B, wav_BN, least)
         with torch.no_grad(), self.inference_ctx:
             return self.mods.model(wav_BN.to(self.device), None if length_B is None else length_B.to(self.device))
 
-    def forward(self, wav_BN: Tensor, length_B: Tensor | None = None) -> Bags:
+    def forward(self, wav_BN: Any, length_B: Any = None) -> Bags:
         """As ``classify_batch``."""
         return self.classify_batch(wav_BN, length_B)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import ruamel.yaml
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # PyTorch takes seconds to import, and only predictions need 
 
 SETTINGS = "hyperparams.yaml"
 LISTS = "lists.json"
+RUN_OPTIONS = "run_options.json"
 LOG = "log.txt"
 CONSOLE = "console.log"
 LOCK = ".lock"
@@ -28,18 +30,32 @@ CURVES = "tensorboard"
 MANIFESTS = "manifests"
 MODEL_SETTINGS = "model.yaml"
 MODEL_WEIGHTS = "model.ckpt"
+MODEL_CHECKSUMS = "model.sha256"
 PREDICTIONS = "predictions.npz"
 REPORT = "report.json"
 PAGE = "report.html"
-"""Files and folders in a run's folder: resolved settings; classes and training list; the run's log, what it printed
-under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves and the lists as manifests; how to build the
-trained model, and its weights; predictions on the evaluation set; the report for programs and for people."""
-REPORT_KEYS = {
-    "": ("experiment", "dataset", "labels", "evaluation", "notes", "warnings", "run"),
-    "evaluation": ("clips", "decision"),
-    "run": ("seed", "epochs", "debug", "data_folder", "clip_seconds"),
+"""Files and folders in a run's folder: resolved settings; classes and lists; run options; the run's log, what it
+printed under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves and the lists as manifests; how to build
+the trained model, its weights, and the checksums of these two; predictions on the evaluation set; the report for
+programs and for people."""
+NUMBER = (int, float)
+REPORT_TYPES: dict[str, type | tuple[type, ...]] = {
+    "experiment": str,
+    "dataset": str,
+    "labels": list,
+    "evaluation": dict,
+    "evaluation.clips": int,
+    "evaluation.decision": str,
+    "notes": list,
+    "warnings": list,
+    "run": dict,
+    "run.seed": int,
+    "run.epochs": int,
+    "run.debug": bool,
+    "run.data_folder": str,
+    "run.clip_seconds": NUMBER,
 }
-"""What every report has, in all and in its parts."""
+"""What every report has, by dotted key, and the type of the value."""
 
 
 class Run:
@@ -66,15 +82,30 @@ class Run:
         """The content of ``report.json``."""
         try:
             report = json.loads(self._read(REPORT))
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{self.folder / REPORT} is damaged ({error}): evaluate the run again") from error
-        for part, keys in REPORT_KEYS.items():
-            found = report.get(part) if part and isinstance(report, dict) else report
-            missing = [key for key in keys if not isinstance(found, dict) or key not in found]
-            if missing:
-                key = ".".join(filter(None, [part, missing[0]]))
-                raise UserError(f"{self.folder / REPORT} is not the report of a run of this version: it has no {key}")
+        for key, kind in REPORT_TYPES.items():
+            self._typed(report, key, kind)
+        labels = report["labels"]
+        if not labels or not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
+            raise self._no_report(f"labels is {labels!r:.60}")
         return report
+
+    def _typed(self, report: object, key: str, kind: type | tuple[type, ...]) -> object:
+        """The value at a dotted key of a report; a ``UserError`` if it is missing or of another type."""
+        value = report
+        for name in key.split("."):
+            if not isinstance(value, dict) or name not in value:
+                raise self._no_report(f"it has no {key}")
+            value = value[name]
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        finite = not isinstance(value, float) or math.isfinite(value)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or not finite:
+            raise self._no_report(f"{key} is {value!r:.60}")
+        return value
+
+    def _no_report(self, reason: str) -> UserError:
+        return UserError(f"{self.folder / REPORT} is not the report of a run of this version: {reason}")
 
     @cached_property
     def settings_text(self) -> str:
@@ -117,6 +148,11 @@ class Run:
         return self.report["dataset"]
 
     @property
+    def trained_on(self) -> str | None:
+        """Name of the data set that the model was trained on, if the report evaluates it on other data; else None."""
+        return cast(str, self._typed(self.report, "model.dataset", str)) if "model" in self.report else None
+
+    @property
     def labels(self) -> list[str]:
         """Classes, in the order of the model's outputs."""
         return self.report["labels"]
@@ -155,8 +191,26 @@ class Run:
 
     def accuracy(self, rule: str | None = None) -> float | None:
         """Accuracy (0 to 1) under a rule, by default the model's own; None where it was not evaluated under it."""
-        found = self.report["evaluation"].get(rule or self.decision)
-        return None if found is None else found["accuracy"]
+        if rule is not None and rule not in self.report["evaluation"]:
+            return None
+        return self.number(f"evaluation.{rule or self.decision}.accuracy")
+
+    def number(self, key: str) -> float | None:
+        """A number of the report by dotted key, such as ``evaluation.log_loss``; None where the report says null.
+
+        A ``UserError`` is raised if the report has no such key, or no finite number there.
+        """
+        return cast("float | None", self._typed(self.report, key, (*NUMBER, type(None))))
+
+    @property
+    def per_group(self) -> dict[str, dict]:
+        """Group -> ``accuracy`` (0 to 1, the model's own rule) and ``clips``; empty where groups are not reported."""
+        groups = cast(dict, self._typed(self.report, f"evaluation.{self.decision}", dict)).get("per_group", {})
+        kinds = {"accuracy": NUMBER, "clips": int}
+        for found in groups.values() if isinstance(groups, dict) else [groups]:
+            if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+                raise self._no_report(f"per_group is {groups!r:.60}")
+        return groups
 
     @property
     def paths(self) -> list[str]:

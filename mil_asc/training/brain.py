@@ -173,6 +173,12 @@ class MILBrain(sb.Brain):
 
     # -- epochs
 
+    def on_fit_start(self):
+        """Prepare the optimizer, and load the latest checkpoint that is not damaged."""
+        if self.checkpointer is not None:
+            self.checkpointer.set_damaged_aside()
+        super().on_fit_start()
+
     def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
         """Train; ``train_set`` and ``valid_set`` are ``ClipDataset``."""
         self.train_set = train_set
@@ -191,7 +197,7 @@ class MILBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             if self.first_epoch is None:
                 self.first_epoch, self.fit_start = epoch, time.perf_counter()
-            self.epoch_start = time.perf_counter()
+            self.epoch, self.epoch_start = epoch, time.perf_counter()
             self.first_step = self.step
             self._open_bar(f"epoch {epoch}/{self.last_epoch}", self.steps_per_epoch)
         else:
@@ -241,7 +247,8 @@ class MILBrain(sb.Brain):
 
     def _save_epoch(self, epoch):
         """Keep the latest checkpoint and, with a validation split, the one with the greatest validation accuracy."""
-        meta, keys = {"epoch": epoch}, ["accuracy"] if self.hparams.keep_best else []
+        meta = {"epoch": epoch, "optimizer_step": self.optimizer_step}
+        keys = ["accuracy"] if self.hparams.keep_best else []
         if self.hparams.keep_best and "monitor" in self.record:
             meta["accuracy"] = self.record["monitor"]["accuracy"]
         self.checkpointer.save_and_keep_only(meta=meta, max_keys=keys, num_to_keep=1, verbosity=logging.DEBUG)
@@ -282,8 +289,14 @@ class MILBrain(sb.Brain):
         return self._group_complete() and super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
 
     def _save_intra_epoch_ckpt(self):
+        """Keep the latest checkpoint within an epoch, besides those of complete epochs."""
         self._check()
-        super()._save_intra_epoch_ckpt()
+        self.checkpointer.save_and_keep_only(
+            meta={"epoch": self.epoch, "optimizer_step": self.optimizer_step},
+            end_of_epoch=False,
+            ckpt_predicate=lambda checkpoint: not checkpoint.meta["end-of-epoch"],
+            verbosity=logging.DEBUG,
+        )
 
     # -- evaluation
 

@@ -1,16 +1,15 @@
 """The folder of a run: settings, logs, checkpoints, the trained model and its report."""
 
 import contextlib
-import io
 import json
 import logging
 from hashlib import sha256
 from pathlib import Path
 
 import ruamel.yaml
-import torch
 from filelock import FileLock, Timeout
 
+from mil_asc.corpora.manifest import LIST_NAMES
 from mil_asc.errors import UserError
 from mil_asc.results.run import (
     CHECKPOINTS,
@@ -18,9 +17,8 @@ from mil_asc.results.run import (
     LISTS,
     LOCK,
     LOG,
-    MODEL_SETTINGS,
-    MODEL_WEIGHTS,
     REPORT,
+    RUN_OPTIONS,
     SETTINGS,
     Run,
 )
@@ -28,6 +26,39 @@ from mil_asc.results.settings import changed_settings
 from mil_asc.runtime.files import write_atomically
 from mil_asc.training.console import start_log
 from mil_asc.training.curves import Curves
+
+OTHER_FOLDER = "give another --output_folder, or remove that one"
+EVALUATE = "tools/evaluate.py"
+RESULT_OPTIONS = (
+    "precision",
+    "eval_precision",
+    "max_grad_norm",
+    "grad_accumulation_factor",
+    "remove_vector_weight_decay",
+)
+"""Run options that change the results of a run; for the others, a resumed run equals an uninterrupted one."""
+
+
+def options_of_results(options, training):
+    """The run options that change the results, by name.
+
+    Arguments
+    ---------
+    options : RunOptions
+        As given on the command line.
+    training : dict
+        The training block, which has values for some of them; options of the command line go before it.
+
+    Returns
+    -------
+    dict
+        Plain values.
+    """
+    given = options.overridden_args
+    return {
+        name: getattr(options, name) if name in given or name not in training else training[name]
+        for name in RESULT_OPTIONS
+    }
 
 
 class RunFolder:
@@ -50,7 +81,7 @@ class RunFolder:
         self.curves = None
 
     def open(self, settings, training=True):
-        """Create and lock the folder, start the log and the curves, write the settings.
+        """Create and lock the folder, start the log and the curves.
 
         Raises ``UserError`` if the folder cannot be written, is in use by another run, contains a run with other
         settings (for evaluation: with another model), or has nothing to evaluate.
@@ -66,7 +97,6 @@ class RunFolder:
             self.lock.acquire(timeout=0)
             self._check_settings(settings, ("",) if training else ("model.", "data.labels"))
             if training:
-                write_atomically(self.path / SETTINGS, settings)
                 self.curves = Curves(self.path / CURVES)
             self.handlers = start_log(self.path / LOG)
         except Timeout as error:
@@ -96,53 +126,91 @@ class RunFolder:
         path = self.path / SETTINGS
         if self.debug or not path.is_file() or not self._trained():
             return
-        changes = changed_settings(path.read_text(encoding="utf-8"), settings).items()
-        changed = [f"{key}: {old} before, {new} now" for key, (old, new) in changes if key.startswith(prefixes)]
-        if changed:
-            some = "; ".join(changed[:3])
-            raise UserError(
-                f"{self.path} contains a run with other settings ({some}): "
-                "give another --output_folder, or remove that one"
-            )
+        try:
+            changes = changed_settings(path.read_text(encoding="utf-8"), settings).items()
+        except (ruamel.yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:  # AttributeError: no mapping
+            raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
+        self._refuse_changes([(key, old, new) for key, (old, new) in changes if key.startswith(prefixes)])
 
-    def keep_lists(self, corpus, training=True):
-        """Record the classes and the training set of a new run, or compare them with the record of an existing one.
+    def check_options(self, options, training=True):
+        """Refuse run options that differ from the record of an existing run.
 
-        A ``UserError`` is raised if the existing run has other classes, or is resumed with another training set: it
-        could then be evaluated on clips that it was trained on. If the run is only evaluated, this is a warning.
+        ``options`` are those of ``options_of_results``; if a run is only evaluated, only those of evaluation count.
         """
-        lines = sorted(f"{clip.path}\t{clip.label}" for clip in corpus.train)
-        now = {"labels": corpus.labels, "clips": len(lines), "train": sha256("\n".join(lines).encode()).hexdigest()}
-        path = self.path / LISTS
-        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() and self._trained() else now
-        other_folder = "give another --output_folder, or remove that one"
+        before = self._recorded(RUN_OPTIONS, options)
+        names = [name for name in options if training or name.startswith("eval_")]
+        self._refuse_changes([(name, before[name], options[name]) for name in names if before[name] != options[name]])
+
+    def _refuse_changes(self, changes):
+        if changes:
+            some = "; ".join(f"{key}: {old} before, {new} now" for key, old, new in changes[:3])
+            raise UserError(f"{self.path} contains a run with other settings ({some}): {OTHER_FOLDER}")
+
+    def record(self, settings, options, lists):
+        """Write what the next start of the run is compared with: settings (YAML text), run options, lists."""
+        write_atomically(self.path / SETTINGS, settings)
+        write_atomically(self.path / RUN_OPTIONS, json.dumps(options, indent=1))
+        write_atomically(self.path / LISTS, json.dumps(lists, indent=1))
+
+    def check_lists(self, corpus):
+        """Refuse a corpus that is not that of the run in this folder; returns the record of it.
+
+        A resumed run needs the same classes, training set and evaluation set; its data may have moved. A run that has
+        its report is evaluated on the same data folder too, because the report is written again.
+
+        Raises
+        ------
+        UserError
+            The corpus differs, or the record is damaged.
+        """
+        now = {"labels": corpus.labels, "data_folder": str(corpus.folder.resolve())}
+        for name, clips in (("train", [*corpus.train, *corpus.validation]), ("evaluate", corpus.evaluate)):
+            lines = sorted(f"{clip.path}\t{clip.label}" for clip in clips)
+            now |= {f"{name}_clips": len(lines), name: sha256("\n".join(lines).encode()).hexdigest()}
+        before = self._recorded(LISTS, now)
         if before["labels"] != now["labels"]:
-            words = [", ".join(lists["labels"]) for lists in (before, now)]
+            words = [", ".join(map(str, lists["labels"])) for lists in (before, now)]
             raise UserError(
-                f"{self.path} contains a run with other classes ({words[0]}), the data has {words[1]}: {other_folder}"
+                f"{self.path} contains a run with other classes ({words[0]}), the data has {words[1]}: {OTHER_FOLDER}"
             )
-        if before["train"] == now["train"]:
-            write_atomically(path, json.dumps(now, indent=1))
-        elif training:
+        for name in ("train", "evaluate"):
+            if before[name] != now[name]:
+                counts = f"{before[f'{name}_clips']} clips before, {now[f'{name}_clips']} now"
+                raise UserError(
+                    f"{self.path} contains a run with another {LIST_NAMES[name]} ({counts}): {OTHER_FOLDER}, "
+                    f"or evaluate the run on these data with {EVALUATE}"
+                )
+        if before["data_folder"] != now["data_folder"] and (self.path / REPORT).is_file():
             raise UserError(
-                f"{self.path} contains a run trained on another training set ({before['clips']} clips before, "
-                f"{now['clips']} now): {other_folder}"
+                f"{self.path} has the report of a run on {before['data_folder']}, not on {now['data_folder']}: "
+                f"evaluate the run there with {EVALUATE}"
             )
-        else:
-            corpus.warnings.append(
-                "the run was trained on another training set, which may contain clips of the evaluation set"
-            )
+        return now
 
-    def described_before(self):
-        """How the run was trained: the ``run`` part of an earlier report, or None if there is no report."""
-        return Run(self.path).provenance if (self.path / REPORT).is_file() else None
+    def _recorded(self, name, now):
+        """What a JSON file of an existing run says, with the keys of ``now``; ``now`` itself for a new run."""
+        path = self.path / name
+        if self.debug or not path.is_file() or not self._trained():
+            return now
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
+        for key, value in now.items():
+            kind = (int, float) if isinstance(value, int | float) else type(value)
+            if not isinstance(before, dict) or not isinstance(before.get(key), kind):
+                raise UserError(f"{path} is damaged (it has no {key}): {OTHER_FOLDER}")
+        return before
 
-    def save_model(self, model, settings, labels):
-        """Write the trained model and its settings, which ``mil_asc.inference.scene_classifier`` reads."""
-        tree = ruamel.yaml.YAML().load(settings)
-        stream = io.StringIO()
-        ruamel.yaml.YAML().dump({"labels": list(labels), "model": tree["model"]}, stream)
-        weights = io.BytesIO()
-        torch.save({key: value.cpu() for key, value in model.state_dict().items()}, weights)
-        write_atomically(self.path / MODEL_WEIGHTS, weights.getvalue())
-        write_atomically(self.path / MODEL_SETTINGS, stream.getvalue())
+    def described_before(self, corpus):
+        """How the run was trained: the ``run`` part of an earlier report; None if there is no report.
+
+        If the report is damaged, a warning is added to the corpus, because this cannot be known any more.
+        """
+        if not (self.path / REPORT).is_file():
+            return None
+        try:
+            return Run(self.path).provenance
+        except UserError as error:
+            corpus.warnings.append(f"{error}; time, machine and options below are those of this evaluation")
+            return None

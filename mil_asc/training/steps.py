@@ -7,29 +7,25 @@ import logging
 import os
 import time
 
-import numpy as np
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.checks import check_choice, check_number
-from mil_asc.corpora.bad_files import describe_bad, missing_files
-from mil_asc.corpora.json_manifests import read_manifests, write_manifests
-from mil_asc.errors import ArgumentError, AudioError, UserError
-from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
-from mil_asc.results.predictions import write_predictions
-from mil_asc.results.report import choose_examples, write_report
-from mil_asc.results.run import MANIFESTS, PREDICTIONS
+from mil_asc.corpora.json_manifests import write_manifests
+from mil_asc.corpora.manifest import few_clips
+from mil_asc.errors import UserError
+from mil_asc.results.evaluation import evaluate_predictions
+from mil_asc.results.run import MANIFESTS
+from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
-from mil_asc.store.batches import ClipDataset, place_waveforms
-from mil_asc.store.build import prepare_waveforms
-from mil_asc.store.segments import cut_recordings
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
-from mil_asc.training.console import announce_corpus, announce_machine, print_results
+from mil_asc.training.console import announce_corpus, announce_machine
 from mil_asc.training.environment import describe_evaluation, describe_training
+from mil_asc.training.outcome import Outcome
+from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
+from mil_asc.training.run_folder import options_of_results
 
 logger = logging.getLogger(__name__)
-
-ON_BAD_AUDIO = ("stop", "skip")
 
 
 class TrainingRun:
@@ -70,96 +66,53 @@ class TrainingRun:
         self.prepare()
         brain = self.build_brain()
         self.train(brain)
-        clips, predictions, best = self.evaluate(brain)
-        results = self.summarise(clips, predictions, best)
+        outcome, best = self.evaluate(brain)
+        results = self.summarise(outcome, best)
         if not self.options.test_only:
-            self.folder.save_model(self.network, self.settings, self.corpus.labels)
-        write_predictions(self.folder.path / PREDICTIONS, predictions, clips, self.corpus.labels)
-        examples = choose_examples(clips, predictions, self.corpus.labels, self.picture)
-        page = write_report(self.folder.path, results, examples)
-        print_results(results, page)
+            save_model(self.folder.path, self.network, self.settings, self.corpus.labels)
+        outcome.write(self.folder.path, results, self.device)
         return results
 
     # -- data
 
     def prepare(self):
         """Read the lists, decode every clip once, and leave out what cannot be used."""
-        data = self.hparams["data"]
-        corpus = self.read_corpus(data)
+        block, folder = self.hparams["data"], self.folder
+        options = options_of_results(self.options, self.hparams["training"])
+        folder.check_options(options, training=not self.options.test_only)
+        corpus = read_corpus(block)
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
                 f"set --num_classes={len(corpus.labels)}"
             )
-        self.folder.keep_lists(corpus, training=not self.options.test_only)
-        corpus = corpus.hold_out(data["validation_fraction"], seed=self.hparams["seed"])
         if self.options.debug:
-            corpus = corpus.head(self.options.debug_batches * self.hparams["training"]["batch_size"])
+            corpus = self.hold_out(corpus).head(self.options.debug_batches * self.hparams["training"]["batch_size"])
+        if block["on_bad_audio"] == "stop":  # then these are the lists, and a mistake is found before decoding
+            folder.check_lists(corpus)
+        shown = not self.options.noprogressbar
+        corpus, store, bad = decode_clips(corpus, block["cache_folder"], block["on_bad_audio"], self.network, shown)
+        lists = folder.check_lists(corpus)
+        if not self.options.debug:
+            corpus = self.hold_out(corpus)
         announce_corpus(corpus)
-        cache, self.bad_audio = self.decode(corpus, data)
-        corpus = corpus.without(self.bad_audio)
-        self.cache, self.corpus = cut_recordings(cache, corpus, self.network.min_samples)
-        for name, words in (("train", "training set"), ("evaluate", "evaluation set")):
-            if not getattr(self.corpus, name):
-                raise UserError(f"{corpus.folder}: no usable clip is left in the {words}; fix the bad audio files")
         if not self.options.test_only:
-            self.keep_manifests(corpus, cache)
-        self.waveforms = place_waveforms(self.cache, self.device)
-        logger.info("waveforms are read from %s", "the GPU" if self.waveforms is not self.cache else self.cache.folder)
+            folder.record(self.settings, options, lists)
+            self.keep_manifests(corpus, store)
+        self.data = place_clips(corpus, store, bad, self.network, self.device)
+        self.corpus = self.data.corpus
+        for warning in [] if self.options.debug else few_clips(self.corpus):
+            self.corpus.warnings.append(warning)
+            logger.warning("WARNING: %s", warning)
 
-    def read_corpus(self, data):
-        """The lists from the data block's reader, or from the manifests that the block names."""
-        try:
-            if not data["manifests"]:
-                return data["corpus"]()
-        except ArgumentError as error:
-            raise UserError(f"data: {error}") from error
-        given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder
-        corpus = read_manifests(data["manifests"], data["data_folder"] if given else None)
-        if corpus.validation and data["validation_fraction"]:
-            raise UserError(f"{data['manifests']} has a validation set already: leave out validation_fraction")
-        return corpus
+    def hold_out(self, corpus):
+        """The corpus with some training locations held out for validation, as the data block says."""
+        return corpus.hold_out(self.hparams["data"]["validation_fraction"], seed=self.hparams["seed"])
 
-    def keep_manifests(self, corpus, cache):
+    def keep_manifests(self, corpus, store):
         """Write manifests of the training and evaluation data to the folder of the run, in SpeechBrain's form."""
-        seconds = dict(zip(cache.paths, (cache.lengths / cache.sample_rate).tolist()))
+        seconds = dict(zip(store.paths, (store.lengths / store.sample_rate).tolist()))
         write_manifests(corpus, self.folder.path / MANIFESTS, seconds)
-
-    def decode(self, corpus, data):
-        """The waveform store of the corpus, and bad files with reasons; they stop the run unless they are skipped."""
-        front_end, stop = self.network.front_end, data["on_bad_audio"] == "stop"
-        bad = missing_files(corpus)
-        paths = [clip.path for clip in corpus.clips if clip.path not in bad]
-        if paths and not (bad and stop):
-            cache = prepare_waveforms(
-                corpus.folder,
-                paths,
-                data["cache_folder"],
-                sample_rate=front_end.sample_rate,
-                progress=not self.options.noprogressbar,
-            )
-            bad = bad | cache.bad | self.too_short(cache)
-        if bad and (stop or not paths):
-            described = describe_bad(corpus.folder, bad)
-            raise AudioError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
-        if bad:
-            logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
-        return cache, bad
-
-    def too_short(self, cache):
-        """Clips too short for one instance: path -> reason. The store keeps them, because other models may use them."""
-        rate, least = cache.sample_rate, self.network.min_samples
-        return {
-            path: f"too short: {length / rate:.3f} s, at least {least / rate:.3f} s needed"
-            for path, length in zip(cache.paths, cache.lengths.tolist())
-            if length < least
-        }
-
-    def dataset(self, name):
-        """``ClipDataset`` of one of the corpus's lists."""
-        clips = getattr(self.corpus, name)
-        rows = [self.cache.row(clip.path) for clip in clips]
-        return ClipDataset(self.waveforms, rows, clips, self.corpus.labels)
 
     # -- training
 
@@ -204,37 +157,32 @@ class TrainingRun:
         """Train until the last epoch, from the latest checkpoint if there is one."""
         counter = EpochCounter(self.hparams["training"]["number_of_epochs"])
         brain.checkpointer.add_recoverable("epoch_counter", counter)
-        monitored = self.dataset("validation" if self.corpus.validation else "evaluate")
-        brain.fit(counter, self.dataset("train"), monitored)
+        monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
+        brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
 
     # -- evaluation
 
     def evaluate(self, brain):
-        """Clips, predictions of the last epoch, and results of the best on the validation split if there is one."""
-        dataset = self.dataset("evaluate")
+        """``Outcome`` of the last epoch, and results of the best on the validation split if there is one."""
+        dataset = self.data.dataset("evaluate")
         best = self.evaluate_best(brain, dataset) if self.corpus.validation else None
-        return *brain.evaluate_clips(dataset), best
+        return Outcome(*brain.evaluate_clips(dataset), self.data, self.network), best
 
     def evaluate_best(self, brain, dataset):
-        """Results of the epoch with the greatest validation accuracy."""
+        """Results of the epoch with the greatest validation accuracy; of equal ones the last."""
         clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
         epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
+        seen = [(one["monitor"]["accuracy"], one["epoch"]) for one in self.state.history if "monitor" in one]
+        if seen and max(seen)[1] != epoch:
+            self.corpus.warnings.append(
+                f"the checkpoint of epoch {max(seen)[1]}, the best on the validation set, is lost: "
+                f"that of epoch {epoch} is reported as the best"
+            )
         return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
 
-    @property
-    def hop_seconds(self):
-        """Step between frames of the log-mel spectrogram (in seconds)."""
-        return self.network.front_end.hop_length / self.network.front_end.sample_rate
-
-    def times(self, clip):
-        """(I, 2) start and end of a clip's instances (in seconds)."""
-        return self.network.instance_times(int(self.cache.lengths[self.cache.row(clip.path)]))
-
-    def summarise(self, clips, predictions, best):
+    def summarise(self, outcome, best):
         """The content of ``report.json``."""
-        labels = self.corpus.labels
-        times = [self.times(clip) for clip in clips]
         done, total = len(self.state.history), self.hparams["training"]["number_of_epochs"]
         if done < total and not self.options.debug:
             self.corpus.warnings.append(
@@ -243,17 +191,11 @@ class TrainingRun:
         return {
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
-            "labels": labels,
-            "evaluation": evaluate_predictions(predictions, clips, labels),
             "evaluation_of_best_on_validation": best,
-            "events": evaluate_events(predictions, clips, labels, times, self.corpus.events, self.hop_seconds),
             "history": self.state.history,
             "monitored_list": self.monitor,
-            "notes": self.corpus.notes,
-            "warnings": self.corpus.warnings,
-            "bad_audio": self.bad_audio,
             "run": self.describe(),
-            "decisions": decisions(predictions, clips, labels),
+            **outcome.results(),
         }
 
     def describe(self):
@@ -266,7 +208,7 @@ class TrainingRun:
             "data_folder": os.path.abspath(self.corpus.folder),
             "clip_seconds": self.corpus.clip_seconds,
         }
-        before = None if self.trained else self.folder.described_before()
+        before = None if self.trained else self.folder.described_before(self.corpus)
         if before is not None:
             return before | recordings | {"evaluated_again": describe_evaluation(self.device)}
         described = describe_training(self.state.history, self.options, self.device)
@@ -277,18 +219,3 @@ class TrainingRun:
             "wall_seconds": time.perf_counter() - self.start,
         }
         return described | recordings | facts
-
-    @torch.no_grad()
-    def picture(self, clip):
-        """What ``Example`` needs of a clip: log-mel, instance times, events, frame step (s), highest frequency (Hz)."""
-        wav_1N = torch.from_numpy(np.array(self.cache.read_one(self.cache.row(clip.path)))).unsqueeze(0)
-        front_end = self.network.spectrogram.to(self.device)
-        logmel_FT = front_end(wav_1N.to(self.device))[0].cpu().numpy()
-        events = self.corpus.events.get(clip.path, [])
-        return (
-            logmel_FT,
-            self.times(clip),
-            events,
-            front_end.hop_length / front_end.sample_rate,
-            front_end.sample_rate / 2,
-        )

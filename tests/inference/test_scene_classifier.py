@@ -7,12 +7,13 @@ import tiny
 import torch
 
 from mil_asc import SceneClassifier
-from mil_asc.errors import AudioError, UserError
+from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.inference import scene_classifier as inference
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
+from mil_asc.runtime.checksums import write_checksums
 from mil_asc.training.entry import main
 
 
@@ -121,6 +122,7 @@ def test_weights_that_do_not_fit_are_refused(run_folder, tmp_path):
     weights.pop("detector.bias")
     torch.save(weights, tmp_path / "model.ckpt")
     (tmp_path / "model.yaml").write_text((run_folder / "model.yaml").read_text())
+    write_checksums(tmp_path / "model.sha256", ["model.ckpt", "model.yaml"])
     with pytest.raises(UserError, match=r"detector\.bias"):
         SceneClassifier.from_hparams(source=tmp_path)
 
@@ -129,3 +131,57 @@ def test_instances_have_the_times_of_the_model(classifier):
     wav = torch.from_numpy(noise(2.3)[:, 0]).float()
     found = [[instance.start, instance.end] for instance in classifier.classify_waveform(wav).instances]
     assert found == classifier.mods.model.instance_times(len(wav)).tolist()
+
+
+def test_a_folder_for_downloads_is_accepted_and_not_used(run_folder, tmp_path):
+    SceneClassifier.from_hparams(source=run_folder, savedir=tmp_path / "downloads", run_opts={"device": "cpu"})
+    assert not (tmp_path / "downloads").exists()
+
+
+# -- waveforms as users have them
+
+
+def test_numpy_and_one_channel_waveforms_are_classified_alike(classifier):
+    wav_N1 = noise(2.0).astype(np.float32)
+    expected = classifier.classify_waveform(torch.from_numpy(wav_N1[:, 0]))
+    for same in (wav_N1[:, 0], wav_N1, wav_N1.T, torch.from_numpy(wav_N1).T, wav_N1[:, 0].astype(">f4")):
+        assert classifier.classify_waveform(same) == expected
+    assert classifier.classify_waveform(wav_N1[:, 0].astype(np.float64)) == expected
+    assert classifier.classify_waveform(wav_N1[::-1, 0][::-1].tolist()) == expected
+
+
+def test_one_waveform_is_a_batch_of_one(classifier):
+    wav_N = noise(2.0)[:, 0].astype(np.float32)
+    expected = classifier.classify_batch(torch.from_numpy(wav_N).unsqueeze(0)).logits_BIC
+    assert torch.equal(classifier.classify_batch(wav_N).logits_BIC, expected)
+    assert torch.equal(classifier(wav_N, [len(wav_N)]).logits_BIC, expected)
+
+
+@pytest.mark.parametrize(
+    "wav, words",
+    [
+        (np.zeros(16000, np.int16), "got int16: divide integer samples by their full scale, such as 32768 for int16"),
+        (torch.zeros(16000, dtype=torch.int32), "got torch.int32: divide integer samples"),
+        (np.zeros((16000, 2)), r"a mono waveform \(N,\), got shape \(16000, 2\): average the channels"),
+        (np.zeros((1, 1, 16000)), r"got shape \(1, 1, 16000\)"),
+        (np.float32(0.5), r"got shape \(\)"),
+        (np.zeros(0), "too short: 0 samples"),
+        (np.zeros(5), "too short: 5 samples, at least"),
+        (np.full(16000, np.nan), "finite samples"),
+        (np.full(16000, 1e300), "finite samples"),
+        (np.zeros(16000, complex), "got ndarray of complex128"),
+        ("any.wav", "must be floating-point samples, got str"),
+        (None, "must be floating-point samples, got NoneType"),
+        ([[0.1], [0.1, 0.2]], "of one length, got a ragged list"),
+    ],
+)
+def test_other_waveforms_are_refused_in_one_line(classifier, wav, words):
+    with pytest.raises(ArgumentError, match=words) as caught:
+        classifier.classify_waveform(wav)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("wav_N ")
+
+
+@pytest.mark.parametrize("length", [[16000.0], [1], [16001], [16000, 16000], 16000])
+def test_lengths_that_do_not_fit_are_refused(classifier, length):
+    with pytest.raises(ArgumentError, match="length_B must be 1 whole numbers from"):
+        classifier.classify_batch(np.ones(16000, np.float32), length)

@@ -11,7 +11,7 @@ TOOL = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(TOOL)
 
 
-def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, events=None):
+def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, events=None, data="/audio", **more):
     folder = folder / experiment / f"seed-{seed}"
     folder.mkdir(parents=True)
     scores = {"accuracy": accuracy, "macro_accuracy": accuracy / 2}
@@ -20,7 +20,8 @@ def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, e
     evaluation |= {"underestimation": {"positive_share": 0.5, "mean_confidence": 0.25}}
     report = {"experiment": experiment, "dataset": "Tiny", "labels": ["a", "b"], "notes": [], "warnings": []}
     report |= {"evaluation": evaluation, "events": events}
-    report |= {"run": {"seed": seed, "epochs": 8, "debug": debug, "data_folder": "/audio", "clip_seconds": 0.0}}
+    report |= {"run": {"seed": seed, "epochs": 8, "debug": debug, "data_folder": data, "clip_seconds": 0.0}}
+    report |= more
     (folder / "report.json").write_text(json.dumps(report))
     return str(folder)
 
@@ -31,12 +32,16 @@ def test_seeds_share_a_row(tmp_path, capsys):
     runs.append(write_run(tmp_path, "fuse_gt", 1, 0.6, debug=True))
     assert TOOL.main(runs) == 0
     header, _, pnl, gap = capsys.readouterr().out.splitlines()
-    assert header.startswith("| data set | experiment | seeds | epochs | accuracy | accuracy SMI | accuracy CMI |")
-    assert pnl == (
-        "| Tiny | fuse_pnl | 1, 2 | 8 | 75.0 ± 7.1 | 75.0 ± 7.1 | 75.0 ± 7.1 | 37.5 ± 3.5 | - | 0.700 ± 0.000 "
-        "| 50.0 ± 0.0 | 0.250 ± 0.000 | - |"
+    assert header.startswith(
+        "| data set | data folder | trained on | experiment | seeds | epochs | accuracy | accuracy SMI | accuracy CMI |"
     )
-    assert gap == "| Tiny | fuse_gap | 1 | 8 | 90.0 | 4.0 | 4.0 | 2.0 | - | 0.700 | 50.0 | 0.250 | 0.400 |"
+    assert pnl == (
+        "| Tiny | audio | Tiny | fuse_pnl | 1, 2 | 8 | 75.0 ± 7.1 | 75.0 ± 7.1 | 75.0 ± 7.1 | 37.5 ± 3.5 "
+        "| - | 0.700 ± 0.000 | 50.0 ± 0.0 | 0.250 ± 0.000 | - |"
+    )
+    assert (
+        gap == "| Tiny | audio | Tiny | fuse_gap | 1 | 8 | 90.0 | 4.0 | 4.0 | 2.0 | - | 0.700 | 50.0 | 0.250 | 0.400 |"
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,3 +52,98 @@ def test_runs_without_results_are_refused_in_one_line(tmp_path, capsys, debug, w
     assert TOOL.main([folder]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and words in said
+
+
+def test_runs_on_different_data_have_different_rows(tmp_path, capsys):
+    model = {"dataset": "TAU2019", "folder": "/runs/seed-1", "weights_sha256": "0" * 64}
+    runs = [
+        write_run(tmp_path / "a", "fuse_pnl", 1, 0.8),
+        write_run(tmp_path / "b", "fuse_pnl", 1, 0.6, data="/other/audio"),
+        write_run(tmp_path / "c", "fuse_pnl", 1, 0.4, data="/field", model=model),
+    ]
+    assert TOOL.main(runs) == 0
+    rows = [line.split(" | ")[:7] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [
+        ["| Tiny", "/audio", "Tiny", "fuse_pnl", "1", "8", "80.0"],
+        ["| Tiny", "/other/audio", "Tiny", "fuse_pnl", "1", "8", "60.0"],
+        ["| Tiny", "field", "TAU2019", "fuse_pnl", "1", "8", "40.0"],
+    ]
+
+
+def _without(report, *keys):
+    for key in keys[:-1]:
+        report = report[key]
+    del report[keys[-1]]
+
+
+DAMAGES = {
+    "no CMI": (lambda report: _without(report, "evaluation", "cmi"), "it has no evaluation.cmi.accuracy"),
+    "no TMI": (lambda report: _without(report, "evaluation", "tmi", "auc_macro"), "has no evaluation.tmi.auc_macro"),
+    "text": (lambda report: report["evaluation"]["smi"].update(accuracy="high"), "evaluation.smi.accuracy is 'high'"),
+    "no number": (lambda report: report["evaluation"].update(log_loss=float("nan")), "evaluation.log_loss is nan"),
+    "true": (lambda report: report["evaluation"].update(log_loss=True), "evaluation.log_loss is True"),
+    "a list": (lambda report: report["evaluation"].update(smi=[1]), "it has no evaluation.smi.accuracy"),
+    "seed": (lambda report: report["run"].update(seed="one"), "run.seed is 'one'"),
+    "epochs": (lambda report: report["run"].update(epochs=[1]), r"run.epochs is [1]"),
+    "events": (lambda report: report.update(events={"chance": 0.5}), "it has no events.average_precision"),
+    "events list": (lambda report: report.update(events=[1]), "it has no events.average_precision"),
+    "labels": (lambda report: report.update(labels=["a", "a"]), "labels is ['a', 'a']"),
+    "rule": (lambda report: report["evaluation"].update(decision=None), "evaluation.decision is None"),
+    "unknown rule": (lambda report: report["evaluation"].update(decision="best"), "evaluation.best"),
+    "model": (lambda report: report.update(model=3), "it has no model.dataset"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_reports_are_refused_in_one_line(tmp_path, capsys, damage):
+    folder = write_run(tmp_path, "fuse_pnl", 1, 0.5)
+    path = tmp_path / "fuse_pnl/seed-1/report.json"
+    report = json.loads(path.read_text())
+    spoil, words = DAMAGES[damage]
+    spoil(report)
+    path.write_text(json.dumps(report))
+    assert TOOL.main([folder]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {path} is not the report") and said.count("\n") == 1 and words in said
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 100_000, '"text"'])
+def test_reports_that_are_no_reports_are_refused_in_one_line(tmp_path, capsys, content):
+    (tmp_path / "report.json").write_text(content)
+    assert TOOL.main([str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/report.json is ") and said.count("\n") == 1
+
+
+def test_groups_have_a_table_of_their_own(tmp_path, capsys):
+    def grouped(seed, **groups):
+        folder = write_run(tmp_path, "fuse_pnl", seed, 0.5)
+        path = tmp_path / f"fuse_pnl/seed-{seed}/report.json"
+        report = json.loads(path.read_text())
+        found = {name: {"accuracy": accuracy, "clips": clips} for name, (accuracy, clips) in groups.items()}
+        report["evaluation"]["smi"]["per_group"] = found
+        path.write_text(json.dumps(report))
+        return folder
+
+    runs = [grouped(1, street=(0.5, 8), garden=(1.0, 4)), grouped(2, street=(0.7, 8), **{"\x1b[2J": (0.25, 4)})]
+    assert TOOL.main(runs) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.count("\n") == 2 and "fuse_pnl" in first
+    assert second.splitlines() == [
+        "| data set | data folder | experiment | group | clips | accuracy |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| Tiny | audio | fuse_pnl | \\x1b[2J | 4 | 25.0 |",
+        "| Tiny | audio | fuse_pnl | garden | 4 | 100.0 |",
+        "| Tiny | audio | fuse_pnl | street | 8 | 60.0 ± 14.1 |",
+    ]
+
+
+@pytest.mark.parametrize("damage", [["street"], {"street": 0.5}, {"street": {"accuracy": None, "clips": 3}}])
+def test_damaged_groups_of_a_report_are_named(tmp_path, capsys, damage):
+    folder = write_run(tmp_path, "fuse_pnl", 1, 0.5)
+    path = tmp_path / "fuse_pnl/seed-1/report.json"
+    report = json.loads(path.read_text())
+    report["evaluation"]["smi"]["per_group"] = damage
+    path.write_text(json.dumps(report))
+    assert TOOL.main([folder]) == 1
+    assert "is not the report of a run of this version: per_group is" in capsys.readouterr().err

@@ -1,0 +1,111 @@
+"""The data of a run: lists read, clips decoded once, and what cannot be used left out."""
+
+import logging
+from dataclasses import dataclass, field
+
+from mil_asc.corpora.bad_files import describe_bad, missing_files
+from mil_asc.corpora.json_manifests import read_manifests
+from mil_asc.corpora.leave_out import leave_out
+from mil_asc.corpora.manifest import Corpus
+from mil_asc.errors import ArgumentError, AudioError, UserError
+from mil_asc.store.batches import ClipDataset, place_waveforms
+from mil_asc.store.build import prepare_waveforms
+from mil_asc.store.read import WaveformStore
+from mil_asc.store.segments import cut_recordings
+
+logger = logging.getLogger(__name__)
+
+ON_BAD_AUDIO = ("stop", "skip")
+
+
+@dataclass
+class RunData:
+    """Clips that are ready to be trained and evaluated on.
+
+    ``corpus``: the lists, of pieces where recordings are cut; ``store``: their waveforms on the host; ``waveforms``:
+    the same, or a copy on the device; ``bad_audio``: clips left out, path -> reason.
+    """
+
+    corpus: Corpus
+    store: WaveformStore
+    waveforms: object
+    bad_audio: dict = field(default_factory=dict)
+
+    def dataset(self, name):
+        """``ClipDataset`` of one of the corpus's lists."""
+        clips = getattr(self.corpus, name)
+        rows = [self.store.row(clip.path) for clip in clips]
+        return ClipDataset(self.waveforms, rows, clips, self.corpus.labels)
+
+
+def read_corpus(data):
+    """The lists of a built data block: from its reader, or from the manifests that it names."""
+    try:
+        if not data["manifests"]:
+            return data["corpus"]()
+    except ArgumentError as error:
+        raise UserError(f"data: {error}") from error
+    given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder
+    corpus = read_manifests(data["manifests"], data["data_folder"] if given else None)
+    if corpus.validation and data["validation_fraction"]:
+        raise UserError(f"{data['manifests']} has a validation set already: leave out validation_fraction")
+    return corpus
+
+
+def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
+    """Decode every clip of a corpus that is not in the waveform store yet, and leave out what cannot be used.
+
+    Arguments
+    ---------
+    corpus : Corpus
+        The lists, of whole recordings.
+    cache_folder : str or Path
+        Where waveform stores are.
+    on_bad_audio : str
+        ``stop`` raises an ``AudioError`` if a recording cannot be used, ``skip`` leaves it out.
+    network : MILClassifier
+        Its sampling rate and shortest clip decide what can be used.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    (Corpus, WaveformStore, dict)
+        The lists without bad recordings, judged again; the store; bad recordings, path -> reason.
+    """
+    missing = missing_files(corpus)
+    _check_bad(corpus, missing, on_bad_audio)
+    there = leave_out(corpus, missing)
+    paths = [clip.path for clip in there.clips]
+    rate = network.front_end.sample_rate
+    store = prepare_waveforms(corpus.folder, paths, cache_folder, sample_rate=rate, progress=progress)
+    bad = missing | store.bad | _too_short(store, network.min_samples)
+    _check_bad(corpus, bad, on_bad_audio)
+    if bad:
+        logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
+    return leave_out(corpus, bad), store, bad
+
+
+def _check_bad(corpus, bad, on_bad_audio):
+    """Raise an ``AudioError`` where there are bad files and these are not to be skipped."""
+    if bad and on_bad_audio == "stop":
+        described = describe_bad(corpus.folder, bad)
+        raise AudioError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
+
+
+def _too_short(store, least):
+    """Clips too short for one instance: path -> reason. The store keeps them, because other models may use them."""
+    rate = store.sample_rate
+    return {
+        path: f"too short: {length / rate:.3f} s, at least {least / rate:.3f} s needed"
+        for path, length in zip(store.paths, store.lengths.tolist())
+        if length < least
+    }
+
+
+def place_clips(corpus, store, bad_audio, network, device):
+    """``RunData`` of decoded recordings: cut into pieces, and on the device if they fit."""
+    store, corpus = cut_recordings(store, corpus, network.min_samples)
+    waveforms = place_waveforms(store, device)
+    logger.info("waveforms are read from %s", "the GPU" if waveforms is not store else store.folder)
+    return RunData(corpus, store, waveforms, bad_audio)

@@ -1,0 +1,215 @@
+"""A run keeps its data, run options and settings: what differs at the next start is refused in one line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+from conftest import write_dcase_folder
+
+from mil_asc.training.entry import main
+
+RECIPE = "recipes/TAU2019/hparams/fuse_pnl.yaml"
+CLASSES = ("airport", "park", "tram")
+BOTH = [[], ["--test_only"]]
+
+
+class Place:
+    """A data folder and the output folder of a run on it."""
+
+    def __init__(self, folder, capsys):
+        self.data, self.run, self.capsys = folder / "data", folder / "run", capsys
+
+    def start(self, *more):
+        """(exit status, standard error) of a start."""
+        status = main(tiny.tiny_run(RECIPE, self.data, self.run, "--number_of_epochs=1", *more))
+        return status, self.capsys.readouterr().err
+
+    def report(self, *more):
+        """``report.json`` after a start that succeeds."""
+        status, err = self.start(*more)
+        assert status == 0, err
+        return json.loads((self.run / "report.json").read_text())
+
+    def refusal(self, *more):
+        """The one line of a start that is refused; the run is untouched."""
+        before = self.content()
+        status, err = self.start(*more)
+        lines = [line for line in err.splitlines() if line.startswith("error:")]
+        assert status == 1 and len(lines) == 1 and "Traceback" not in err
+        assert self.content() == before
+        return lines[0]
+
+    def content(self):
+        """Every file of the run but its log, by path."""
+        files = [path for path in self.run.rglob("*") if path.is_file() and path.name != "log.txt"]
+        return {str(path): path.read_bytes() for path in files if "tensorboard" not in path.parts}
+
+    def silence(self, *paths):
+        """Make recordings silent, which makes them unusable."""
+        for path in paths:
+            soundfile.write(path, np.zeros(16000), 16000, subtype="PCM_24")
+
+
+@pytest.fixture
+def place(tmp_path, dcase_folder, capsys, monkeypatch):
+    monkeypatch.setattr("mil_asc.results.report.render_page", lambda *arguments: "")  # slow, and has its own tests
+    return Place(tmp_path, capsys)
+
+
+def about_lists(report):
+    """The warnings of a report, but for the one of few clips, which these tiny sets always give."""
+    return [warning for warning in report["warnings"] if not warning.startswith("fewer than 30 training clips")]
+
+
+def clips(place, pattern):
+    return sorted(place.data.glob(f"audio/{pattern}"))
+
+
+# -- the lists are judged after bad files were left out
+
+
+def test_class_that_loses_all_its_training_clips_is_warned_of(place):
+    place.silence(*clips(place, "tram-lisbon-*"))
+    report = place.report("--on_bad_audio=skip")
+    assert len(report["bad_audio"]) == 2
+    assert about_lists(report) == ["evaluated on but with no clip to train on: tram"]
+    assert [note for note in report["notes"] if "training set" in note] == [
+        "no clips in the training set of: bus, metro, metro_station, public_square, shopping_mall, street_pedestrian, "
+        "street_traffic, tram"
+    ]
+
+
+def test_a_warning_leaves_with_the_bad_file_that_caused_it(place):
+    shutil.rmtree(place.data)
+    shared = [("train", "park", "paris", 4, 0), ("evaluate", "park", "paris", 4, 1)]
+    train = [("train", label, "lisbon", i, 0) for i, label in enumerate(CLASSES)]
+    evaluate = [("evaluate", label, "prague", 10 + i, 0) for i, label in enumerate(CLASSES)]
+    write_dcase_folder(place.data, shared + train + evaluate)
+    place.silence(*clips(place, "park-paris-4-0-*"))
+    report = place.report("--on_bad_audio=skip")
+    assert about_lists(report) == [] and len(report["bad_audio"]) == 1
+
+
+def test_a_training_clip_that_becomes_bad_changes_the_training_set(place):
+    place.report()
+    place.silence(clips(place, "tram-lisbon-*")[0])
+    words = "contains a run with another training set (8 clips before, 7 now)"
+    for more in BOTH:
+        assert words in place.refusal("--on_bad_audio=skip", *more)
+
+
+def test_a_training_clip_that_is_repaired_changes_the_training_set(place):
+    (path,) = clips(place, "tram-lisbon-12-*")
+    good = path.read_bytes()
+    place.silence(path)
+    place.report("--on_bad_audio=skip")
+    assert place.report("--on_bad_audio=skip")["evaluation"]["clips"] == 4  # the same list again
+    path.write_bytes(good)
+    assert "another training set (7 clips before, 8 now)" in place.refusal("--on_bad_audio=skip")
+
+
+def test_held_out_locations_are_chosen_among_usable_clips(place):
+    place.silence(*clips(place, "tram-lisbon-12-*"))
+    report = place.report("--on_bad_audio=skip", "--data.validation_fraction=0.4")
+    assert about_lists(report) == [] and report["monitored_list"] == "validation"
+
+
+# -- another evaluation set, another data folder
+
+
+@pytest.mark.parametrize("more", BOTH, ids=["train", "test_only"])
+def test_another_evaluation_set_is_refused(place, more):
+    place.report()
+    path = place.data / "evaluation_setup/fold1_evaluate.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    message = place.refusal(*more)
+    assert "contains a run with another evaluation set (4 clips before, 3 now)" in message
+    assert "tools/evaluate.py" in message
+
+
+@pytest.mark.parametrize("more", BOTH, ids=["train", "test_only"])
+def test_another_data_folder_is_refused_once_there_is_a_report(place, tmp_path, more):
+    place.report()
+    shutil.copytree(place.data, tmp_path / "copy")
+    first, place.data = place.data, tmp_path / "copy"
+    assert f"has the report of a run on {first}, not on {place.data}: evaluate the run there" in place.refusal(*more)
+
+
+def test_the_data_of_an_unfinished_run_may_have_moved(place, tmp_path):
+    place.report()
+    (place.run / "report.json").unlink()
+    place.data = place.data.rename(tmp_path / "moved")
+    assert place.report()["run"]["data_folder"] == str(place.data)
+
+
+# -- run options
+
+
+@pytest.mark.parametrize(
+    "option, change",
+    [
+        ("--precision=bf16", "precision: fp32 before, bf16 now"),
+        ("--grad_accumulation_factor=2", "grad_accumulation_factor: 1 before, 2 now"),
+        ("--max_grad_norm=5", "max_grad_norm: -1.0 before, 5.0 now"),
+        ("--remove_vector_weight_decay", "remove_vector_weight_decay: False before, True now"),
+        ("--eval_precision=bf16", "eval_precision: fp32 before, bf16 now"),
+    ],
+)
+def test_other_run_options_are_refused(place, option, change):
+    place.run.joinpath("save/CKPT+epoch-0001+step-0000002").mkdir(parents=True)
+    defaults = {"precision": "fp32", "eval_precision": "fp32", "max_grad_norm": -1.0}
+    defaults |= {"grad_accumulation_factor": 1, "remove_vector_weight_decay": False}
+    (place.run / "run_options.json").write_text(json.dumps(defaults))
+    assert f"contains a run with other settings ({change})" in place.start(option)[1]
+
+
+def test_options_of_the_training_do_not_matter_to_an_evaluation(place):
+    first = place.report("--max_grad_norm=5")
+    assert "max_grad_norm: 5.0 before, -1.0 now" in place.refusal()
+    assert place.report("--test_only", "--precision=bf16")["evaluation"] == first["evaluation"]
+    assert "eval_precision: fp32 before, bf16 now" in place.refusal("--test_only", "--eval_precision=bf16")
+    assert place.report("--max_grad_norm=5")["run"]["run_options"] == first["run"]["run_options"]
+
+
+# -- damage
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("hyperparams.yaml", "a: [", "hyperparams.yaml is damaged (ParserError)"),
+        ("hyperparams.yaml", "text", "hyperparams.yaml is damaged"),
+        ("hyperparams.yaml", b"\xff\xfe", "hyperparams.yaml is damaged (UnicodeDecodeError)"),
+        ("lists.json", "{", "lists.json is damaged (JSONDecodeError)"),
+        ("lists.json", "[]", "lists.json is damaged (it has no labels)"),
+        ("lists.json", '{"labels": "park"}', "lists.json is damaged (it has no labels)"),
+        ("run_options.json", b"\xff", "run_options.json is damaged (UnicodeDecodeError)"),
+        ("run_options.json", "{}", "run_options.json is damaged (it has no precision)"),
+    ],
+)
+def test_damaged_records_are_refused_in_one_line(place, name, content, words):
+    place.run.joinpath("save/CKPT+epoch-0001+step-0000002").mkdir(parents=True)
+    (place.run / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    status, err = place.start()
+    assert status == 1 and err.count("error: ") == 1 and "Traceback" not in err
+    assert words in err and "give another --output_folder, or remove that one" in err
+
+
+def test_damaged_report_is_written_again_with_a_warning(place):
+    first = place.report()
+    (place.run / "report.json").write_text("{")
+    again = place.report("--test_only")
+    assert again["evaluation"] == first["evaluation"]
+    (warning,) = about_lists(again)
+    assert "report.json is damaged" in warning and "those of this evaluation" in warning
+
+
+@pytest.mark.parametrize("more", BOTH, ids=["train", "test_only"])
+def test_damaged_checkpoint_without_an_earlier_one_is_refused(place, more):
+    place.report()
+    (path,) = place.run.glob("save/CKPT*/model.ckpt")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "is damaged (model.ckpt does not match its checksum in SHA256SUMS)" in place.refusal(*more)
