@@ -2,7 +2,8 @@
 
 Prints a Markdown table with one row per experiment and data: mean and standard deviation over its runs (seeds).
 "accuracy" is that of the model's own rule: SMI, or the pooling of training where that is not the maximum. Folders that
-tools/evaluate.py wrote can be named too; their data set is not the one that the model was trained on.
+tools/evaluate.py wrote can be named too; their data set is not the one that the model was trained on. A second table
+gives the accuracy of each group of recordings, where the data set has groups instead of cities and devices.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, printable
 from mil_asc.results import markdown
 from mil_asc.results.run import without_debug_runs
 
@@ -51,13 +52,37 @@ def summarize(runs):
     return markdown.table(["data set", "data folder", "trained on", "experiment", "seeds", "epochs", *COLUMNS], rows)
 
 
+def summarize_groups(runs):
+    """A Markdown table with one row per experiment and group of recordings, for the runs that know such groups.
+
+    Empty text where none does. A group is averaged over the runs that were evaluated on it.
+    """
+    rows = defaultdict(list)
+    for run in runs:
+        for group, found in run.per_group.items():
+            rows[run.dataset, run.data_folder.name, run.experiment, group].append(found)
+    cells = [
+        [*key, "/".join(str(count) for count in sorted({found["clips"] for found in own})), accuracy(own)]
+        for key, own in sorted(rows.items())
+    ]
+    return (
+        markdown.table(["data set", "data folder", "experiment", "group", "clips", "accuracy"], cells) if cells else ""
+    )
+
+
+def accuracy(found):
+    """Mean and standard deviation of the accuracies of a group (in percent)."""
+    return markdown.mean_cell([100 * part["accuracy"] for part in found], 1)
+
+
 def main(arguments=None):
     """Print the table of the runs named on the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs")
     try:
         runs, _ = without_debug_runs(parser.parse_args(arguments).runs)
-        print(summarize(runs))
+        tables = [summarize(runs), *filter(None, [summarize_groups(runs)])]
+        print("\n\n".join("\n".join(map(printable, table.split("\n"))) for table in tables))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -8,12 +8,11 @@ import os
 from pathlib import Path
 
 from mil_asc.audio.ffmpeg import conversion_command, has_ffmpeg, needs_ffmpeg
-from mil_asc.corpora.manifest import Clip
+from mil_asc.corpora.manifest import ANYWHERE, Clip
 from mil_asc.errors import UserError, name_some
 
 AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "aifc", "au", "snd", "caf", "w64", "rf64", "voc")
 """Endings of the files that are taken for audio, in upper or lower case; where ffmpeg is installed, also its own."""
-ANYWHERE = "all"  # city and device of every clip: nothing is known of them
 
 
 def is_hidden(name):

@@ -12,6 +12,11 @@ from mil_asc.errors import UserError, name_some
 LIST_NAMES = {"train": "training set", "validation": "validation set", "evaluate": "evaluation set"}
 """What the lists of a corpus are called in messages."""
 
+ANYWHERE = "all"
+"""City or device of clips of which it is not known."""
+FEW_CLIPS = 30
+"""Training clips of a class below which there is a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -163,3 +168,13 @@ def _check_apart(corpus):
                 f"{corpus.folder}: {len(both)} file(s) are in both the {seen[both[0]]} and the {words}: "
                 f"{name_some(both, 5)}"
             )
+
+
+def few_clips(corpus):
+    """A warning that names the classes with fewer than ``FEW_CLIPS`` training clips; no warnings if there are none.
+
+    Recordings must have been cut by then: their pieces are the clips that count.
+    """
+    counts = corpus.counts("train")
+    few = [f"{label} ({counts[label]})" for label in corpus.labels if 0 < counts[label] < FEW_CLIPS]
+    return [f"fewer than {FEW_CLIPS} training clips, too few to rely on the scores: {', '.join(few)}"] if few else []

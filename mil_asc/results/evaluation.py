@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mil_asc.corpora.manifest import Clip, Event
+from mil_asc.corpora.manifest import ANYWHERE, Clip, Event
 from mil_asc.results import metrics
 from mil_asc.results.predictions import Predictions
 from mil_asc.results.tmi import threshold_auc
@@ -26,7 +26,8 @@ def evaluate_predictions(predictions: Predictions, clips: list[Clip], labels: li
         ``clips``; ``classes_without_clips``; ``decision``, the model's own rule; ``log_loss`` (natural log, of the
         bag confidences under that rule divided by their sum); ``underestimation``; ``tmi``, areas under the ROC
         curves of the threshold assumption; per rule ``accuracy``, ``macro_accuracy``, ``per_class``, ``per_city``,
-        ``per_device`` (accuracy and clips) and ``confusion`` (rows: true class).
+        ``per_device`` (accuracy and clips) and ``confusion`` (rows: true class). Where neither cities nor devices are
+        known, there is ``per_group`` instead of these two, unless every clip is a group of its own.
     """
     truth_B = class_indices(clips, labels)
     counts = np.bincount(truth_B, minlength=len(labels))
@@ -56,10 +57,18 @@ def _under(decision_B: np.ndarray, truth_B: np.ndarray, clips: list[Clip], label
         "accuracy": metrics.accuracy(truth_B, decision_B),
         "macro_accuracy": metrics.macro_accuracy(truth_B, decision_B, len(labels)),
         "per_class": {label: {"accuracy": r, "clips": n} for label, r, n in zip(labels, recalls, counts)},
-        "per_city": metrics.grouped_accuracies(correct_B, [clip.city for clip in clips]),
-        "per_device": metrics.grouped_accuracies(correct_B, [clip.source_device for clip in clips]),
+        **{part: metrics.grouped_accuracies(correct_B, names) for part, names in _origins(clips).items()},
         "confusion": metrics.confusion(truth_B, decision_B, len(labels)),
     }
+
+
+def _origins(clips: list[Clip]) -> dict[str, list[str]]:
+    """Parts of the results that are about where clips come from -> the city, device or group of each clip."""
+    if any(clip.city != ANYWHERE or clip.source_device != ANYWHERE for clip in clips):
+        return {"per_city": [clip.city for clip in clips], "per_device": [clip.source_device for clip in clips]}
+    if all(clip.location == clip.path for clip in clips):
+        return {}
+    return {"per_group": [clip.location for clip in clips]}
 
 
 def evaluate_events(

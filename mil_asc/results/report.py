@@ -23,6 +23,9 @@ TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500
 """Below this number of clips in the evaluation set the page gives the intervals of its accuracies."""
 
+ORIGINS = {"per_city": "city", "per_device": "device", "per_group": "group"}
+"""Parts of an evaluation that say where clips come from, and what the page calls them."""
+
 
 @dataclass
 class Example:
@@ -99,6 +102,7 @@ def render_page(results: dict, examples: list[Example]) -> str:
         last_epoch=history[-1]["epoch"] if history else results["run"]["epochs"],
         confusions=frequent_confusions(own_rule["confusion"], results["labels"]),
         own_rule=own_rule,
+        origins={part: word for part, word in ORIGINS.items() if part in own_rule},
         rule="SMI" if results["evaluation"]["decision"] == "smi" else "the model's pooling",
         uniform_loss=math.log(len(results["labels"])),
         curves=curves,

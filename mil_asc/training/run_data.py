@@ -73,20 +73,24 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     (Corpus, WaveformStore, dict)
         The lists without bad recordings, judged again; the store; bad recordings, path -> reason.
     """
-    stop = on_bad_audio == "stop"
-    bad = missing_files(corpus)
-    paths = [clip.path for clip in corpus.clips if clip.path not in bad]
-    if paths and not (bad and stop):
-        store = prepare_waveforms(
-            corpus.folder, paths, cache_folder, sample_rate=network.front_end.sample_rate, progress=progress
-        )
-        bad = bad | store.bad | _too_short(store, network.min_samples)
-    if bad and (stop or not paths):
-        described = describe_bad(corpus.folder, bad)
-        raise AudioError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
+    missing = missing_files(corpus)
+    _check_bad(corpus, missing, on_bad_audio)
+    there = leave_out(corpus, missing)
+    paths = [clip.path for clip in there.clips]
+    rate = network.front_end.sample_rate
+    store = prepare_waveforms(corpus.folder, paths, cache_folder, sample_rate=rate, progress=progress)
+    bad = missing | store.bad | _too_short(store, network.min_samples)
+    _check_bad(corpus, bad, on_bad_audio)
     if bad:
         logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
     return leave_out(corpus, bad), store, bad
+
+
+def _check_bad(corpus, bad, on_bad_audio):
+    """Raise an ``AudioError`` where there are bad files and these are not to be skipped."""
+    if bad and on_bad_audio == "stop":
+        described = describe_bad(corpus.folder, bad)
+        raise AudioError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
 
 
 def _too_short(store, least):

@@ -4,6 +4,7 @@ import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
 import dataclasses
+import logging
 import os
 import time
 
@@ -12,6 +13,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.checks import check_choice, check_number
 from mil_asc.corpora.json_manifests import write_manifests
+from mil_asc.corpora.manifest import few_clips
 from mil_asc.errors import UserError
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results.evaluation import evaluate_predictions
@@ -25,6 +27,8 @@ from mil_asc.training.environment import describe_evaluation, describe_training
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
 from mil_asc.training.run_folder import options_of_results
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingRun:
@@ -100,6 +104,9 @@ class TrainingRun:
             self.keep_manifests(corpus, store)
         self.data = place_clips(corpus, store, bad, self.network, self.device)
         self.corpus = self.data.corpus
+        for warning in [] if self.options.debug else few_clips(self.corpus):
+            self.corpus.warnings.append(warning)
+            logger.warning("WARNING: %s", warning)
 
     def hold_out(self, corpus):
         """The corpus with some training locations held out for validation, as the data block says."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.corpora.dcase import read_dcase_folder
-from mil_asc.corpora.manifest import Clip, Corpus, inspect_lists
+from mil_asc.corpora.manifest import Clip, Corpus, few_clips, inspect_lists
 from mil_asc.errors import UserError
 
 LABELS = ["airport", "park", "tram"]
@@ -178,3 +178,18 @@ def test_without_leaves_out_paths():
     corpus = corpus_of([clip("park", "paris-1"), clip("tram", "paris-2")], [clip("park", "rome-1")])
     rest = corpus.without({corpus.train[0].path: "why", corpus.evaluate[0].path: "why"})
     assert rest.train == corpus.train[1:] and rest.evaluate == []
+
+
+def test_classes_with_fewer_than_thirty_training_clips_are_named():
+    many = [clip("park", f"paris-{i}") for i in range(30)]
+    assert few_clips(corpus_of(many)) == []
+    few = [clip("tram", f"rome-{i}") for i in range(29)]
+    assert few_clips(corpus_of([*many, *few, clip("airport", "rome-1")], many)) == [
+        "fewer than 30 training clips, too few to rely on the scores: airport (1), tram (29)"
+    ]
+
+
+def test_file_in_two_lists_is_refused():
+    both = [clip("park", f"paris-{i}") for i in range(7)]
+    with pytest.raises(UserError, match=r"7 file\(s\) are in both the training set and the eval.*and 2 more"):
+        inspect_lists(corpus_of(both, both))

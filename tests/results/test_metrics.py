@@ -66,6 +66,35 @@ def test_results_by_city_and_by_device_are_those_of_their_own_clips():
         }
 
 
+def in_group(label, group, path=None):
+    return Clip(path or f"{label}/{group}.wav", label, "all", group, "all")
+
+
+def test_groups_take_the_place_of_cities_and_devices_that_are_not_known():
+    predictions = predictions_of([logits_for(0, 0), logits_for(1, 2, 2), logits_for(0), logits_for(0)])
+    clips = [in_group("bus", "street"), in_group("tram", "home"), in_group("tram", "street"), in_group("bus", "home")]
+    found = evaluate_predictions(predictions, clips, LABELS)
+    for rule in ("smi", "cmi"):
+        assert not {"per_city", "per_device"} & found[rule].keys()
+        assert list(found[rule]["per_group"]) == ["home", "street"]
+    assert found["cmi"]["per_group"] == {
+        "home": {"accuracy": 1.0, "clips": 2},
+        "street": {"accuracy": 0.5, "clips": 2},
+    }
+
+
+def test_clips_that_are_groups_of_their_own_have_no_results_by_group():
+    clips = [in_group("bus", "bus/1.wav", "bus/1.wav"), in_group("tram", "tram/2.wav", "tram/2.wav")]
+    found = evaluate_predictions(predictions_of([logits_for(0), logits_for(1)]), clips, LABELS)
+    assert not {"per_city", "per_device", "per_group"} & found["smi"].keys()
+
+
+def test_pieces_of_a_long_recording_have_results_by_recording():
+    clips = [in_group("bus", "bus/1.wav", f"bus/1.wav@{start}") for start in (0, 10)]
+    found = evaluate_predictions(predictions_of([logits_for(0), logits_for(1)]), clips, LABELS)
+    assert found["smi"]["per_group"] == {"bus/1.wav": {"accuracy": 0.5, "clips": 2}}
+
+
 def test_a_model_with_another_pooling_is_decided_by_it_too():
     """One loud instance decides under SMI, the mean of the logits goes with the other two."""
     loud = np.array([[9.0, 0, 0], [-9.0, 3, 0], [-9.0, 3, 0]], dtype=np.float32)

@@ -100,6 +100,7 @@ def run(**changes):
         "seed": 1,
         "epochs": 8,
         "debug": False,
+        "data_folder": "/data/sounds",
         "train_clips": 9185,
         "parameters": 139082,
         "batch_norm": {
@@ -201,6 +202,33 @@ def test_minimal_page(tmp_path):
     assert "nothing is chosen on it" in words
     for absent in ("Warning", "bad audio", "Chosen on", "Events found", "Examples"):
         assert absent not in words, absent
+
+
+def page_of(clips, logits, **more):
+    return Elements(render_page(full_results(clips, logits) | more, [])).words
+
+
+def test_page_shows_groups_instead_of_cities_and_devices_that_are_not_known():
+    clips, logits = evaluated()
+    assert "Accuracy by class, city and device" in page_of(clips, logits)
+    places = ("garden", "<street>", "<street>", "garden")
+    clips = [replace(clip, city="all", source_device="all", location=place) for clip, place in zip(clips, places)]
+    words = page_of(clips, logits)
+    assert "Accuracy by class and group" in words and "The groups are those of the evaluation set." in words
+    assert re.search(r"groupclipsSMICMI <street>250.0\s% 0.0\s% garden2100.0\s% 0.0\s% Confusion", words)
+    assert "cityclips" not in words and "deviceclips" not in words
+
+
+def test_page_of_clips_that_are_groups_of_their_own_has_no_table_of_groups():
+    clips, logits = evaluated()
+    words = page_of([replace(clip, city="all", source_device="all", location=clip.path) for clip in clips], logits)
+    assert "Accuracy by class Share" in words and "groupclips" not in words
+
+
+def test_page_names_twenty_bad_files_and_counts_all():
+    words = page_of(*evaluated(), bad_audio={f"{i:03}.wav": "lost" for i in range(45)})
+    assert "45 bad audio files left out." in words and "019.wav: lost and 25 more, named in report.json" in words
+    assert "020.wav" not in words
 
 
 def test_page_without_history():

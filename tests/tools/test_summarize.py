@@ -113,3 +113,37 @@ def test_reports_that_are_no_reports_are_refused_in_one_line(tmp_path, capsys, c
     assert TOOL.main([str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"error: {tmp_path}/report.json is ") and said.count("\n") == 1
+
+
+def test_groups_have_a_table_of_their_own(tmp_path, capsys):
+    def grouped(seed, **groups):
+        folder = write_run(tmp_path, "fuse_pnl", seed, 0.5)
+        path = tmp_path / f"fuse_pnl/seed-{seed}/report.json"
+        report = json.loads(path.read_text())
+        found = {name: {"accuracy": accuracy, "clips": clips} for name, (accuracy, clips) in groups.items()}
+        report["evaluation"]["smi"]["per_group"] = found
+        path.write_text(json.dumps(report))
+        return folder
+
+    runs = [grouped(1, street=(0.5, 8), garden=(1.0, 4)), grouped(2, street=(0.7, 8), **{"\x1b[2J": (0.25, 4)})]
+    assert TOOL.main(runs) == 0
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.count("\n") == 2 and "fuse_pnl" in first
+    assert second.splitlines() == [
+        "| data set | data folder | experiment | group | clips | accuracy |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| Tiny | audio | fuse_pnl | \\x1b[2J | 4 | 25.0 |",
+        "| Tiny | audio | fuse_pnl | garden | 4 | 100.0 |",
+        "| Tiny | audio | fuse_pnl | street | 8 | 60.0 ± 14.1 |",
+    ]
+
+
+@pytest.mark.parametrize("damage", [["street"], {"street": 0.5}, {"street": {"accuracy": None, "clips": 3}}])
+def test_damaged_groups_of_a_report_are_named(tmp_path, capsys, damage):
+    folder = write_run(tmp_path, "fuse_pnl", 1, 0.5)
+    path = tmp_path / "fuse_pnl/seed-1/report.json"
+    report = json.loads(path.read_text())
+    report["evaluation"]["smi"]["per_group"] = damage
+    path.write_text(json.dumps(report))
+    assert TOOL.main([folder]) == 1
+    assert "is not the report of a run of this version: per_group is" in capsys.readouterr().err

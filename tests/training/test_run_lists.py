@@ -59,6 +59,11 @@ def place(tmp_path, dcase_folder, capsys, monkeypatch):
     return Place(tmp_path, capsys)
 
 
+def about_lists(report):
+    """The warnings of a report, but for the one of few clips, which these tiny sets always give."""
+    return [warning for warning in report["warnings"] if not warning.startswith("fewer than 30 training clips")]
+
+
 def clips(place, pattern):
     return sorted(place.data.glob(f"audio/{pattern}"))
 
@@ -70,7 +75,7 @@ def test_class_that_loses_all_its_training_clips_is_warned_of(place):
     place.silence(*clips(place, "tram-lisbon-*"))
     report = place.report("--on_bad_audio=skip")
     assert len(report["bad_audio"]) == 2
-    assert report["warnings"] == ["evaluated on but with no clip to train on: tram"]
+    assert about_lists(report) == ["evaluated on but with no clip to train on: tram"]
     assert [note for note in report["notes"] if "training set" in note] == [
         "no clips in the training set of: bus, metro, metro_station, public_square, shopping_mall, street_pedestrian, "
         "street_traffic, tram"
@@ -85,7 +90,7 @@ def test_a_warning_leaves_with_the_bad_file_that_caused_it(place):
     write_dcase_folder(place.data, shared + train + evaluate)
     place.silence(*clips(place, "park-paris-4-0-*"))
     report = place.report("--on_bad_audio=skip")
-    assert report["warnings"] == [] and len(report["bad_audio"]) == 1
+    assert about_lists(report) == [] and len(report["bad_audio"]) == 1
 
 
 def test_a_training_clip_that_becomes_bad_changes_the_training_set(place):
@@ -109,7 +114,7 @@ def test_a_training_clip_that_is_repaired_changes_the_training_set(place):
 def test_held_out_locations_are_chosen_among_usable_clips(place):
     place.silence(*clips(place, "tram-lisbon-12-*"))
     report = place.report("--on_bad_audio=skip", "--data.validation_fraction=0.4")
-    assert report["warnings"] == [] and report["monitored_list"] == "validation"
+    assert about_lists(report) == [] and report["monitored_list"] == "validation"
 
 
 # -- another evaluation set, another data folder
@@ -198,7 +203,7 @@ def test_damaged_report_is_written_again_with_a_warning(place):
     (place.run / "report.json").write_text("{")
     again = place.report("--test_only")
     assert again["evaluation"] == first["evaluation"]
-    (warning,) = again["warnings"]
+    (warning,) = about_lists(again)
     assert "report.json is damaged" in warning and "those of this evaluation" in warning
 
 
