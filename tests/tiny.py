@@ -15,8 +15,9 @@ def extractor_of(yaml_file):
 
 def tiny_model(extractor):
     """Options that make the model of an extractor tiny."""
-    sizes = registered_extractors()[extractor].tiny.items()
-    return [*(f"--{name}={value}" for name, value in sizes), "--n_mels=16", "--instance_dim=8"]
+    cls = registered_extractors()[extractor]
+    n_mels = 16 if cls(**cls.tiny).out_height(16) else 32
+    return [*(f"--{name}={value}" for name, value in cls.tiny.items()), f"--n_mels={n_mels}", "--instance_dim=8"]
 
 
 def tiny_run(yaml_file, data_folder, output_folder, *more):

@@ -1,4 +1,6 @@
-"""What the models of recipes cost to run: python tools/complexity.py recipes/TAU2019/hparams/*.yaml
+"""What the models of recipes and runs cost: python tools/complexity.py recipes/TAU2019/hparams/*.yaml
+
+A run is named by its output folder: python tools/complexity.py recipes/SynthScenes/results/fuse_pnl/seed-1
 
 Prints a Markdown table (or JSON, with --json): parameters, multiply-accumulates and activation memory for clips of
 1 s and 10 s, bytes of the weights by number type, and whether they are within the limits of DCASE task 1.
@@ -11,8 +13,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from mil_asc.errors import UserError
+from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.model.complexity import DCASE_MACS, DCASE_WEIGHT_BYTES, complexity
 from mil_asc.results import markdown
+from mil_asc.results.run import Run
 from mil_asc.training.config import load_hparams
 
 NOTES = f"""
@@ -23,19 +27,25 @@ DCASE task 1 allowed {DCASE_WEIGHT_BYTES // 1000} kB of weights in 2022 (as int8
 
 
 def measure(path):
-    """Complexity of the network of a recipe's YAML file, and the file."""
-    if not path.is_file():
-        raise UserError(f"{path} is not a file: name a recipe's YAML file, such as hparams/fuse_pnl.yaml")
-    hparams, _ = load_hparams(path, {"data_folder": "x"})
-    return {"file": str(path), **complexity(hparams["model"]["network"])}
+    """Complexity of the network of a recipe's YAML file or of a run's folder; ``file``, data set and experiment."""
+    if path.is_dir():
+        network, run = SceneClassifier.from_hparams(source=path).mods.model, Run(path)
+        names = {"recipe": run.dataset, "experiment": run.experiment}
+    elif path.is_file():
+        network = load_hparams(path, {"data_folder": "x"})[0]["model"]["network"]
+        names = {"recipe": path.resolve().parent.parent.name, "experiment": path.stem}
+    else:
+        raise UserError(
+            f"{path} does not exist: name a recipe's YAML file, such as hparams/fuse_pnl.yaml, or a run's folder"
+        )
+    return {"file": str(path), **names, **complexity(network)}
 
 
 def table(measured):
     """Markdown table; files whose models cost the same share a row."""
-    groups = defaultdict(lambda: defaultdict(list))
+    groups = defaultdict(lambda: defaultdict(dict))
     for costs in measured:
-        path = Path(costs["file"]).resolve()
-        groups[cells(costs)][path.parent.parent.name].append(path.stem)
+        groups[cells(costs)][costs["recipe"]][costs["experiment"]] = None
     header = ["model", "parameters", "MAC 1 s", "MAC 10 s", "activations 1 s", "activations 10 s"]
     header += [f"{name} weights" for name in measured[0]["weight_bytes"]]
     return markdown.table(header, [[models(recipes), *row] for row, recipes in groups.items()])
@@ -69,9 +79,9 @@ def verdict(within):
 
 
 def main(arguments=None):
-    """Print the complexity of the YAML files named on the command line; returns the exit status."""
+    """Print the complexity of the YAML files and runs named on the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, metavar="YAML", help="YAML files of recipes")
+    parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help="YAML files of recipes, or folders of runs")
     parser.add_argument("--json", action="store_true", help="JSON instead of a table")
     parsed = parser.parse_args(arguments)
     try:

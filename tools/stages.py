@@ -19,6 +19,8 @@ from mil_asc.errors import UserError
 from mil_asc.results.run import Run
 from mil_asc.runtime.files import write_atomically
 from mil_asc.store.prepare import SET_BY_ARGUMENTS
+from mil_asc.training.command_line import parse_command_line
+from mil_asc.training.config import resolve_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = range(1, 6)
@@ -136,9 +138,6 @@ class Recipe:
 
     def settings(self, seed):
         """The resolved settings of the run with a seed; an option that ``train.py`` would refuse is refused here."""
-        from mil_asc.training.command_line import parse_command_line  # imports PyTorch, which takes seconds
-        from mil_asc.training.config import resolve_settings
-
         path, _, overrides = parse_command_line([str(self.hparams), *self.train_command(seed)[2:]])
         return ruamel.yaml.YAML().load(resolve_settings(path, overrides))
 

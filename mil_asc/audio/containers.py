@@ -1,16 +1,28 @@
-"""Header checks of WAV, AIFF and Ogg files: is the file complete?
+"""Header checks: does an audio file hold all the bytes that its header states?
 
-libsndfile shortens a truncated file of these formats without an error, so their headers are compared with the
-size of the file. (It reports a truncated FLAC or MP3 file itself.)
+libsndfile shortens most truncated files without an error, so headers are compared with the size of the file. It
+reports truncated FLAC, ALAC (CAF) and SDS files itself, and MP3 files that state their length (Xing header).
+
+Not determinable, because nothing in the file states its length: MP3 without a Xing header, raw AAC, and PAF, PVF, IRCAM
+and XI files. Of PAF, PVF and IRCAM files it is checked that they do not end within a frame. A WAV, AU, W64 or CAF
+file written into a pipe states that its length is unknown, and passes.
 """
 
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
-_UNKNOWN_LENGTH_BYTES = 0x7FFFF000  # a WAV file written into a pipe states this length or more
+from mil_asc.audio.fixed_headers import HEADER_BYTES, Extent, read_extent
+
+_UNKNOWN_WAV_BYTES = 0x7FFFF000  # a WAV file written into a pipe states this length or more
+_UNKNOWN_BYTES = 2**63 - 2**32  # W64 and CAF: the largest length, less what a header may add to it
 _OGG_PAGE_BYTES = 65536  # no Ogg page is longer
 _OGG_PAGE_HEADER_BYTES = 27
 _OGG_LAST_PAGE = 4  # flag in a page's header
+_W64_CHUNK_HEADER_BYTES = 24
+_VOC_SOUND_BLOCKS = (1, 9)
+_MAT5_SURPLUS_BYTES = 8
+_EBML_SEGMENT = bytes.fromhex("18538067")
 
 
 class UnusableAudio(Exception):
@@ -18,7 +30,7 @@ class UnusableAudio(Exception):
 
 
 def check_container(file: BinaryIO) -> None:
-    """Raise ``UnusableAudio`` where a WAV, AIFF or Ogg file is empty or truncated; other formats pass.
+    """Raise ``UnusableAudio`` where a file is empty or truncated; formats that state no length pass.
 
     Arguments
     ---------
@@ -28,17 +40,41 @@ def check_container(file: BinaryIO) -> None:
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise UnusableAudio("empty (0 bytes)")
-    magic = file.read(4)
-    if magic in (b"RIFF", b"RIFX", b"RF64"):
-        _check_wav(file, size, "big" if magic == b"RIFX" else "little")
-    elif magic == b"FORM":
-        _check_length(int.from_bytes(file.read(4), "big"), size - 8)
-    elif magic == b"OggS":
-        _check_ogg(file, size)
+    head = file.read(HEADER_BYTES)
+    for magic, check in _CHECKS.items():
+        if head.startswith(magic):
+            check(file, size)
+            return
+    if head[4:8] == b"ftyp":
+        _check_mp4(file, size)
+        return
+    extent = read_extent(head)
+    if extent is not None:
+        _check_extent(extent, size)
 
 
-def _check_wav(file: BinaryIO, size: int, order: str) -> None:
+def _check_length(stated: int, found: int) -> None:
+    if stated > found:
+        raise UnusableAudio(f"truncated: the header states {stated} bytes, the file has {max(found, 0)}")
+
+
+def _check_extent(extent: Extent, size: int) -> None:
+    """All stated bytes are there; where none are stated, the file ends with a complete frame."""
+    found = size - extent.start
+    if extent.stated is not None:
+        _check_length(extent.stated, found)
+    elif found % extent.frame_bytes:
+        raise UnusableAudio(f"truncated: the file ends within a frame of {extent.frame_bytes} bytes")
+
+
+def _no_samples() -> UnusableAudio:
+    return UnusableAudio("truncated: the file ends before its samples")
+
+
+def _check_wav(file: BinaryIO, size: int) -> None:
     """The data chunk must not state more bytes than follow it."""
+    file.seek(0)
+    order = "big" if file.read(4) == b"RIFX" else "little"
     long_length = 0  # RF64: the length of the data chunk is in the ds64 chunk
     position = 12
     while position + 8 <= size:
@@ -48,16 +84,65 @@ def _check_wav(file: BinaryIO, size: int, order: str) -> None:
         if name == b"ds64":
             long_length = int.from_bytes(chunk[16:24], "little")
         if name == b"data":
-            stated = long_length or (length if length < _UNKNOWN_LENGTH_BYTES else 0)
+            stated = long_length or (length if length < _UNKNOWN_WAV_BYTES else 0)
             _check_length(stated, size - position - 8)
             return
         position += 8 + length + length % 2
-    raise UnusableAudio("truncated: the file ends before its samples")
+    raise _no_samples()
 
 
-def _check_length(stated: int, found: int) -> None:
-    if stated > found:
-        raise UnusableAudio(f"truncated: the header states {stated} bytes, the file has {found}")
+def _check_w64(file: BinaryIO, size: int) -> None:
+    """As WAV, but names have 16 bytes, lengths 8 and count the header of the chunk, and chunks start at 8 bytes."""
+    position = 40
+    while position + _W64_CHUNK_HEADER_BYTES <= size:
+        file.seek(position)
+        chunk = file.read(_W64_CHUNK_HEADER_BYTES)
+        length = int.from_bytes(chunk[16:24], "little")
+        if chunk.startswith(b"data"):
+            stated = length - _W64_CHUNK_HEADER_BYTES if length < _UNKNOWN_BYTES else 0
+            _check_length(stated, size - position - _W64_CHUNK_HEADER_BYTES)
+            return
+        if length < _W64_CHUNK_HEADER_BYTES:
+            raise UnusableAudio("corrupt: a chunk shorter than its header")
+        position += -(-length // 8) * 8
+    raise _no_samples()
+
+
+def _check_caf(file: BinaryIO, size: int) -> None:
+    """No chunk may state more bytes than follow it; the data chunk may be of unknown length, as the last one."""
+    position, found = 8, False
+    while position + 12 <= size:
+        file.seek(position)
+        chunk = file.read(12)
+        length = int.from_bytes(chunk[4:12], "big")
+        found = found or chunk.startswith(b"data")
+        if length >= _UNKNOWN_BYTES:
+            break
+        _check_length(length, size - position - 12)
+        position += 12 + length
+    if not found:
+        raise _no_samples()
+
+
+def _check_form(file: BinaryIO, size: int) -> None:
+    """AIFF, AIFF-C and SVX: the outermost chunk holds all others."""
+    file.seek(4)
+    _check_length(int.from_bytes(file.read(4), "big"), size - 8)
+
+
+def _check_voc(file: BinaryIO, size: int) -> None:
+    """The first block with sound must be complete (its length is given modulo 16 MB)."""
+    file.seek(20)
+    position = int.from_bytes(file.read(2), "little")
+    while position + 4 <= size:
+        file.seek(position)
+        block = file.read(4)
+        length = int.from_bytes(block[1:4], "little")
+        if block[0] in _VOC_SOUND_BLOCKS:
+            _check_length(length, size - position - 4)
+            return
+        position += 4 + length
+    raise _no_samples()
 
 
 def _check_ogg(file: BinaryIO, size: int) -> None:
@@ -73,3 +158,58 @@ def _check_ogg(file: BinaryIO, size: int) -> None:
 def _ogg_page_length(page: bytes) -> int:
     segments = page[26]
     return _OGG_PAGE_HEADER_BYTES + segments + sum(page[_OGG_PAGE_HEADER_BYTES : _OGG_PAGE_HEADER_BYTES + segments])
+
+
+def _check_mat5(file: BinaryIO, size: int) -> None:
+    """No matrix may state more bytes than follow it (libsndfile states a few too many in the last one)."""
+    file.seek(126)
+    order = "little" if file.read(2) == b"IM" else "big"
+    position = 128
+    while position + 8 <= size:
+        file.seek(position + 4)
+        length = int.from_bytes(file.read(4), order)
+        _check_length(length - _MAT5_SURPLUS_BYTES, size - position - 8)
+        position += 8 + length
+
+
+def _check_mp4(file: BinaryIO, size: int) -> None:
+    """No box of MP4 or M4A may state more bytes than follow it; a length of 0 reaches to the end of the file."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        box = file.read(16)
+        length = int.from_bytes(box[:4], "big")
+        if length == 1:
+            length = int.from_bytes(box[8:16], "big")
+        if length == 0:
+            return
+        _check_length(length, size - position)
+        position += max(length, 8)
+
+
+def _check_webm(file: BinaryIO, size: int) -> None:
+    """The segment of WebM and Matroska must be complete, unless its length is unknown (all bits set)."""
+    file.seek(0)
+    head = file.read(HEADER_BYTES)
+    start = head.find(_EBML_SEGMENT) + len(_EBML_SEGMENT)
+    if start < len(_EBML_SEGMENT) or start >= len(head) or head[start] == 0:
+        return
+    width = 9 - head[start].bit_length()
+    length = int.from_bytes(head[start : start + width], "big") - (1 << 7 * width)
+    if length != (1 << 7 * width) - 1:
+        _check_length(length, size - start - width)
+
+
+_CHECKS: dict[bytes, Callable[[BinaryIO, int], None]] = {
+    b"RIFF": _check_wav,
+    b"RIFX": _check_wav,
+    b"RF64": _check_wav,
+    b"riff": _check_w64,
+    b"caff": _check_caf,
+    b"FORM": _check_form,
+    b"OggS": _check_ogg,
+    b"Creative Voice File": _check_voc,
+    b"MATL": _check_mat5,
+    b"\x1aE\xdf\xa3": _check_webm,
+}
+"""What a file starts with -> the check of that format."""

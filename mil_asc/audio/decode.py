@@ -5,16 +5,26 @@ Shapes: N samples, C channels.
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
 from mil_asc.audio.containers import UnusableAudio, check_container
+from mil_asc.audio.ffmpeg import convert, needs_ffmpeg
 from mil_asc.errors import AudioError
 
 RESAMPLER = f"soxr-{soxr.__version__}-HQ"
+
+MIN_RATE, MAX_RATE = 1_000, 768_000
+"""Sampling rates that a header may state (in Hz)."""
+MAX_HOURS = 25.0
+"""Longest recording, by its header: a day, with the hour that a change of the clock may add."""
+MAX_AMPLITUDE = 2.0**32
+"""Largest sample after resampling; full scale is 1, and 32-bit integers kept as float reach 2^31."""
 
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count where a FLAC header says 0: none, or unknown
 
@@ -25,7 +35,8 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     Arguments
     ---------
     path : str or Path
-        WAV, FLAC, OGG or another format that libsndfile reads, at any rate and with any number of channels.
+        WAV, FLAC, OGG or another format that libsndfile reads, or M4A, AAC, MP4 or WebM where ffmpeg is installed;
+        any number of channels.
     sample_rate : int
         Rate of the result (in Hz).
     min_seconds : float
@@ -40,8 +51,9 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     Raises
     ------
     AudioError
-        One line, ``file: reason``; the file is missing, unreadable, empty, truncated, too short or silent, or
-        holds NaN or infinite samples.
+        One line, ``file: reason``; the file is missing, no regular file, unreadable, empty, truncated, too short
+        or silent, holds NaN, infinite or absurdly large samples, or states a sampling rate outside ``MIN_RATE`` to
+        ``MAX_RATE`` or more than ``MAX_HOURS``.
 
     Example
     -------
@@ -56,11 +68,44 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
         _check_samples(mono_N)
         wav_N = _resample(mono_N, rate, sample_rate)
         _check_length(len(wav_N) / sample_rate, min_seconds)
+        _check_samples(wav_N)
     return wav_N
 
 
+def check_waveform(name: str, wav_N: np.ndarray, sample_rate: int = 16000, min_seconds: float = 0.0) -> None:
+    """Refuse what ``decode`` would not return.
+
+    Arguments
+    ---------
+    name : str
+        What the waveform is called in a message.
+    wav_N : numpy.ndarray
+        float (N,), linear amplitude, full scale is 1.
+    sample_rate : int
+        Its rate (in Hz).
+    min_seconds : float
+        A shorter waveform is refused.
+
+    Raises
+    ------
+    AudioError
+        One line, ``name: reason``; the waveform is too short, silent, not finite, or beyond ``MAX_AMPLITUDE``.
+
+    Example
+    -------
+    >>> check_waveform("my clip", np.zeros(16000))
+    Traceback (most recent call last):
+    mil_asc.errors.AudioError: my clip: silent (every sample is zero)
+    """
+    try:
+        _check_length(len(wav_N) / sample_rate, min_seconds)
+        _check_samples(wav_N)
+    except UnusableAudio as error:
+        raise AudioError(f"{name}: {error}") from error
+
+
 def read_duration(path: str | os.PathLike) -> float:
-    """Length of an audio file by its header (in seconds), above 0; no sample is decoded.
+    """Length of an audio file by its header (in seconds), above 0; only what needs ffmpeg is decoded.
 
     Arguments
     ---------
@@ -73,7 +118,6 @@ def read_duration(path: str | os.PathLike) -> float:
         As ``decode`` raises it, except what only the samples show.
     """
     with _opened(path) as sound:
-        _check_frames(sound)
         return sound.frames / sound.samplerate
 
 
@@ -81,40 +125,84 @@ def read_duration(path: str | os.PathLike) -> float:
 def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            check_container(file)
-            file.seek(0)  # libsndfile starts at the descriptor's position
-            with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+        with _open_complete(path) as file:
+            with _open_sound(file) as sound:
+                _check_header(sound)
                 yield sound
     except OSError as error:
         raise AudioError(f"{os.fspath(path)}: {_describe(error)}") from error
     except UnusableAudio as error:
         raise AudioError(f"{os.fspath(path)}: {error}") from error
-    except soundfile.LibsndfileError as error:
-        reason = " ".join(error.error_string.split()).rstrip(".")
-        raise AudioError(f"{os.fspath(path)}: unreadable, not audio or corrupt ({reason})") from error
+    except MemoryError as error:
+        raise AudioError(f"{os.fspath(path)}: too long, it does not fit into memory: cut it into parts") from error
 
 
-def _check_frames(sound: soundfile.SoundFile) -> None:
-    if sound.frames == _UNKNOWN_FRAMES:
+def _open_complete(path: str | os.PathLike) -> BinaryIO:
+    """The file at its start, after a check that it is complete; or what ffmpeg makes of it."""
+    file = _open_regular(path)
+    try:
+        check_container(file)
+        file.seek(0)  # libsndfile starts at the descriptor's position
+    except BaseException:
+        file.close()
+        raise
+    if not needs_ffmpeg(path):
+        return file
+    file.close()
+    return convert(path, MAX_HOURS * 3600 + 1)
+
+
+def _open_regular(path: str | os.PathLike) -> BinaryIO:
+    """The file, opened for reading without waiting; a FIFO, a socket or a device is refused before it is opened."""
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a NUL in the path
+        raise UnusableAudio(f"not a path ({error})") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UnusableAudio("not a regular file")
+    return open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
+def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(file.fileno(), closefd=False)
+    except Exception as error:  # whatever the decoder fails with, the file is at fault
+        raise UnusableAudio(f"unreadable, not audio or corrupt ({_reason(error)})") from error
+
+
+def _check_header(sound: soundfile.SoundFile) -> None:
+    """Frames, rate and duration are within limits."""
+    frames, rate = sound.frames, sound.samplerate
+    if frames == _UNKNOWN_FRAMES:
         raise UnusableAudio("empty, or the header does not say how many frames it holds")
-    if sound.frames == 0:
+    if frames <= 0:
         raise UnusableAudio("empty (0 frames)")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise UnusableAudio(f"the header states a sampling rate of {rate} Hz, {MIN_RATE} to {MAX_RATE} Hz are allowed")
+    if frames > MAX_HOURS * 3600 * rate:
+        hours = frames / rate / 3600
+        raise UnusableAudio(
+            f"the header states {hours:.1f} hours, at most {MAX_HOURS:g} are allowed: cut it into parts"
+        )
 
 
 def _read_frames(sound: soundfile.SoundFile) -> np.ndarray:
     """Every frame, float32 (N, C)."""
-    _check_frames(sound)
     try:
-        wav_NC = sound.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        reason = " ".join(error.error_string.split())
-        raise UnusableAudio(f"truncated or corrupt after the header ({reason})") from error
-    except MemoryError as error:
-        raise UnusableAudio(f"the header states {sound.frames} frames, more than fit into memory") from error
+        wav_NC = sound.read(sound.frames, dtype="float32", always_2d=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the decoder fails with, the file is at fault
+        raise UnusableAudio(f"truncated, corrupt or not supported after the header ({_reason(error)})") from error
     if len(wav_NC) < sound.frames:
         raise UnusableAudio(f"truncated: the header states {sound.frames} frames, {len(wav_NC)} can be read")
     return wav_NC
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder says, as one line."""
+    text = error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
 def _mean_of_channels(wav_NC: np.ndarray) -> np.ndarray:
@@ -139,12 +227,16 @@ def _resample(mono_N: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return wav_N[:count]
 
 
-def _check_samples(mono_N: np.ndarray) -> None:
-    low, high = mono_N.min(), mono_N.max()  # NaN wins in both
+def _check_samples(wav_N: np.ndarray) -> None:
+    low, high = wav_N.min(), wav_N.max()  # NaN wins in both
     if not np.isfinite(low) or not np.isfinite(high):
         raise UnusableAudio("holds NaN or infinite samples")
     if low == 0 and high == 0:
         raise UnusableAudio("silent (every sample is zero)")
+    if max(-low, high) > MAX_AMPLITUDE:
+        raise UnusableAudio(
+            f"samples up to {max(-low, high):.3g}, at most {MAX_AMPLITUDE:.3g} allowed (1 is full scale)"
+        )
 
 
 def _check_length(seconds: float, min_seconds: float) -> None:

@@ -7,11 +7,12 @@ leads into a class folder or around one (its files have their class already), an
 import os
 from pathlib import Path
 
+from mil_asc.audio.ffmpeg import conversion_command, has_ffmpeg, needs_ffmpeg
 from mil_asc.corpora.manifest import ANYWHERE, Clip
 from mil_asc.errors import UserError, name_some
 
 AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "aifc", "au", "snd", "caf", "w64", "rf64", "voc")
-"""Endings of the files that are taken for audio, in upper or lower case."""
+"""Endings of the files that are taken for audio, in upper or lower case; where ffmpeg is installed, also its own."""
 
 
 def is_hidden(name):
@@ -20,8 +21,8 @@ def is_hidden(name):
 
 
 def is_audio(name):
-    """Whether a file of this name is taken for audio."""
-    return not is_hidden(name) and Path(name).suffix.lower().lstrip(".") in AUDIO
+    """Whether a file of this name is taken for audio, if need be with ffmpeg."""
+    return not is_hidden(name) and (Path(name).suffix.lower().lstrip(".") in AUDIO or needs_ffmpeg(name))
 
 
 def sub_folders(folder):
@@ -65,6 +66,7 @@ class FolderTree:
         self.folder = folder
         self.homes = [os.path.join(os.path.realpath(home), "") for home in homes]
         self.left_out = []  # hidden, or no audio
+        self._has_ffmpeg, self._unconverted = has_ffmpeg(), []
         self._unreadable, self._not_followed, self._again = [], [], []
         self._files = {}  # (device, inode) -> class folder and path
 
@@ -82,12 +84,16 @@ class FolderTree:
                 path = self._relative(parent / name)
                 if not is_audio(name):
                     self.left_out.append(path)
+                elif needs_ffmpeg(name) and not self._has_ffmpeg:
+                    self._unconverted.append(path)
                 elif self._is_new(root, parent / name, path):
                     below = parent.relative_to(root).parts
                     clips.append(Clip(path, root.name, ANYWHERE, below[0] if below else path, ANYWHERE))
         if not clips:
             unread = [text for text in self._unreadable if text.startswith(f"{self._relative(root)}/")]
             hint = f"; {len(unread)} folder(s) in it cannot be read: {name_some(unread)}" if unread else ""
+            unconverted = [path for path in self._unconverted if path.startswith(f"{self._relative(root)}/")]
+            hint += f"; {len(unconverted)} file(s) {_without_ffmpeg(unconverted)}" if unconverted else ""
             raise UserError(f"{root}: this class folder holds no audio file ({', '.join(AUDIO)}){hint}")
         return clips
 
@@ -102,6 +108,8 @@ class FolderTree:
             ),
             ("file(s) left out because they are the same as another file of their class", self._again),
         ]
+        if self._unconverted:
+            told.append((f"file(s) left out which {_without_ffmpeg(self._unconverted)}", self._unconverted))
         return [f"{len(names)} {what}: {name_some(names)}" for what, names in told if names]
 
     def _list(self, parent, seen):
@@ -149,6 +157,10 @@ class FolderTree:
         except UnicodeEncodeError as error:
             raise UserError(f"{path!r}: a file name that is not UTF-8; rename it") from error
         return path
+
+
+def _without_ffmpeg(paths):
+    return f"require ffmpeg, not installed here (install it, or convert each: {conversion_command(paths[0])})"
 
 
 def _identity(path):

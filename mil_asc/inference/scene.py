@@ -24,8 +24,8 @@ class Scene:
     """The class decided for a recording, the scores of all classes under each decision rule, and the instances.
 
     ``scores["smi"]`` and ``scores["bag"]`` are bag confidences (0 to 1 each) by maximum and by the model's pooling,
-    ``scores["cmi"]`` shares of instances (they sum to 1 up to a part in a million that settles ties). ``label`` is
-    the class with the greatest score under the rule ``assumption``.
+    ``scores["cmi"]`` shares of instances, which sum to 1. ``label`` is the class decided under the rule ``assumption``:
+    no other has a greater score, but scores may tie where the underlying logits and counts do not.
     """
 
     label: str

@@ -15,7 +15,8 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 from torch import Tensor
 
-from mil_asc.audio.decode import decode
+from mil_asc.audio.decode import check_waveform, decode
+from mil_asc.errors import UserError
 from mil_asc.inference.scene import Instance, Scene
 from mil_asc.inference.waveform import as_batch, as_lengths, as_waveform
 from mil_asc.mil.bags import Bags
@@ -88,40 +89,60 @@ class SceneClassifier(Pretrained):
         Raises
         ------
         AudioError
-            The file is missing, corrupt, empty, silent or too short.
+            The file is missing, corrupt, empty, silent, too short or too loud.
+        UserError
+            The scores are not finite.
         """
-        model = self.mods.model
-        rate = model.front_end.sample_rate
-        wav = decode(path, rate, min_seconds=model.min_samples / rate)
-        return self.classify_waveform(torch.from_numpy(wav), assumption)
+        rate, min_seconds = self._limits()
+        return self._classify(torch.from_numpy(decode(path, rate, min_seconds)), assumption, str(path))
 
     def classify_waveform(self, wav_N: Any, assumption: str | None = None) -> Scene:
         """Classify a mono waveform at the model's sampling rate; returns a ``Scene``.
 
         ``wav_N`` is a tensor or NumPy array of floating-point samples (N,), (1, N) or (N, 1), linear amplitude with
-        full scale 1; anything else raises an ``ArgumentError`` (a ``ValueError``) of one line.
+        full scale 1; anything else raises an ``ArgumentError`` (a ``ValueError``) of one line. What ``classify_file``
+        refuses in a file, such as digital silence, is the same ``AudioError`` here.
         """
-        assumption = assumption or self.mods.model.decision
-        if assumption not in RULES:
-            raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(RULES)}")
-        wav_N = as_waveform(wav_N, self.mods.model.min_samples)
-        bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
-        return self._scene(bags, len(wav_N), assumption)
+        self._check_rule(assumption)
+        wav_N = as_waveform(wav_N)
+        check_waveform("waveform", wav_N.detach().cpu().numpy(), *self._limits())
+        return self._classify(wav_N, assumption, "waveform")
 
     def classify_batch(self, wav_BN: Any, length_B: Any = None) -> Bags:
         """``Bags`` of waveforms, (B, N) or one (N,), as ``classify_waveform`` takes them; lengths (B,) are in samples.
 
-        A clip's scores do not depend on the others.
+        A clip's scores do not depend on the others. Scores that are not finite are a ``UserError`` that names the clip
+        by its position.
         """
         least = self.mods.model.min_samples
         wav_BN = as_batch(wav_BN, least)
-        length_B = as_lengths(length_B, wav_BN, least)
-        with torch.no_grad(), self.inference_ctx:
-            return self.mods.model(wav_BN.to(self.device), None if length_B is None else length_B.to(self.device))
+        bags = self._bags(wav_BN, as_lengths(length_B, wav_BN, least))
+        for position, logits_IC in enumerate(bags.logits_BIC):
+            _check_scores(f"clip {position} of the batch", logits_IC, bags.bag_logits_BC[position])
+        return bags
 
     def forward(self, wav_BN: Any, length_B: Any = None) -> Bags:
         """As ``classify_batch``."""
         return self.classify_batch(wav_BN, length_B)
+
+    def _limits(self) -> tuple[int, float]:
+        """Sampling rate of the model (in Hz), and the shortest recording that it takes (in seconds)."""
+        rate = self.mods.model.front_end.sample_rate
+        return rate, self.mods.model.min_samples / rate
+
+    def _check_rule(self, assumption: str | None) -> None:
+        if assumption is not None and assumption not in RULES:
+            raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(RULES)}")
+
+    def _classify(self, wav_N: Tensor, assumption: str | None, name: str) -> Scene:
+        self._check_rule(assumption)
+        bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
+        _check_scores(name, bags.logits_BIC, bags.bag_logits_BC)
+        return self._scene(bags, len(wav_N), assumption or self.mods.model.decision)
+
+    def _bags(self, wav_BN: Tensor, length_B: Tensor | None = None) -> Bags:
+        with torch.no_grad(), self.inference_ctx:
+            return self.mods.model(wav_BN.to(self.device), None if length_B is None else length_B.to(self.device))
 
     def _windowed_scores(self, wav_N: Tensor) -> Tensor:
         """(1, I, C or C + 1) instance scores, in windows of bounded memory where instances see only what is near."""
@@ -129,34 +150,37 @@ class SceneClassifier(Pretrained):
         step, total = model.instance_samples, int(model.num_instances(len(wav_N)))
         context = model.context_instances
         if context is None:
-            return model.instance_scores(self.classify_batch(wav_N.unsqueeze(0))).cpu()
-        parts = []
+            return model.instance_scores(self._bags(wav_N.unsqueeze(0))).cpu()
+        parts, rest = [], len(wav_N) % step  # some extractors pad by the number of frames: all windows end alike
         for first in range(0, max(total, 1), WINDOW_INSTANCES):
             last = min(first + WINDOW_INSTANCES, total)
             begin = max(first - context, 0)
-            end = len(wav_N) if last == total else min((last + context) * step, len(wav_N))
-            score_1IC = model.instance_scores(self.classify_batch(wav_N[begin * step : end].unsqueeze(0))).cpu()
+            end = len(wav_N) if last == total else min((last + context) * step + rest, len(wav_N))
+            score_1IC = model.instance_scores(self._bags(wav_N[begin * step : end].unsqueeze(0))).cpu()
             parts.append(score_1IC[:, first - begin : last - begin])
         return torch.cat(parts, dim=1)
 
     def _scene(self, bags: Bags, num_samples: int, assumption: str) -> Scene:
         model, labels = self.mods.model, self.hparams.labels
-        scores = {name: decide(bags)[0].tolist() for name, decide in RULES.items()}
-        decided = max(range(len(labels)), key=scores[assumption].__getitem__)
-        confidence_IC = confidences(bags)[0]
+        verdicts = {name: decide(bags) for name, decide in RULES.items()}
+        decided = int(verdicts[assumption].class_B)
+        rows = zip(
+            bags.logits_BIC[0].argmax(1).tolist(),
+            confidences(bags)[0].tolist(),
+            model.instance_times(num_samples).tolist(),
+        )
         return Scene(
             label=labels[decided],
             assumption=assumption,
-            scores={name: dict(zip(labels, values)) for name, values in scores.items()},
+            scores={name: dict(zip(labels, verdict.score_BC[0].tolist())) for name, verdict in verdicts.items()},
             instances=[
-                self._instance(p_C.tolist(), start, end, decided)
-                for p_C, (start, end) in zip(confidence_IC, model.instance_times(num_samples).tolist())
+                Instance(start, end, labels[winner], p_C[winner], winner == decided, dict(zip(labels, p_C)))
+                for winner, p_C, (start, end) in rows
             ],
         )
 
-    def _instance(self, confidence_C: list[float], start: float, end: float, decided: int) -> Instance:
-        labels = self.hparams.labels
-        winner = max(range(len(labels)), key=confidence_C.__getitem__)
-        return Instance(
-            start, end, labels[winner], confidence_C[winner], winner == decided, dict(zip(labels, confidence_C))
-        )
+
+def _check_scores(name: str, *logits: Tensor) -> None:
+    """A score that is not finite decides nothing."""
+    if not all(torch.isfinite(each).all() for each in logits):
+        raise UserError(f"{name}: the model's scores are not finite, so there is no class: check its weights")

@@ -13,20 +13,18 @@ from mil_asc.errors import ArgumentError
 INTEGER_HINT = "divide integer samples by their full scale, such as 32768 for int16"
 
 
-def as_waveform(wav: Any, min_samples: int = 1) -> Tensor:
-    """A mono waveform (N,), float32, linear amplitude with full scale 1.
+def as_waveform(wav: Any) -> Tensor:
+    """A mono waveform (N,), float32, linear amplitude with full scale 1; its samples are not checked.
 
     Arguments
     ---------
     wav : torch.Tensor, numpy.ndarray or sequence of float
         (N,), (1, N) or (N, 1), of a floating-point type.
-    min_samples : int
-        Least legal N.
 
     Raises
     ------
     ArgumentError
-        Another shape or type, too few samples, or samples that are not finite.
+        Another shape or type.
     """
     samples = _as_float(wav, "wav_N")
     if samples.dim() == 2 and 1 in samples.shape:
@@ -35,12 +33,14 @@ def as_waveform(wav: Any, min_samples: int = 1) -> Tensor:
         raise ArgumentError(
             f"wav_N must be a mono waveform (N,), got shape {tuple(samples.shape)}: average the channels"
         )
-    _check_samples(samples, "wav_N", min_samples)
     return samples
 
 
 def as_batch(wav: Any, min_samples: int = 1) -> Tensor:
-    """Mono waveforms (B, N) as ``as_waveform`` takes one; (N,) becomes (1, N)."""
+    """Mono waveforms (B, N) as ``as_waveform`` takes one; (N,) becomes (1, N).
+
+    An ``ArgumentError`` is raised as well if N is less than ``min_samples`` or a sample is not finite.
+    """
     samples = _as_float(wav, "wav_BN")
     if samples.dim() == 1:
         samples = samples.unsqueeze(0)

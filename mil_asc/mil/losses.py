@@ -77,7 +77,7 @@ class BagBCE(Loss):
     def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         bag_logits_BC = bags.bag_logits_BC
-        return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).float(), self.alpha)
+        return weighted_bce(bag_logits_BC, one_hot(label_B, bag_logits_BC.shape[1]).to(bag_logits_BC.dtype), self.alpha)
 
 
 class BagCE(Loss):

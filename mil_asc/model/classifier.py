@@ -4,6 +4,7 @@ Shape letters, used in names throughout the package: B bag (clip), I instance, C
 feature map), D instance dimension, F frequency, T frame, N sample.
 """
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,7 @@ from mil_asc.mil.bags import make_bags
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import ATTENTIONS, GENERATORS, Head, InstanceDetector
-from mil_asc.model.normalization import INPUT_NORMS
+from mil_asc.model.normalization import INPUT_NORMS, raise_batch_norm_eps
 
 
 class MILClassifier(nn.Module):
@@ -31,6 +32,8 @@ class MILClassifier(nn.Module):
         Number of classes, instance vector generator, detector and pooling; default: those of the paper.
     input_norm : str
         Normalization of the log-mel spectrogram: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
+    batch_norm : str
+        ``stable`` raises the eps of every batch norm to 0.1, ``plain`` keeps the extractor's and the generator's own.
 
     Raises
     ------
@@ -48,7 +51,7 @@ class MILClassifier(nn.Module):
     torch.Size([2, 39, 10])
     """
 
-    def __init__(self, front_end, extractor, head=None, input_norm="none"):
+    def __init__(self, front_end, extractor, head=None, input_norm="none", batch_norm="stable"):
         super().__init__()
         head = Head() if head is None else head
         check_choice("input_norm", input_norm, INPUT_NORMS)
@@ -67,6 +70,8 @@ class MILClassifier(nn.Module):
         self.pooling = partial(POOLINGS[head.pooling], **head.pooling_options)
         self.decision = "smi" if head.pooling == "max" else "bag"
         self.num_classes = head.num_classes
+        self.min_frames = next(frames for frames in itertools.count(1) if extractor.out_frames(frames) > 0)
+        raise_batch_norm_eps(self, batch_norm)
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -77,7 +82,7 @@ class MILClassifier(nn.Module):
     @property
     def min_samples(self):
         """Shortest clip (in samples) with one instance."""
-        return max(self.instance_samples - self.front_end.hop_length, self.front_end.min_samples)
+        return self.front_end.samples_of(self.min_frames)
 
     @property
     def context_instances(self):
@@ -160,10 +165,10 @@ class MILClassifier(nn.Module):
         return torch.cat(parts, dim=2)
 
     def _scores(self, wav_BN):
-        """Logits (and attention) in float32 even under autocast: bfloat16 would round instances to a tie."""
+        """Logits (and attention) in float32 or better, even under autocast: bfloat16 would round instances to a tie."""
         instance_BID = self.instance_vectors(wav_BN)
         with torch.autocast(wav_BN.device.type, enabled=False):
-            instance_BID = instance_BID.float()
+            instance_BID = instance_BID.to(torch.promote_types(instance_BID.dtype, torch.float32))
             scores = [self.detector(instance_BID)]
             if self.attention is not None:
                 scores.append(self.attention(instance_BID))

@@ -64,6 +64,10 @@ class LogMel(torch.nn.Module):
         """Frames T of a waveform of ``num_samples`` samples (int or integer tensor)."""
         return num_samples // self.hop_length + 1
 
+    def samples_of(self, num_frames):
+        """Shortest waveform (in samples) with ``num_frames`` frames."""
+        return max((num_frames - 1) * self.hop_length, self.min_samples)
+
     def forward(self, wav_BN):
         """Log-mel spectrogram of a batch of waveforms.
 
@@ -106,6 +110,10 @@ class Waveform(torch.nn.Module):
     def num_frames(self, num_samples):
         """Frames of a waveform of ``num_samples`` samples: the same number."""
         return num_samples
+
+    def samples_of(self, num_frames):
+        """Shortest waveform (in samples) with ``num_frames`` frames: the same number."""
+        return num_frames
 
     def forward(self, wav_BN):
         """(B, N) waveforms -> (B, 1, N) float32."""

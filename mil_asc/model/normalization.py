@@ -1,9 +1,9 @@
-"""Normalizations per frequency band: residual normalization and sub-spectral normalization."""
+"""Normalizations per frequency band, and the eps of batch norms."""
 
 import torch
 from torch import nn
 
-from mil_asc.checks import check_count, check_number
+from mil_asc.checks import check_choice, check_count, check_number
 
 
 class ResNorm(nn.Module):
@@ -88,3 +88,26 @@ class SubSpectralNorm(nn.Module):
 
 INPUT_NORMS = {"none": nn.Identity, "resnorm": ResNorm}
 """Normalizations of the log-mel spectrogram before the extractor, by their names in YAML files."""
+
+BATCH_NORMS = {"plain": 0.0, "stable": 0.1}
+"""The least eps of batch norms by the names in YAML files; ``docs/batch-norm.md`` has the measurements."""
+
+
+def raise_batch_norm_eps(model, batch_norm):
+    """Raise the eps of every batch norm of ``model`` to the least value that ``batch_norm`` names.
+
+    A channel is multiplied by gamma / sqrt(variance + eps). Behind a ReLU that almost never fires, the variance of the
+    training clips is next to nothing; with PyTorch's eps of 1e-5 a channel is then multiplied by hundreds, several such
+    layers stand in a chain, and a recording that the training set has nothing like gets logits of any size.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        Changed in place. Eps is not part of a state dict: weights must be used with the setting that trained them.
+    batch_norm : str
+        A key of ``BATCH_NORMS``: ``plain`` keeps every eps.
+    """
+    check_choice("batch_norm", batch_norm, BATCH_NORMS)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eps = max(module.eps, BATCH_NORMS[batch_norm])

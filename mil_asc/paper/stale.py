@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from mil_asc.errors import UserError
 from mil_asc.results.settings import changed_settings
+from mil_asc.training.command_line import parse_command_line
+from mil_asc.training.config import resolve_settings
+from mil_asc.training.run_options import RUN_OPTIONS
 
 ANY_SEED = 4294967295
 """Stands for every seed where the settings that the seeds of an experiment share are resolved; the greatest legal."""
@@ -58,12 +61,9 @@ def refuse_stale(results, place):
 
 def _resolved(planned, place):
     """The settings (YAML text) and the run options (name -> value) that the run's command gives it."""
-    from mil_asc.training.command_line import parse_command_line  # imports PyTorch, which takes seconds
-    from mil_asc.training.config import resolve_settings
-
     _, file, *words = place.command(planned)
     path, options, overrides = parse_command_line([str(place.recipes / planned.recipe / file), *words])
-    return resolve_settings(path, overrides), {name: getattr(options, name) for name in options.overridden_args}
+    return resolve_settings(path, overrides), options
 
 
 def _first_change(planned, run, place, text, options):
@@ -80,12 +80,11 @@ def _changed_option(provenance, options):
 
     A precision that is not asked for now is the machine's choice, and may differ on another machine.
     """
-    from speechbrain.utils.run_opts import RunOptions
-
     there = {"precision": provenance["precision"]} | provenance["run_options"]
     names = sorted((there.keys() | options.keys()) - NO_EFFECT - ({"precision"} - options.keys()))
     for name in names:
-        old, new = (given.get(name, getattr(RunOptions, name, None)) for given in (there, options))
+        default = RUN_OPTIONS[name].default if name in RUN_OPTIONS else None
+        old, new = (given.get(name, default) for given in (there, options))
         if old != new:
             return Change(name, old, new)
     return None

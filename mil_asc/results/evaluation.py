@@ -38,7 +38,7 @@ def evaluate_predictions(predictions: Predictions, clips: list[Clip], labels: li
         "log_loss": metrics.log_loss(truth_B, predictions.scores()),
         "underestimation": metrics.underestimation(predictions, truth_B),
         "tmi": threshold_auc(predictions, truth_B, labels),
-        **{rule: _under(predictions.scores(rule), truth_B, clips, labels) for rule in predictions.rules},
+        **{rule: _under(predictions.decided(rule), truth_B, clips, labels) for rule in predictions.rules},
     }
 
 
@@ -48,9 +48,8 @@ def class_indices(clips: list[Clip], labels: list[str]) -> np.ndarray:
     return np.array([index[clip.label] for clip in clips])
 
 
-def _under(scores_BC: np.ndarray, truth_B: np.ndarray, clips: list[Clip], labels: list[str]) -> dict:
+def _under(decision_B: np.ndarray, truth_B: np.ndarray, clips: list[Clip], labels: list[str]) -> dict:
     """Results under one decision rule."""
-    decision_B = scores_BC.argmax(1)
     correct_B = truth_B == decision_B
     recalls = metrics.class_accuracies(truth_B, decision_B, len(labels))
     counts = np.bincount(truth_B, minlength=len(labels)).tolist()
@@ -96,7 +95,7 @@ def decisions(predictions: Predictions, clips: list[Clip], labels: list[str]) ->
     """The decision for each clip: path, true class, and under each rule the decided class and its score."""
     rows: list[dict] = [{"path": clip.path, "label": clip.label} for clip in clips]
     for rule in predictions.rules:
-        scores_BC = predictions.scores(rule)
-        for row, c, score in zip(rows, scores_BC.argmax(1).tolist(), scores_BC.max(1).tolist()):
-            row[rule] = {"label": labels[c], "score": score}
+        score_BC = predictions.scores(rule)
+        for b, c in enumerate(predictions.decided(rule).tolist()):
+            rows[b][rule] = {"label": labels[c], "score": float(score_BC[b, c])}
     return rows

@@ -75,17 +75,23 @@ class Predictions:
         return Bags(*map(torch.from_numpy, (logits_BIC, mask_BI, self.bag_logits_BC[clips])))
 
     @cached_property
-    def scores_by_rule(self) -> dict[str, np.ndarray]:
-        """(B, C) float64 scores under each of ``rules``."""
-        scores = {rule: np.empty(self.bag_logits_BC.shape) for rule in self.rules}
+    def verdicts(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """(B,) class decided for each clip and (B, C) float64 scores, under each of ``rules``."""
+        shape = self.bag_logits_BC.shape
+        verdicts = {rule: (np.empty(shape[0], dtype=np.int64), np.empty(shape)) for rule in self.rules}
         for clips, bags in self.groups:
-            for rule, scores_BC in scores.items():
-                scores_BC[clips] = RULES[rule](bags).numpy()
-        return scores
+            for rule, (class_B, score_BC) in verdicts.items():
+                verdict = RULES[rule](bags)
+                class_B[clips], score_BC[clips] = verdict.class_B.numpy(), verdict.score_BC.numpy()
+        return verdicts
+
+    def decided(self, rule: str | None = None) -> np.ndarray:
+        """(B,) class decided for each clip under one of ``rules``, by default the model's own."""
+        return self.verdicts[rule or self.decision][0]
 
     def scores(self, rule: str | None = None) -> np.ndarray:
-        """(B, C) float64 scores under one of ``rules``, by default the model's own; the greatest decides."""
-        return self.scores_by_rule[rule or self.decision]
+        """(B, C) float64 scores under one of ``rules``, between 0 and 1; they may tie where ``decided`` does not."""
+        return self.verdicts[rule or self.decision][1]
 
     def by_clip(self, values_I: np.ndarray) -> list[np.ndarray]:
         """An array over all instances cut into one array per clip."""

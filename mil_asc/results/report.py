@@ -56,18 +56,18 @@ def choose_examples(
     ``picture(clip)`` gives the log-mel, the instance times and the events of a clip, and where they
     differ from the paper's, the step between frames (in seconds) and the upper edge of the mel filters (in Hz).
     """
-    scores_BC = predictions.scores()
+    scores_BC, decided_B = predictions.scores(), predictions.decided()
     confidences = predictions.by_clip(predictions.confidence_IC)
     groups: dict[bool, list[int]] = {True: [], False: []}
     for i in np.argsort(-scores_BC.max(1), kind="stable"):
-        chosen = groups[labels[scores_BC[i].argmax()] == clips[i].label]
+        chosen = groups[labels[decided_B[i]] == clips[i].label]
         if len(chosen) < count and clips[i].label not in {clips[j].label for j in chosen}:
             chosen.append(i)
     return [
         Example(
             clips[i].path,
             clips[i].label,
-            labels[scores_BC[i].argmax()],
+            labels[decided_B[i]],
             confidences[i],
             *picture(clips[i]),
         )

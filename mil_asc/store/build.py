@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ from typing import NamedTuple
 
 import filelock
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
-from mil_asc.audio.decode import RESAMPLER, decode
+from mil_asc.audio.decode import RESAMPLER, decode, read_duration
+from mil_asc.audio.ffmpeg import ffmpeg_version, needs_ffmpeg
 from mil_asc.audio.quantize import quantize
 from mil_asc.errors import AudioError, UserError
+from mil_asc.runtime.files import size_text
 from mil_asc.store.read import WaveformStore
 from mil_asc.store.shards import (
     FORMAT_VERSION,
@@ -32,6 +34,7 @@ from mil_asc.store.shards import (
     atomic_file,
     entry_file,
     is_finished,
+    lock_file,
     samples_file,
     write_index,
     write_json,
@@ -40,6 +43,7 @@ from mil_asc.store.shards import (
 MAX_SHARDS = 128  # each is an open file
 MIN_CLIPS_IN_SHARD = 16
 SIZED_FILES = 64  # headers read to estimate the size of the store
+FFMPEG_BYTES_PER_SECOND = 16_000  # of a file that ffmpeg decodes: 128 kbit/s
 NEEDED_SHARE = 0.9  # of the estimated size that must be free before the start
 PERMANENT_ERRNOS = (
     errno.ENOENT,
@@ -68,7 +72,7 @@ def prepare_waveforms(
     """Decode the clips into a store below ``cache_folder``, or open the store that is there already.
 
     The store belongs to exactly these files (path, size, time of change), this rate, this shortest length
-    and this decoder: a changed file makes a new store; the old one stays and may be deleted by hand.
+    and this decoder: a changed file makes a new store; the old one stays until ``tools/stores.py`` frees it.
     A killed run is continued by the next. Two processes may call this at once: one works, one waits.
 
     Arguments
@@ -102,7 +106,7 @@ def prepare_waveforms(
 
     Example
     -------
-    >>> import tempfile
+    >>> import tempfile, soundfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> soundfile.write(folder / "tone.wav", np.sin(np.arange(8000) * 0.1), 8000)
     >>> store = prepare_waveforms(folder, ["tone.wav", "lost.wav"], folder / "cache", progress=False)
@@ -120,9 +124,12 @@ def prepare_waveforms(
     with _one_line_errors(Path(cache_folder), job):
         store = _open_if_complete(target)
         if store is None:
-            target.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             with _locked(target):
+                target.mkdir(exist_ok=True)
                 store = _open_if_complete(target) or _build(job, target, workers, progress)
+    with contextlib.suppress(OSError):  # a store that may only be read has no last use
+        lock_file(target).touch()
     return store
 
 
@@ -138,6 +145,8 @@ class Job(NamedTuple):
         """Name of the store: a hash over everything that its content depends on."""
         made_by = [FORMAT_VERSION, sys.byteorder, MAX_SHARDS, MIN_CLIPS_IN_SHARD, RESAMPLER]
         made_from = [self.sample_rate, float(self.min_seconds), str(self.folder)]
+        if any(map(needs_ffmpeg, self.clips)):
+            made_by.append(ffmpeg_version())
         files = [(clip, *_fingerprint(os.path.join(self.folder, clip))) for clip in self.clips]
         text = json.dumps([made_by, made_from, files])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -169,16 +178,18 @@ def _fingerprint(path: str) -> tuple[int, int, bool]:
     """Size, time of change (in ns), readable; it is the same for all missing files."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return -1, -1, False
     return status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)
 
 
 def _seconds(path: Path) -> float:
-    """Length by the header; 0 where there is none to be read, for only an estimate is made of it."""
+    """Estimate of the length, by the header, or by the size where there is none to read."""
     try:
-        return soundfile.info(path).duration
-    except soundfile.LibsndfileError:
+        if needs_ffmpeg(path):
+            return path.stat().st_size / FFMPEG_BYTES_PER_SECOND
+        return read_duration(path)
+    except (AudioError, OSError, ValueError):
         return 0.0
 
 
@@ -226,7 +237,7 @@ def _in_parallel(work: Callable, items: list, workers: int) -> Iterator:
 
 def _write_shard(target: Path, number: int, clips: list[str], decoded: Iterator, bar: tqdm) -> None:
     """The samples first, then their description: a shard counts as finished when it has both."""
-    entry = {"paths": [], "lengths": [], "scales": [], "bad": {}}
+    entry = {"paths": [], "lengths": [], "scales": [], "bad": {}, "crc32": 0}
     with atomic_file(samples_file(target, number)) as file:
         for clip in clips:
             result = next(decoded)
@@ -235,6 +246,7 @@ def _write_shard(target: Path, number: int, clips: list[str], decoded: Iterator,
             else:
                 wav_N, scale = result
                 file.write(wav_N)
+                entry["crc32"] = zlib.crc32(wav_N, entry["crc32"])
                 entry["paths"].append(clip)
                 entry["lengths"].append(len(wav_N))
                 entry["scales"].append(scale)
@@ -252,7 +264,7 @@ def _open_if_complete(target: Path) -> WaveformStore | None:
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    lock = filelock.FileLock(target.with_name(target.name + ".lock"))
+    lock = filelock.FileLock(lock_file(target))
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -268,7 +280,7 @@ def _check_space(job: Job, target: Path, clips: list[str]) -> None:
     needed, free = job.bytes_needed(clips), shutil.disk_usage(target).free
     if needed * NEEDED_SHARE > free:
         raise UserError(
-            f"{target.parent}: the waveforms need about {_size(needed)} more, {_size(free)} are free; "
+            f"{target.parent}: the waveforms need about {size_text(needed)} more, {size_text(free)} are free; "
             "make room or choose another cache folder"
         )
 
@@ -283,21 +295,9 @@ def _one_line_errors(cache_folder: Path, job: Job) -> Iterator[None]:
 
 def _explain(error: OSError, cache_folder: Path, job: Job) -> str:
     if error.errno in DISK_FULL_ERRNOS:
-        needed = _size(job.bytes_needed(job.clips))
+        needed = size_text(job.bytes_needed(job.clips))
         return (
             f"{cache_folder}: {error.strerror}: the waveforms need about {needed} in all; "
             "finished work is kept: make room and start again, it continues"
         )
     return f"{cache_folder}: cannot keep waveforms there: {error.strerror or error}"
-
-
-def _size(count: float) -> str:
-    """
-    >>> _size(1530000)
-    '1.5 MB'
-    """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.1f} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -20,7 +20,8 @@ from hyperpyyaml import load_hyperpyyaml
 
 from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
-from mil_asc.corpora.manifest import LIST_NAMES, Corpus
+from mil_asc.corpora.leave_out import leave_out
+from mil_asc.corpora.manifest import Corpus
 from mil_asc.errors import ArgumentError, UserError, printable
 from mil_asc.store.build import prepare_waveforms
 
@@ -170,9 +171,6 @@ def _without_bad_audio(corpus: Corpus, bad: dict[str, str], on_bad_audio: str) -
     described = describe_bad(corpus.folder, bad)
     if on_bad_audio == "stop":
         raise UserError(f"{described}; fix them, or leave them out with --on_bad_audio=skip")
-    corpus = corpus.without(bad)
-    for name in ("train", "evaluate"):
-        if not getattr(corpus, name):
-            raise UserError(f"{corpus.folder}: no usable clip is left in the {LIST_NAMES[name]}")
+    corpus = leave_out(corpus, bad)
     corpus.notes = [*corpus.notes, f"left out: {described}"]
     return corpus

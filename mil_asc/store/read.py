@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mil_asc.audio.quantize import dequantize
-from mil_asc.store.shards import SAMPLE_BYTES, map_shards, read_index
+from mil_asc.store.shards import SAMPLE_BYTES, check_shard, map_shards, read_index
 
 _MAPPED_BYTES = 8 * 2**20  # copied out before the mappings give their pages back
 
@@ -20,7 +20,8 @@ class WaveformStore:
     """A finished store, opened for reading. Cheap to open, may be pickled and read in several processes.
 
     The samples are mapped into memory and copied out batch by batch. The mapping gives its pages back
-    now and then, so resident memory stays bounded; the system's page cache keeps what has been read.
+    now and then, so resident memory stays bounded; the system's page cache keeps what has been read. A shard is
+    compared with its checksum when it is first read.
 
     Arguments
     ---------
@@ -45,7 +46,8 @@ class WaveformStore:
     Raises
     ------
     StoreError
-        The store is missing, unfinished or damaged.
+        The store is missing, unfinished or damaged; reading raises it too, where the samples are not those that were
+        written.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -64,6 +66,7 @@ class WaveformStore:
         self._shard_starts = np.cumsum(shard_samples) - shard_samples
         self._maps = map_shards(self.folder, shard_samples * SAMPLE_BYTES)
         self._samples = [np.frombuffer(mapped, dtype=np.int16) for mapped in self._maps]
+        self._unchecked = dict(enumerate(index["shard_crc32"]))
         self._touched = 0
 
     def __len__(self) -> int:
@@ -120,19 +123,21 @@ class WaveformStore:
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """All samples of the store, row after row, in blocks that fit into memory: (first sample, int16 block)."""
-        for start, samples in zip(self._shard_starts.tolist(), self._samples, strict=True):
+        for shard, (start, samples) in enumerate(zip(self._shard_starts.tolist(), self._samples, strict=True)):
             block = np.empty(len(samples), dtype=np.int16)
-            self._fill(samples, block, 0)
+            self._fill(shard, block, 0)
             yield start, block
 
     def _read_samples(self, row: int, wav_N: np.ndarray) -> None:
-        shard = self._shards[row]
-        start = int(self._offsets[row] - self._shard_starts[shard])
-        self._fill(self._samples[shard], wav_N, start)
+        shard = int(self._shards[row])
+        self._fill(shard, wav_N, int(self._offsets[row] - self._shard_starts[shard]))
 
-    def _fill(self, mapped: np.ndarray, wav_N: np.ndarray, start: int) -> None:
-        """Copy out of a mapping, which gives its pages back when many have been touched."""
-        wav_N[:] = mapped[start : start + len(wav_N)]
+    def _fill(self, shard: int, wav_N: np.ndarray, start: int) -> None:
+        """Copy out of a mapping, which is checked first, and gives its pages back when many have been touched."""
+        if shard in self._unchecked:
+            check_shard(self.folder, shard, self._maps[shard], self._unchecked[shard])
+            self._unchecked.pop(shard, None)
+        wav_N[:] = self._samples[shard][start : start + len(wav_N)]
         self._touched += wav_N.nbytes
         if self._touched > _MAPPED_BYTES:
             self._touched = 0

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 
+import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import if_main_process
@@ -17,7 +18,8 @@ from mil_asc.errors import UserError
 from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
-from mil_asc.training.command_line import check_max_grad_norm
+from mil_asc.training.diagnosis import LARGE_LOSS
+from mil_asc.training.run_options import check_max_grad_norm
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class MILBrain(sb.Brain):
         self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, DEFAULT_STEPS_BETWEEN_CHECKS)
         self.state = self.hparams.state
         self.unchecked = []
+        self.warned = False
         self.predictions = {}
         self.first_epoch = None
 
@@ -105,10 +108,18 @@ class MILBrain(sb.Brain):
             host_BIC = bags.logits_BIC.float().cpu().numpy()
             logits = [logits_IC[:n] for logits_IC, n in zip(host_BIC, counts)]
             bag_logits_BC = bags.bag_logits_BC.float().cpu().numpy()
+            self._check_scores(batch.index_B.tolist(), logits, bag_logits_BC)
             self.predictions.update(zip(batch.index_B.tolist(), zip(logits, bag_logits_BC)))
         self._note(terms, batch)
         self._advance_bar()
         return terms["loss"].detach()
+
+    def _check_scores(self, positions, logits, bag_logits_BC):
+        """A clip whose scores are not finite has no class, though its loss may be finite."""
+        for position, logits_IC, bag_logits_C in zip(positions, logits, bag_logits_BC):
+            if not (np.isfinite(logits_IC).all() and np.isfinite(bag_logits_C).all()):
+                path = self.clips[position].path
+                raise UserError(f"{path}: the model's scores are not finite, so there is no class: check its weights")
 
     def update_average(self, loss, avg_loss):
         """The mean over clips up to the last check (SpeechBrain averages over batches)."""
@@ -163,13 +174,21 @@ class MILBrain(sb.Brain):
                     f"the loss of batch {step} of the epoch is not finite ({dict(zip(names, values))}); "
                     f"clips of the batch: {paths}. Lower the learning rate, or check these files"
                 )
+            self._note_loss(step, values[names.index("loss")])
             self.state.sums["clips"] = self.state.sums.get("clips", 0) + count
             for name, value in zip(names, values):
                 self.state.sums[name] = self.state.sums.get(name, 0.0) + value * count
 
+    def _note_loss(self, step, loss):
+        """Keep the largest loss of the epoch, and warn of the first that is too large to learn from."""
+        if loss > LARGE_LOSS and not self.warned:
+            logger.warning("WARNING: the loss of batch %d of the epoch is %.1e: the training diverges", step, loss)
+            self.warned = True
+        self.state.sums["largest_loss"] = max(loss, self.state.sums.get("largest_loss", loss))
+
     def _means(self):
         sums = self.state.sums
-        return {name: sums[name] / sums["clips"] for name in sums if name != "clips"}
+        return {name: sums[name] / sums["clips"] for name in sums if name not in ("clips", "largest_loss")}
 
     # -- epochs
 
@@ -228,6 +247,7 @@ class MILBrain(sb.Brain):
             clips = min((self.step - self.first_step) * self.hparams.batch_size, self.train_clips)
             self.record = {"epoch": epoch, "train": self._means(), "learning_rate": self.learning_rate()}
             self.record |= {"seconds": seconds, "clips_per_second": clips / seconds}
+            self.record["largest_loss"] = self.state.sums["largest_loss"]
         elif stage == sb.Stage.VALID:
             self.record["monitor"] = self._means()
 

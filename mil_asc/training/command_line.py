@@ -1,37 +1,41 @@
-"""The command line of a recipe: a YAML file, SpeechBrain's run options, and values of YAML keys."""
+"""The command line of a recipe: a YAML file, SpeechBrain's run options, and values of YAML keys.
 
-import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
+Nothing large is imported here, so that a mistake is reported at once.
+"""
 
-# isort: split
-import dataclasses
-import typing
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
 
 import ruamel.yaml
-from speechbrain.utils.run_opts import RunOptions
 
-from mil_asc.checks import check_count, check_number
 from mil_asc.errors import UserError
-
-NO_OPTIONS = set(
-    "param_file overridden_args tqdm_barcolor tqdm_colored_bar skip_nonfinite_grads nonfinite_patience log_config"
-    " distributed_launch profile_training profile_warmup profile_steps auto_mix_prec bfloat16_mix_prec"
-    " optimizer_step_limit".split()
+from mil_asc.training.config import resolve_settings
+from mil_asc.training.habits import advice
+from mil_asc.training.run_options import (
+    RUN_OPTIONS,
+    read_run_option,
+    refuse_distributed_launch,
+    refuse_option,
 )
-"""Run options of SpeechBrain that have no effect on this training loop, and are therefore refused."""
-RUN_OPTIONS = {field.name for field in dataclasses.fields(RunOptions)} - NO_OPTIONS
-FLAGS = {field.name for field in dataclasses.fields(RunOptions) if field.default is False} & RUN_OPTIONS
-HELP = """usage: python train.py HPARAMS.yaml [--KEY=VALUE ...]
 
-Any value of the YAML file can be set: --number_of_epochs=20, --model.num_blocks=2. The end of a key is
-enough: --n_mels=128 sets model.features.n_mels.
-Blocks of hparams/ are chosen by name: --model=bc_resnet --objective=gt --training=sgd_small.
-Manifests that <set>_prepare.py wrote: --manifests=SAVE_FOLDER.
-Run options: --device=cpu|cuda|cuda:1, --precision=fp32|bf16, --debug (two batches, two epochs),
---test_only (evaluate a trained run), --noprogressbar, --ckpt_interval_minutes=10 (and the others of
-SpeechBrain). Bad audio: --on_bad_audio=skip. Hold out locations: --data.validation_fraction=0.1.
-A run that was stopped resumes if the same command is given again."""
+
+@dataclass(frozen=True)
+class Command:
+    """A command line whose options and keys are legal.
+
+    ``path``: the YAML file; ``options``: run options by name; ``settings``: the resolved YAML text.
+    """
+
+    path: Path
+    options: dict
+    settings: str
+
+
+def read_command(arguments):
+    """The ``Command`` of the words after the program's name; ``UserError`` if one of them is not legal."""
+    refuse_distributed_launch()
+    path, options, overrides = parse_command_line(arguments)
+    return Command(path, options, resolve_settings(path, overrides))
 
 
 def parse_command_line(arguments):
@@ -45,39 +49,46 @@ def parse_command_line(arguments):
 
     Returns
     -------
-    (Path, RunOptions, dict)
-        The YAML file, the run options, and the overrides: YAML values by key, as given.
+    (Path, dict, dict)
+        The YAML file, the run options that were given by name, and the overrides: YAML values by key, as given.
 
     Raises
     ------
     UserError
-        There is no YAML file or more than one, an option has no value, or a flag has one.
+        There is no YAML file or more than one, an option has no value, a switch has one, or a run option does not
+        work here.
     """
     files, options, overrides = [], {}, {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("--"):
+        if not word.startswith("-"):
             files.append(word)
             continue
-        key, given, value = word[2:].partition("=")
-        if key in FLAGS:
+        key, given, value = word.removeprefix("--").partition("=")
+        refuse_option(key)
+        if not word.startswith("--"):
+            raise UserError(f"unknown option {word}: options begin with --, such as --learning_rate=0.01")
+        if key in RUN_OPTIONS and RUN_OPTIONS[key].kind is bool:
             if given or (rest and rest[0].lower() in ("true", "false")):
                 raise UserError(f"--{key} is a switch and takes no value")
             options[key] = True
             continue
         if not given:
-            if not rest or rest[0].startswith("--"):
-                near = get_close_matches(key, sorted(FLAGS), n=1)
-                hint = f"; did you mean --{near[0]}?" if near else ""
-                raise UserError(f"--{key} needs a value: --{key}=VALUE{hint}")
-            value = rest.pop(0)
+            value = _next_value(key, rest)
         if key in RUN_OPTIONS:
-            options[key] = _run_option(key, value)
+            options[key] = read_run_option(key, value)
         else:
             overrides[key] = _yaml_value(key, value)
-    path = _the_one_file(files)
-    return path, RunOptions(**options, param_file=str(path), overridden_args=set(options)), overrides
+    return _the_one_file(files), options, overrides
+
+
+def _next_value(key, rest):
+    """Remove the value of ``--key value`` from the ``rest`` of the words, and return it."""
+    if not rest or rest[0].startswith("--"):
+        hint = "" if key in RUN_OPTIONS else advice(key, {name: name for name in RUN_OPTIONS})
+        raise UserError(f"--{key} needs a value: --{key}=VALUE{'; ' if hint else ''}{hint}")
+    return rest.pop(0)
 
 
 def _the_one_file(files):
@@ -88,42 +99,6 @@ def _the_one_file(files):
     if not path.is_file():
         raise UserError(f"{path} is not a file: name a YAML file such as hparams/fuse_pnl.yaml")
     return path
-
-
-def _run_option(name, text):
-    """The value of a run option, in the type that SpeechBrain declares for it."""
-    kind = typing.get_type_hints(RunOptions)[name]
-    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else None
-    if choices and text not in choices:
-        raise UserError(f"--{name} must be one of {', '.join(choices)}; got {text!r}")
-    if choices:
-        return text
-    kind = (typing.get_args(kind) or (kind,))[0]  # Optional[int] becomes int
-    if typing.get_origin(kind) is list:
-        return text.split(",")
-    try:
-        value = kind(text)
-    except ValueError as error:
-        raise UserError(f"--{name} must be a {'whole ' if kind is int else ''}number; got {text!r}") from error
-    try:
-        _check_run_option(name, value)
-    except ValueError as error:
-        raise UserError(f"--{error}") from error
-    return value
-
-
-def _check_run_option(name, value):
-    if name in ("debug_batches", "debug_epochs", "grad_accumulation_factor"):
-        check_count(name, value)
-    if name == "max_grad_norm":
-        check_max_grad_norm(value)
-
-
-def check_max_grad_norm(value):
-    """Refuse norms that would stop or reverse the training (``ValueError``); -1 means no clipping."""
-    check_number("max_grad_norm", value)
-    if value == 0:
-        raise ValueError("max_grad_norm must be a number above 0, or -1 for no clipping; 0 would stop the training")
 
 
 def _yaml_value(key, text):

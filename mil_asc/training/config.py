@@ -51,26 +51,44 @@ def load_hparams(path, overrides):
         ``!PLACEHOLDER`` has no value; a class refuses its value.
     """
     resolved = resolve_settings(path, overrides)
+    return build_hparams(path, resolved), resolved
+
+
+def build_hparams(path, resolved):
+    """The hyperparameters of ``load_hparams``, built from the resolved YAML text of the file at ``path``."""
     with one_line_errors(path), modules_beside(path):
         hparams = load_hyperpyyaml(resolved)
         hparams["training"]["brain"].check_settings(hparams["training"])
-        return hparams, resolved
+        return hparams
 
 
 def resolve_settings(path, overrides):
     """The resolved YAML text of ``load_hparams``; raises the same errors, except those of building objects."""
     with one_line_errors(path):
-        text = path.read_text(encoding="utf-8")
-        if MANIFESTS in overrides:  # these contain the paths of their audio
-            overrides = {DATA_FOLDER: str(overrides[MANIFESTS]), **overrides}
-        text, overrides = choose_blocks(text, path, overrides)
-        tree = _load(_resolve(text.replace("!PLACEHOLDER", '""'), path, {}))
-        overrides = full_keys(overrides, tree)
-        check_keys(overrides, tree, path)
-        _check_manifest_options(overrides)
+        text, overrides = checked_overrides(path, overrides)
         resolved = _resolve(text, path, nest(overrides))
         _check_top_level(_load(resolved), path)
         return resolved
+
+
+def settings_tree(path, overrides):
+    """The tree of all values that a recipe's YAML file has with overrides; ``REQUIRED`` if one has to be given."""
+    with one_line_errors(path):
+        text, overrides = checked_overrides(path, overrides)
+        return _load(_resolve(_filled(text), path, nest(overrides)))
+
+
+def checked_overrides(path, overrides):
+    """The YAML text with the blocks that ``overrides`` name, and the other overrides by dotted key, which are legal."""
+    text = path.read_text(encoding="utf-8")
+    if MANIFESTS in overrides:  # these contain the paths of their audio
+        overrides = {DATA_FOLDER: str(overrides[MANIFESTS]), **overrides}
+    text, overrides = choose_blocks(text, path, overrides)
+    tree = _load(_resolve(_filled(text), path, {}))
+    overrides = full_keys(overrides, tree)
+    check_keys(overrides, tree, path)
+    _check_manifest_options(overrides)
+    return text, overrides
 
 
 @contextlib.contextmanager
@@ -114,6 +132,11 @@ def _check_manifest_options(overrides):
         section, _, rest = key.partition(".")
         if section == "data" and rest.partition(".")[0] not in WITH_MANIFESTS:
             raise UserError(f"--{rest} has no effect with --manifests, which give the lists: leave out one of them")
+
+
+def _filled(text):
+    """A YAML text with the text ``REQUIRED`` for every ``!PLACEHOLDER``."""
+    return text.replace("!PLACEHOLDER", "REQUIRED")
 
 
 def _resolve(text, path, overrides):

@@ -57,9 +57,19 @@ def announce_machine(device, precision, folder):
 
 def announce_corpus(corpus):
     """Log the notes and warnings about a data set."""
-    for note in corpus.notes:
+    announce_notes(corpus.notes)
+    announce_warnings(corpus.warnings)
+
+
+def announce_notes(notes):
+    """Log notes: what a reader of the results should know, but need not act on."""
+    for note in notes:
         logger.info("note: %s", note)
-    for warning in corpus.warnings:
+
+
+def announce_warnings(warnings):
+    """Log warnings, so that they stand out on the console too."""
+    for warning in warnings:
         logger.warning("WARNING: %s", warning)
 
 

@@ -1,10 +1,9 @@
 """Keys on the command line: short keys are completed, unknown and forbidden keys are refused."""
 
-from difflib import get_close_matches
-
 from mil_asc.errors import UserError
 from mil_asc.results.settings import flatten, tag_of
-from mil_asc.training.command_line import RUN_OPTIONS
+from mil_asc.training.habits import advice
+from mil_asc.training.run_options import RUN_OPTIONS
 
 
 def full_keys(overrides, tree):
@@ -33,9 +32,10 @@ def check_keys(overrides, tree, path):
         if _is_open(legal.get(key.rpartition(".")[0])):
             continue
         if key not in legal:
-            near = _nearest(key, legal)
-            hint = f"did you mean --{near}? " if near else ""
-            raise UserError(f"unknown option --{key}; {hint}(keys of {path} and run options are legal)")
+            hint = advice(key, _spellings(key, legal))
+            raise UserError(
+                f"unknown option --{key}{'; ' if hint else ''}{hint} (python train.py {path} --help lists all options)"
+            )
         node = legal[key]
         if isinstance(node, dict) and node and not (isinstance(value, dict) and value):
             raise UserError(f"--{key} is a group of values: set one of them, such as --{key}.{next(iter(node))}=...")
@@ -81,14 +81,13 @@ def _is_argument(key, legal):
     return any(tag_of(legal[parent]) for parent in parents)
 
 
-def _nearest(key, legal):
-    """The key or run option most similar to ``key``, by its end if ``key`` is one word; None if there is none."""
-    full = {name: name for name in [*legal, *RUN_OPTIONS]}
-    if "." not in key:
-        ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
-        full = {name: name for name in RUN_OPTIONS} | {end: _full_key(end, legal) for end in ends}
-    near = get_close_matches(key, sorted(full), n=1, cutoff=0.0)
-    return full[near[0]] if near else None
+def _spellings(key, legal):
+    """What ``key`` may be meant to be: run options, and keys (their ends if ``key`` is one word) -> full keys."""
+    options = {name: name for name in RUN_OPTIONS}
+    if "." in key:
+        return options | {name: name for name in legal}
+    ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
+    return options | {end: _full_key(end, legal) for end in ends}
 
 
 def _is_open(node):

@@ -3,6 +3,7 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
+import dataclasses
 import logging
 import os
 import time
@@ -14,12 +15,14 @@ from mil_asc.checks import check_choice, check_number
 from mil_asc.corpora.json_manifests import write_manifests
 from mil_asc.corpora.manifest import few_clips
 from mil_asc.errors import UserError
+from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results.evaluation import evaluate_predictions
 from mil_asc.results.run import MANIFESTS
 from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
-from mil_asc.training.console import announce_corpus, announce_machine
+from mil_asc.training.console import announce_corpus, announce_machine, announce_notes, announce_warnings
+from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
 from mil_asc.training.environment import describe_evaluation, describe_training
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
@@ -157,6 +160,8 @@ class TrainingRun:
         """Train until the last epoch, from the latest checkpoint if there is one."""
         counter = EpochCounter(self.hparams["training"]["number_of_epochs"])
         brain.checkpointer.add_recoverable("epoch_counter", counter)
+        if not self.options.debug:
+            announce_warnings(schedule_warnings(self.hparams["training"]))
         monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
         brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
@@ -188,6 +193,10 @@ class TrainingRun:
             self.corpus.warnings.append(
                 f"the training was stopped after {done} of {total} epochs: these results are not final"
             )
+        if not self.options.debug:
+            self.corpus.warnings += schedule_warnings(self.hparams["training"])
+        self.corpus.warnings += loss_warnings(self.state.history)
+        self.report_gains()
         return {
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
@@ -197,6 +206,16 @@ class TrainingRun:
             "run": self.describe(),
             **outcome.results(),
         }
+
+    def report_gains(self):
+        """Note dead channels, and warn of batch norms that amplify more than the limit."""
+        found = batch_norm_gains(self.network)
+        if found is not None and found.dead:
+            self.corpus.notes.append(found.note)
+            announce_notes([found.note])
+        if found is not None and found.warning:
+            self.corpus.warnings.append(found.warning)
+            announce_warnings([found.warning])
 
     def describe(self):
         """How the results were produced: the ``run`` part of ``report.json``.
@@ -212,7 +231,9 @@ class TrainingRun:
         if before is not None:
             return before | recordings | {"evaluated_again": describe_evaluation(self.device)}
         described = describe_training(self.state.history, self.options, self.device)
+        gains = batch_norm_gains(self.network)
         facts = {
+            "batch_norm": None if gains is None else dataclasses.asdict(gains),
             "seed": self.hparams["seed"],
             "train_clips": len(self.corpus.train),
             "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),

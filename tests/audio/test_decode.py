@@ -1,10 +1,16 @@
 """Audio files of all formats, rates and channel counts become mono samples, or an error of one line."""
 
+import os
+import socket
+import struct
+
 import numpy as np
 import pytest
+import soundfile
 from tones import AMPLITUDE, HZ, amplitude_at, reason, sine, write
 
-from mil_asc.audio.decode import decode, read_duration
+from mil_asc.audio import decode as module
+from mil_asc.audio.decode import MAX_AMPLITUDE, decode, read_duration
 from mil_asc.errors import AudioError
 
 RATES = (8000, 11025, 22050, 44100, 48000)
@@ -133,3 +139,127 @@ def test_duration_of_an_unusable_file_is_refused(tmp_path, content, words):
         path.write_bytes(content)
     with pytest.raises(AudioError, match=f"a.wav: .*{words}"):
         read_duration(path)
+
+
+@pytest.mark.parametrize("subtype", ("GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_32"))
+def test_wav_in_a_codec_that_cannot_be_searched_is_read(tmp_path, subtype):
+    path = write(tmp_path / "a.wav", sine(rate=8000), 8000, subtype=subtype)
+    wav = decode(path)
+    assert len(wav) >= 16000 and amplitude_at(wav[:16000], HZ) == pytest.approx(AMPLITUDE, rel=0.2)
+
+
+@pytest.mark.parametrize("method, words", [("read", "truncated, corrupt or not supported"), ("__init__", "unreadable")])
+@pytest.mark.parametrize("error", (ValueError("frames must\nbe specified"), AssertionError(), TypeError("no")))
+def test_unexpected_decoder_error_is_a_bad_file(tmp_path, monkeypatch, method, words, error):
+    path = write(tmp_path / "a.wav")
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(soundfile.SoundFile, method, fail)
+    monkeypatch.setattr(soundfile.SoundFile, "__del__", lambda sound: None)
+    found = reason(path)
+    assert found.startswith(words) and (" ".join(str(error).split()) or "AssertionError") in found
+
+
+def test_fifo_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    assert reason(tmp_path / "a.wav") == "not a regular file"
+
+
+def test_socket_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the path of a socket is at most 107 bytes long
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("a.wav")
+        assert reason("a.wav") == "not a regular file"
+
+
+def test_device_is_refused():
+    assert reason("/dev/zero") == "not a regular file"
+
+
+def test_path_with_a_nul_is_refused():
+    assert reason("a\0.wav") == "not a path (embedded null byte)"
+
+
+def with_rate(path, rate):
+    """The WAV file with another sampling rate in its header."""
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", rate)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("rate", (1, 999, 768_001, 2**31 - 1))
+def test_absurd_rate_is_refused_before_anything_is_read(tmp_path, monkeypatch, rate):
+    path = with_rate(write(tmp_path / "a.wav"), rate)
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)
+    expected = f"the header states a sampling rate of {rate} Hz, 1000 to 768000 Hz are allowed"
+    assert reason(path) == expected
+    with pytest.raises(AudioError, match=expected):
+        read_duration(path)
+
+
+@pytest.mark.parametrize("rate", (1000, 768_000))
+def test_lowest_and_highest_rate_are_read(tmp_path, rate):
+    assert len(decode(with_rate(write(tmp_path / "a.wav"), rate))) == round(16000 * 16000 / rate)
+
+
+def test_recording_of_a_day_is_within_the_limit_and_a_longer_one_is_not(tmp_path):
+    """FLAC states its number of frames in 36 bits of the header; the file holds a second."""
+    path = write(tmp_path / "a.flac", rate=16000)
+    content = bytearray(path.read_bytes())
+    for hours in (24, 25, 25.1, 1000):
+        frames = round(hours * 3600 * 16000)
+        content[21] = content[21] & 0xF0 | frames >> 32
+        content[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
+        path.write_bytes(content)
+        if hours <= module.MAX_HOURS:
+            assert read_duration(path) == hours * 3600
+        else:
+            expected = f"the header states {hours:.1f} hours, at most 25 are allowed: cut it into parts"
+            assert reason(path) == expected
+            with pytest.raises(AudioError, match=expected):
+                read_duration(path)
+
+
+@pytest.mark.parametrize("rate", (16000, 48000))
+def test_absurdly_large_samples_are_refused(tmp_path, rate):
+    wav = sine(0.5, rate, amplitude=1e20)
+    assert reason(write(tmp_path / "a.wav", wav, rate, subtype="FLOAT")).endswith("4.29e+09 allowed (1 is full scale)")
+
+
+def test_samples_are_limited_after_resampling(tmp_path):
+    """A square wave overshoots when it is resampled."""
+    wav = np.where(np.arange(48000) % 200 < 100, 1, -1) * MAX_AMPLITUDE
+    assert len(decode(write(tmp_path / "a.wav", wav[::3], 16000, subtype="FLOAT"))) == 16000
+    assert reason(write(tmp_path / "b.wav", wav, 48000, subtype="FLOAT")).startswith("samples up to ")
+
+
+def test_double_beyond_float_is_refused(tmp_path):
+    path = write(tmp_path / "a.wav", sine(amplitude=1e300), subtype="DOUBLE")
+    assert reason(path) == "holds NaN or infinite samples"
+
+
+def test_integers_kept_as_float_are_read(tmp_path):
+    wav = decode(write(tmp_path / "a.wav", sine(amplitude=2.0**31), subtype="FLOAT"))
+    assert 2.0**30 < np.abs(wav).max() <= MAX_AMPLITUDE
+
+
+def test_samples_that_vanish_in_resampling_are_silent(tmp_path):
+    wav = np.zeros(48000)
+    wav[100] = 1e-45
+    path = write(tmp_path / "a.wav", wav, 48000, subtype="FLOAT")
+    assert reason(path) == "silent (every sample is zero)"
+
+
+def test_recording_that_does_not_fit_into_memory_is_a_bad_file(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", rate=48000)
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    for where, name in ((module, "_resample"), (soundfile.SoundFile, "read")):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, fail)
+            assert reason(path) == "too long, it does not fit into memory: cut it into parts"

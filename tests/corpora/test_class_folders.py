@@ -217,7 +217,7 @@ def test_classes_can_be_chosen(tmp_path):
     "paths, options, part",
     [
         (["cat/1.wav", "dog/"], {}, r"dog: this class folder holds no audio file \(wav, flac,"),
-        (["cat/1.wav", "dog/1.m4a"], {}, "dog: this class folder holds no audio file"),
+        (["cat/1.wav", "dog/1.mid"], {}, "dog: this class folder holds no audio file"),
         (["cat/1.wav"], {}, "at least two class folders are needed, found cat"),
         (["1.wav"], {}, "at least two class folders are needed, found none"),
         (["cat/1.wav", "dog/1.wav"], {"evaluate_fraction": 0}, "evaluate_fraction must be a number above 0"),

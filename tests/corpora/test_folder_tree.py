@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from mil_asc.corpora import folder_tree
 from mil_asc.corpora.class_folders import read_class_folders
 from mil_asc.errors import UserError
 
@@ -146,4 +147,38 @@ def test_class_folder_that_cannot_be_read_is_named(sounds, monkeypatch):
 def test_data_folder_that_cannot_be_read_is_named(sounds, monkeypatch):
     forbid(monkeypatch, sounds)
     with pytest.raises(UserError, match="data cannot be read: permission denied"):
+        read_class_folders(sounds)
+
+
+@pytest.fixture
+def compressed(sounds):
+    """Files that ffmpeg decodes, beside the others."""
+    for name in ("cat/home/2.m4a", "cat/a b.MP4", "dog/3.webm", "dog/4.aac"):
+        (sounds / name).touch()
+    return sounds
+
+
+def test_compressed_files_are_clips_where_ffmpeg_is_installed(compressed, monkeypatch):
+    monkeypatch.setattr(folder_tree, "has_ffmpeg", lambda: True)
+    corpus = read_class_folders(compressed)
+    found = labels_of(corpus)
+    assert len(found) == 12 and found["cat/a b.MP4"] == "cat" and found["dog/3.webm"] == "dog"
+    assert not any("ffmpeg" in text for text in corpus.warnings + corpus.notes)
+
+
+def test_compressed_files_are_counted_apart_with_the_command_where_ffmpeg_is_missing(compressed, monkeypatch):
+    monkeypatch.setattr(folder_tree, "has_ffmpeg", lambda: False)
+    corpus = read_class_folders(compressed)
+    assert len(corpus.clips) == 8
+    assert corpus.warnings[0] == (
+        "4 file(s) left out which require ffmpeg, not installed here (install it, or convert each: "
+        "ffmpeg -i 'cat/a b.MP4' 'cat/a b.wav'): cat/a b.MP4, cat/home/2.m4a, dog/3.webm, dog/4.aac"
+    )
+
+
+def test_class_of_compressed_files_alone_says_how_to_convert_them(sounds, monkeypatch):
+    monkeypatch.setattr(folder_tree, "has_ffmpeg", lambda: False)
+    (sounds / "owl").mkdir()
+    (sounds / "owl/1.m4a").touch()
+    with pytest.raises(UserError, match=r"owl: this class folder holds no audio file .*; 1 file\(s\) require ffmpeg"):
         read_class_folders(sounds)

@@ -10,7 +10,7 @@ import soundfile
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from mil_asc.corpora.dcase import read_dcase_folder
-from mil_asc.corpora.json_manifests import CORPUS, FILES, KEYS, read_manifests, write_manifests
+from mil_asc.corpora.json_manifests import CORPUS, FILES, KEYS, measure_durations, read_manifests, write_manifests
 from mil_asc.corpora.manifest import Clip, Corpus, Event
 from mil_asc.errors import AudioError, UserError
 
@@ -140,6 +140,11 @@ def test_bad_recordings_are_named_and_counted(corpus, tmp_path, content, words):
     with pytest.raises(AudioError, match=rf"2 bad audio file\(s\): .*{corpus.evaluate[0].path}: .*{words}.*; /"):
         write_manifests(corpus, tmp_path / "manifests")
     assert not (tmp_path / "manifests").exists()
+
+
+def test_reason_of_a_bad_recording_with_an_escape_code_in_its_name_is_the_reason_alone(tmp_path):
+    clip = Clip("a\x1b[2J.wav", "park", "lisbon", "lisbon-1", "a")
+    assert measure_durations(Corpus(tmp_path, ["park"], train=[clip], evaluate=[])) == ({}, {clip.path: "no such file"})
 
 
 def test_clip_in_two_lists_is_refused(corpus, tmp_path):

@@ -174,3 +174,17 @@ def test_frame_loss_against_slow_reference(seed):
 
 def test_weighted_bce_keeps_the_other_axes():
     assert weighted_bce(torch.randn(2, 3, 4), torch.zeros(2, 3, 4)).shape == (2, 3)
+
+
+@given(st.integers(0, 2**31))
+def test_float64_logits_give_float64_losses(seed):
+    torch.manual_seed(seed)
+    logits_BIC = 3 * torch.randn(1, 4, 3, dtype=torch.float64)
+    label_B = torch.tensor([1])
+    for loss, expected in [
+        (BagBCE(), references.bag_loss(logits_BIC[0].tolist(), 1, alpha=2)),
+        (InstanceBCE(ground_truth_labels), references.instance_loss(logits_BIC[0].tolist(), 1, alpha=2, kind="gt")),
+    ]:
+        value = loss(make_bags(logits_BIC), label_B)
+        assert value.dtype == torch.float64
+        assert value.item() == pytest.approx(expected, rel=1e-9)

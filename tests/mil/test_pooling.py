@@ -35,6 +35,18 @@ def test_against_the_formula(name, seed):
             assert confidence_BC[b, c].item() == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("shift", [0.0, -10.0])
+@pytest.mark.parametrize("name", PLAIN)
+@given(seed=st.integers(0, 2**31))
+def test_float64_logits_are_pooled_in_float64(name, seed, shift):
+    """With the shift, confidences are around 5e-5 each."""
+    torch.manual_seed(seed)
+    logits_BIC = torch.randn(1, 7, 1, dtype=torch.float64) + shift
+    bag_logit = POOLINGS[name](logits_BIC, mask_of([7], 7)).item()
+    expected = references.pooled_confidence(name, [references.sigmoid(z) for z in logits_BIC[0, :, 0].tolist()])
+    assert references.sigmoid(bag_logit) == pytest.approx(expected, rel=1e-10)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_equal_instances_pool_to_themselves(name):
     """Known answer: all but noisy-or give the confidence that every instance has."""

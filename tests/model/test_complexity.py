@@ -13,6 +13,7 @@ from mil_asc.model.complexity import LiveBytes, activation_peak, complexity, mul
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
+from mil_asc.training.entry import main as train
 
 SPEC = importlib.util.spec_from_file_location("complexity_tool", tiny.ROOT / "tools/complexity.py")
 TOOL = importlib.util.module_from_spec(SPEC)
@@ -110,6 +111,26 @@ def test_tool_prints_json(capsys):
     assert TOOL.main(["--json", str(FUSE_PNL)]) == 0
     (counts,) = json.loads(capsys.readouterr().out)
     assert counts["macs"]["10"] == 214_631_936 and counts["file"] == str(FUSE_PNL)
+
+
+def test_tool_measures_the_model_of_a_finished_run(dcase_folder, tmp_path, capsys):
+    """The run's own model, not the one of its recipe: here a tiny one."""
+    run = tmp_path / "run"
+    assert train(tiny.tiny_run(FUSE_PNL, dcase_folder, run, "--number_of_epochs=1")) == 0
+    found = json.loads((run / "report.json").read_text())["run"]["parameters"]
+    capsys.readouterr()
+    assert TOOL.main([str(run), str(run)]) == 0
+    row = capsys.readouterr().out.partition("\n\n")[0].splitlines()[2]
+    assert row.startswith(f"| TAU2019: fuse_pnl | {found:,} |")
+    assert TOOL.main(["--json", str(run)]) == 0
+    (counts,) = json.loads(capsys.readouterr().out)
+    assert counts["parameters"] == found < 139_082 and counts["file"] == str(run)
+
+
+def test_tool_refuses_a_folder_without_a_run_with_one_line(tmp_path, capsys):
+    assert TOOL.main([str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {tmp_path}") and printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [None, "experiment: [", "just: one", "network: !new:no.such.Class\n"])

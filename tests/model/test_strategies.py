@@ -52,7 +52,7 @@ def losses_around_a_step(extractor, head, objective):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout2d):
             module.p = 0.0  # the same function before and after the step
-    wav_BN, label_B = 0.1 * torch.randn(4, 12000), torch.tensor([0, 1, 2, 3])
+    wav_BN, label_B = 0.1 * torch.randn(4, 24000), torch.tensor([0, 1, 2, 3])
     before = loss(model(wav_BN), label_B)["loss"]
     before.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]

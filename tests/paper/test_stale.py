@@ -52,7 +52,7 @@ def test_runs_trained_alike_are_not_stale(place, finished, options):
         ("--n_mels=64", "model.features.n_mels 256, not 64"),
         ("--precision=fp32", "precision bf16, not fp32"),
         ("--grad_accumulation_factor=4", "grad_accumulation_factor 1, not 4"),
-        ("--compile", "compile False, not True"),
+        ("--remove_vector_weight_decay", "remove_vector_weight_decay False, not True"),
     ],
 )
 def test_runs_without_an_option_are_stale(place, finished, option, words):

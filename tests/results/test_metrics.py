@@ -65,6 +65,36 @@ def test_pieces_of_a_long_recording_have_results_by_recording():
     assert found["smi"]["per_group"] == {"bus/1.wav": {"accuracy": 0.5, "clips": 2}}
 
 
+def test_results_by_city_and_by_device_are_those_of_their_own_clips():
+    """Three devices and two cities that cut across each other, mixed outcomes; counted by hand."""
+    rows = [  # true class, decided class, city, device
+        ("bus", 0, "prague", "b"),
+        ("park", 2, "lisbon", "a"),
+        ("tram", 2, "prague", "s1"),
+        ("bus", 1, "prague", "a"),
+        ("tram", 0, "lisbon", "b"),
+        ("park", 1, "lisbon", "a"),
+        ("park", 1, "prague", "a"),
+    ]
+    clips = [Clip(f"{k}.wav", label, city, f"{city}-{k}", device) for k, (label, _, city, device) in enumerate(rows)]
+    found = evaluate_predictions(predictions_of([logits_for(decided) for _, decided, *_ in rows]), clips, LABELS)
+    for rule in ("smi", "cmi"):
+        assert found[rule]["per_city"] == {
+            "lisbon": {"accuracy": pytest.approx(1 / 3), "clips": 3},
+            "prague": {"accuracy": pytest.approx(3 / 4), "clips": 4},
+        }
+        assert found[rule]["per_device"] == {
+            "a": {"accuracy": pytest.approx(2 / 4), "clips": 4},
+            "b": {"accuracy": pytest.approx(1 / 2), "clips": 2},
+            "s1": {"accuracy": 1.0, "clips": 1},
+        }
+        assert found[rule]["per_class"] == {
+            "bus": {"accuracy": pytest.approx(1 / 2), "clips": 2},
+            "park": {"accuracy": pytest.approx(2 / 3), "clips": 3},
+            "tram": {"accuracy": pytest.approx(1 / 2), "clips": 2},
+        }
+
+
 def test_a_model_with_another_pooling_is_decided_by_it_too():
     """One loud instance decides under SMI, the mean of the logits goes with the other two."""
     loud = np.array([[9.0, 0, 0], [-9.0, 3, 0], [-9.0, 3, 0]], dtype=np.float32)

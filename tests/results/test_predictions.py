@@ -23,7 +23,9 @@ def random_set(seed, counts, decision="bag"):
     """Clips of ``counts`` instances, pooled by the mean of their logits, and what they are predicted to be."""
     rng = np.random.default_rng(seed)
     logits = [rng.normal(0, 3, (count, 3)).astype(np.float32) for count in counts]
-    clips = [Clip(f"{k}.wav", LABELS[k % 3], f"city{k % 2}", f"place{k}", "ab"[k % 2]) for k in range(len(counts))]
+    clips = [
+        Clip(f"{k}.wav", LABELS[k % 3], f"city{k % 2}", f"place{k}", "abc"[k // 2 % 3]) for k in range(len(counts))
+    ]
     return Predictions.of_clips(logits, [z_IC.mean(0) for z_IC in logits], decision), clips
 
 
@@ -37,8 +39,8 @@ def test_scores_of_clips_of_different_lengths_are_those_of_each_clip_alone(seed,
     for b, z_IC in enumerate(predictions.by_clip(predictions.logits_IC)):
         alone = make_bags(torch.from_numpy(z_IC).unsqueeze(0), pooling=mean_logits)
         for rule in ("smi", "cmi"):
-            np.testing.assert_allclose(predictions.scores(rule)[b], RULES[rule](alone)[0], rtol=1e-12)
-        np.testing.assert_allclose(predictions.scores("bag")[b], RULES["bag"](alone)[0], rtol=1e-5)
+            np.testing.assert_allclose(predictions.scores(rule)[b], RULES[rule](alone).score_BC[0], rtol=1e-12)
+        np.testing.assert_allclose(predictions.scores("bag")[b], RULES["bag"](alone).score_BC[0], rtol=1e-5)
         share = np.mean(np.array(sigmoids(z_IC)) >= 0.7, axis=0)
         np.testing.assert_allclose(threshold_scores(predictions, 0.7)[b], share, rtol=1e-12)
 
@@ -61,9 +63,10 @@ def test_evaluation_agrees_with_a_slow_clip_by_clip_reference(seed, counts):
         assert found[rule]["confusion"] == confusion
         correct = [t == d for t, d in zip(truth, classes)]
         assert found[rule]["accuracy"] == pytest.approx(sum(correct) / len(correct), rel=1e-12)
-        for city, measured in found[rule]["per_city"].items():
-            of_city = [right for right, clip in zip(correct, clips) if clip.city == city]
-            assert measured == {"accuracy": pytest.approx(sum(of_city) / len(of_city)), "clips": len(of_city)}
+        for part, by in (("per_city", "city"), ("per_device", "source_device"), ("per_class", "label")):
+            for name in {getattr(clip, by) for clip in clips}:
+                hits = [hit for hit, clip in zip(correct, clips) if getattr(clip, by) == name]
+                assert found[rule][part][name] == {"accuracy": pytest.approx(np.mean(hits)), "clips": len(hits)}
     pairs = [(z_C, c) for z_IC, c in zip(logits, truth) for z_C in z_IC.tolist()]
     positive = [references.argmax(z_C) == c for z_C, c in pairs]
     confidence = [references.sigmoid(z_C[c]) for z_C, c in pairs]

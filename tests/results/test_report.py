@@ -103,6 +103,13 @@ def run(**changes):
         "data_folder": "/data/sounds",
         "train_clips": 9185,
         "parameters": 139082,
+        "batch_norm": {
+            "largest": 3.14159,
+            "layer": "extractor.0",
+            "dead": 4,
+            "channels": 3616,
+            "smallest_variance": 1e-9,
+        },
         "device": "a processor, 2 threads",
         "precision": "bf16",
         "allocator_keeps_pages": True,

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from noise_clips import everything, prepare, times, write_clips
 
+from mil_asc.audio.ffmpeg import ffmpeg_version
 from mil_asc.errors import AudioError, UserError
 from mil_asc.store import build
 from mil_asc.store.build import prepare_waveforms
@@ -78,6 +79,39 @@ def test_bad_files_are_listed_with_their_reasons(data):
     with pytest.raises(KeyError, match="not in this store"):
         store.row("other.wav")
     assert prepare(data.folder, paths, data.cache_folder, min_seconds=0.1).bad == store.bad
+
+
+def test_unusual_files_are_bad_files_and_do_not_stop_the_build(data):
+    os.mkfifo(data.folder / "fifo.wav")
+    soundfile.write(data.folder / "gsm.wav", np.ones(8000) / 2, 8000, subtype="GSM610")
+    soundfile.write(data.folder / "slow.wav", np.ones(16000) / 2, 1)
+    store = prepare(data.folder, [*data.paths, "fifo.wav", "gsm.wav", "slow.wav", "nul\0.wav"], data.cache_folder)
+    assert store.paths == [*data.paths, "gsm.wav"]
+    assert store.bad == {
+        "fifo.wav": "not a regular file",
+        "nul\0.wav": "not a path (embedded null byte)",
+        "slow.wav": "the header states a sampling rate of 1 Hz, 1000 to 768000 Hz are allowed",
+    }
+
+
+def test_file_that_needs_ffmpeg_is_tried_again_when_ffmpeg_was_installed(data, monkeypatch):
+    (data.folder / "a.m4a").write_bytes(b"text" * 100)
+
+    def bad():
+        return prepare(data.folder, ["audio/000.wav", "a.m4a"], data.cache_folder).bad["a.m4a"]
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        ffmpeg_version.cache_clear()
+        before = bad()
+    ffmpeg = data.folder / "ffmpeg"
+    ffmpeg.write_text("#!/bin/sh\necho ffmpeg version 0; [ $# = 1 ]\n")
+    ffmpeg.chmod(0o755)
+    monkeypatch.setenv("PATH", str(data.folder))
+    ffmpeg_version.cache_clear()
+    after = bad()
+    ffmpeg_version.cache_clear()
+    assert before.startswith("needs ffmpeg") and after == "ffmpeg cannot decode it (status 1)"
 
 
 def test_store_of_bad_files_alone_is_empty(tmp_path):

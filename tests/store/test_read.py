@@ -1,6 +1,5 @@
 """A finished store: rows, batches and blocks, memory, file descriptors, damage."""
 
-import json
 import os
 import pickle
 import subprocess
@@ -16,9 +15,10 @@ from noise_clips import everything, one_line, prepare, times, write_clips
 
 from mil_asc.audio.decode import decode
 from mil_asc.audio.quantize import dequantize
-from mil_asc.store import build
+from mil_asc.store import build, read
 from mil_asc.store.read import WaveformStore
-from mil_asc.store.shards import StoreError, write_index
+from mil_asc.store.segments import CutWaveforms
+from mil_asc.store.shards import StoreError, write_index, write_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,8 +89,8 @@ def test_store_of_many_clips_opens_fast_and_with_few_files(tmp_path):
     for number, clips in enumerate(job.shards()):
         count = len(clips)
         (folder / f"{number:04d}.i16").write_bytes(bytes(4 * count))
-        entry = {"paths": clips, "lengths": [2] * count, "scales": [0.1] * count, "bad": {}}
-        (folder / f"{number:04d}.json").write_text(json.dumps(entry))
+        entry = {"paths": clips, "lengths": [2] * count, "scales": [0.1] * count, "bad": {}, "crc32": 0}
+        write_json(folder / f"{number:04d}.json", entry)
     write_index(folder, number + 1, sample_rate=16000)
     begin = time.perf_counter()
     store = WaveformStore(folder)
@@ -158,3 +158,85 @@ def test_damaged_store_is_not_opened(data, name, harm):
     with pytest.raises(StoreError) as caught:
         WaveformStore(folder)
     assert one_line(caught).startswith(str(folder))
+
+
+def flip(path, share=0.5):
+    """Change one bit; the size and the time of change stay."""
+    content, status = bytearray(path.read_bytes()), path.stat()
+    content[int(len(content) * share)] ^= 4
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("share", (0.0, 0.5, 0.999))
+def test_changed_samples_are_found_at_the_first_read_and_decoded_again(data, share):
+    folder = prepare(data.folder, data.paths, data.cache_folder).folder
+    expected = everything(WaveformStore(folder))
+    flip(folder / "0001.i16", share)
+    store = prepare(data.folder, data.paths, data.cache_folder)
+    assert np.array_equal(store.read([0, 15])[0][0, :3200], expected[:3200])  # of a shard that is sound
+    with pytest.raises(StoreError) as caught:
+        store.read([0, 16])
+    assert one_line(caught).startswith(f"{folder}/0001.i16: damaged (its checksum differs)")
+    again = prepare(data.folder, data.paths, data.cache_folder)
+    np.testing.assert_array_equal(everything(again), expected)
+
+
+def test_changed_samples_are_found_when_a_store_is_copied_or_cut(data):
+    folder = prepare(data.folder, data.paths, data.cache_folder).folder
+    for look in (lambda: list(WaveformStore(folder).blocks()), lambda: CutWaveforms(folder, 0.1).read([1])):
+        prepare(data.folder, data.paths, data.cache_folder)
+        flip(folder / "0000.i16")
+        with pytest.raises(StoreError, match="0000.i16: damaged"):
+            look()
+
+
+def test_finished_shard_that_changed_is_decoded_again_when_a_build_goes_on(data):
+    folder = prepare(data.folder, data.paths, data.cache_folder).folder
+    expected = everything(WaveformStore(folder))
+    flip(folder / "0001.i16")
+    (folder / "index.json").unlink()
+    np.testing.assert_array_equal(everything(prepare(data.folder, data.paths, data.cache_folder)), expected)
+
+
+@pytest.mark.parametrize("name", ("index.json", "0001.json"))
+def test_changed_digit_in_a_description_is_found(data, name):
+    folder = prepare(data.folder, data.paths, data.cache_folder).folder
+    scales = WaveformStore(folder).scales
+    text = (folder / name).read_text()
+    digit = text.index(str(float(scales[20]))) + 3
+    (folder / name).write_text(text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :])
+    if name == "index.json":
+        with pytest.raises(StoreError, match="index.json is damaged"):
+            WaveformStore(folder)
+    (folder / "index.json").unlink()
+    np.testing.assert_array_equal(prepare(data.folder, data.paths, data.cache_folder).scales, scales)
+
+
+def test_a_shard_is_checked_once(data, monkeypatch):
+    store, checked = prepare(data.folder, data.paths, data.cache_folder), []
+    monkeypatch.setattr(read, "check_shard", lambda folder, number, *_: checked.append(number))
+    for row in (0, 20, 1, 39, 21, 0):
+        store.read_one(row)
+    assert checked == [0, 1, 2]
+
+
+def test_files_of_a_store_are_on_the_disk_before_they_get_their_names(data, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor):
+        events.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        fsync(descriptor)
+
+    def note_name(old, new):
+        events.append(("name", Path(new).name))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_name)
+    folder = prepare(data.folder, data.paths, data.cache_folder).folder
+    names = [f"000{number}.{kind}" for number in range(3) for kind in ("i16", "json")]
+    files = [(event, name + (".tmp" if event == "sync" else "")) for name in names for event in ("sync", "name")]
+    index = [("sync", folder.name), ("sync", "index.json.tmp"), ("name", "index.json"), ("sync", folder.name)]
+    assert events == files + index

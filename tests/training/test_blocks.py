@@ -6,7 +6,8 @@ import pytest
 
 from mil_asc.errors import UserError
 from mil_asc.training.blocks import legal_names
-from mil_asc.training.entry import load_run
+from mil_asc.training.command_line import read_command
+from mil_asc.training.execution import load_run
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes/TAU2019/hparams"
@@ -19,7 +20,12 @@ def own_seed(monkeypatch):
 
 
 def load(*words, recipe="fuse_pnl"):
-    return load_run([str(RECIPES / f"{recipe}.yaml"), "--data_folder=anywhere", "--device=cpu", *words])[1]
+    return built([str(RECIPES / f"{recipe}.yaml"), "--data_folder=anywhere", "--device=cpu", *words])
+
+
+def built(words):
+    """The built hyperparameters of a command line."""
+    return load_run(read_command(words))[1]
 
 
 def refusal(*words, recipe="fuse_pnl"):
@@ -79,9 +85,9 @@ def test_value_without_a_key_in_the_chosen_block_is_refused(tmp_path):
     recipe = tmp_path / "wide.yaml"
     recipe.write_text(text.replace("fuse.yaml {}", "fuse.yaml\n  num_blocks: 2"))
     words = [str(recipe), "--data_folder=anywhere", "--device=cpu"]
-    assert load_run(words)[1]["model"]["num_blocks"] == 2
+    assert built(words)["model"]["num_blocks"] == 2
     with pytest.raises(UserError, match="model.num_blocks is set, but resnet.yaml has no such key"):
-        load_run([*words, "--model=resnet"])
+        built([*words, "--model=resnet"])
 
 
 def test_misspelt_key_below_an_include_is_refused_at_any_depth(tmp_path):
@@ -89,7 +95,7 @@ def test_misspelt_key_below_an_include_is_refused_at_any_depth(tmp_path):
     recipe = tmp_path / "typo.yaml"
     recipe.write_text(text.replace("fuse.yaml {}", "fuse.yaml\n  head: {poolnig: mean}"))
     with pytest.raises(UserError, match="model.head.poolnig is set, but head.yaml has no such key"):
-        load_run([str(recipe), "--data_folder=anywhere", "--device=cpu"])
+        built([str(recipe), "--data_folder=anywhere", "--device=cpu"])
 
 
 def test_block_with_new_keys_needs_no_change_of_the_parser(tmp_path):
@@ -98,5 +104,5 @@ def test_block_with_new_keys_needs_no_change_of_the_parser(tmp_path):
     (tmp_path / "mine.yaml").write_text("channels: mono\nseed: none\n")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(text + "augment: !include:mine.yaml {}\n")
-    hparams = load_run([str(recipe), "--data_folder=anywhere", "--device=cpu", "--augment.channels=stereo"])[1]
+    hparams = built([str(recipe), "--data_folder=anywhere", "--device=cpu", "--augment.channels=stereo"])
     assert hparams["augment"] == {"channels": "stereo", "seed": "none"}

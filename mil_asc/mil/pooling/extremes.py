@@ -29,7 +29,7 @@ def log_sum_exp(logits_BIC: Tensor, mask_BI: Tensor, sharpness: float = 5.0) -> 
     """
     check_number("sharpness", sharpness, above=0)
     total_BC = own(sharpness * logits_BIC, mask_BI).logsumexp(dim=1)
-    return (total_BC - mask_BI.sum(1, keepdim=True).log()) / sharpness
+    return (total_BC - mask_BI.sum(1, keepdim=True, dtype=total_BC.dtype).log()) / sharpness
 
 
 @pooling("top_k_mean")

@@ -8,7 +8,6 @@ from torch import nn
 
 from mil_asc.checks import check_count, check_counts
 from mil_asc.model.extractors.base import Extractor
-from mil_asc.model.extractors.layers import conv_bn
 from mil_asc.model.extractors.resnet import BasicBlock
 
 POOLED_BLOCKS = (1, 2, 4)
@@ -18,13 +17,12 @@ POOLED_BLOCKS = (1, 2, 4)
 class CPResNet(nn.Sequential, Extractor):
     """5x5 conv of stride 2 - BN - ReLU, then three stages of basic blocks, each twice as wide as the one before.
 
-    (B, 1, F, T) -> (B, 4 base_channels, F', T'), F' and T' a sixteenth (the stem rounds up, the poolings down).
+    (B, 1, F, T) -> (B, 4 base_channels, F', T'), F' = (F - 1)/16 and T' = (T - 1)/16, rounded down: the stem pads 1.
     The first block has a 3x3 and a 1x1 convolution; of the later ones, the first ``rho`` are 3x3, the others 1x1.
     The receptive field is 2 context_frames + 15 rows and columns: 23, 31, 39, 55, 71, 87, 103, 135 for rho = 0 to 7.
 
-    With a 1x1 convolution to 10 classes without bias, and BN, the default has 3,956,628 parameters (our count). Our
-    choice: the stem pads 2, so that columns are centred on their own frames. The published 65K parameters are those of
-    a narrower, pruned network; nothing is pruned here.
+    With a 1x1 convolution to 10 classes without bias, and BN, the default has 3,956,628 parameters (our count).
+    The published 65K parameters are those of a narrower, pruned network; nothing is pruned here.
 
     Arguments
     ---------
@@ -39,7 +37,7 @@ class CPResNet(nn.Sequential, Extractor):
     -------
     >>> import torch
     >>> CPResNet(base_channels=16)(torch.randn(2, 1, 256, 313)).shape
-    torch.Size([2, 64, 16, 19])
+    torch.Size([2, 64, 15, 19])
     """
 
     tiny = {"base_channels": 4}
@@ -54,7 +52,8 @@ class CPResNet(nn.Sequential, Extractor):
             raise ValueError(f"rho must be from 0 to {2 * (sum(blocks) - 1)} with blocks {blocks!r}, got {rho}")
         widths = [base_channels * 2**stage for stage, count in enumerate(blocks) for _ in range(count)]
         kernels = [3, 1, *(3 if k < rho else 1 for k in range(2 * len(widths) - 2))]
-        layers = [conv_bn(1, base_channels, 5, stride=2, activation=nn.ReLU(inplace=True))]
+        stem = nn.Conv2d(1, base_channels, 5, stride=2, padding=1, bias=False)
+        layers = [nn.Sequential(stem, nn.BatchNorm2d(base_channels), nn.ReLU(inplace=True))]
         width, step, context = base_channels, 2, 2
         for number, outs in enumerate(widths, start=1):
             pair = kernels[2 * number - 2 : 2 * number]
@@ -69,8 +68,8 @@ class CPResNet(nn.Sequential, Extractor):
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins."""
-        return (n_mels + 1) // 2 // 8
+        return (n_mels - 1) // 2 // 8
 
     def out_frames(self, num_frames):
         """Columns T' of the feature map of ``num_frames`` frames (int or integer tensor)."""
-        return (num_frames + 1) // 2 // 8
+        return (num_frames - 1) // 2 // 8

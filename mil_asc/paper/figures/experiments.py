@@ -103,8 +103,13 @@ class TrainedRun(Run):
 
     @property
     def bag_confidences_BC(self):
-        """(B, C) greatest instance confidence of each class, which decides under SMI."""
+        """(B, C) greatest instance confidence of each class."""
         return self.predictions.scores("smi")
+
+    @property
+    def decided_B(self):
+        """(B,) index of the class decided under SMI."""
+        return self.predictions.decided("smi")
 
     def classifier(self, device):
         """The trained model, as ``SceneClassifier``, in evaluation mode."""

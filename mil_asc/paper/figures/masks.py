@@ -50,7 +50,7 @@ def choose_clips(without, trained, wanted=()):
     if wanted:
         return [(_position(path, without.paths), "chosen") for path in dict.fromkeys(wanted)]
     low_B, high_B = (mean_true_confidence(run) for run in (without, trained))
-    correct_B = np.all([run.bag_confidences_BC.argmax(1) == run.truth_B for run in (without, trained)], axis=0)
+    correct_B = np.all([run.decided_B == run.truth_B for run in (without, trained)], axis=0)
     chosen = []
     if correct_B.any():
         chosen.append((int(np.where(correct_B, low_B, -1).argmax()), "both are correct"))
@@ -154,7 +154,7 @@ def _view(run, model, position, options):
         logmel_FT[:, : len(mask_T)],
         mask_T,
         hop_seconds,
-        run.labels[run.bag_confidences_BC[position].argmax()],
+        run.labels[run.decided_B[position]],
     )
 
 

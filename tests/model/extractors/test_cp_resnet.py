@@ -14,6 +14,17 @@ def test_default_has_the_counted_parameters():
     assert sum(p.numel() for p in [*CPResNet().parameters(), *head.parameters()]) == 3_956_628
 
 
+@torch.no_grad()
+def test_stem_pads_one_row_and_one_frame():
+    """A first column sees frames up to 3 only, and 17 frames are needed for one column."""
+    stem = CPResNet(base_channels=4)[0][0]
+    x = torch.randn(1, 1, 9, 9)
+    expected = torch.nn.functional.conv2d(torch.nn.functional.pad(x, (1, 1, 1, 1)), stem.weight, stride=2)
+    torch.testing.assert_close(stem(x), expected)
+    extractor = CPResNet(base_channels=4)
+    assert (extractor.out_frames(16), extractor.out_frames(17), extractor.out_height(256)) == (0, 1, 15)
+
+
 @pytest.mark.parametrize("rho, field", list(enumerate(RECEPTIVE_FIELDS)))
 def test_receptive_field_grows_with_rho(rho, field):
     """Measured: rows and columns of the input with a gradient from one output."""

@@ -66,7 +66,7 @@ def test_figures_agree_with_the_report_of_a_trained_run(trained_runs):
         reported, found = run.report["evaluation"]["underestimation"], class_measures(run)[-1]
         assert found["confidence"] == pytest.approx(reported["mean_confidence"])
         assert found["positive"] == pytest.approx(reported["positive_share"])
-        assert run.accuracy() == np.mean(run.bag_confidences_BC.argmax(1) == run.truth_B)
+        assert run.accuracy() == np.mean(run.decided_B == run.truth_B)
 
 
 def test_vectors_are_those_that_the_decisions_were_made_on(trained_runs):

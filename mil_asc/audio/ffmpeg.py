@@ -1,0 +1,107 @@
+"""Formats that libsndfile does not read, decoded by the ffmpeg program where it is installed."""
+
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import PurePath
+from typing import BinaryIO
+
+from mil_asc.audio.containers import UnusableAudio
+
+FFMPEG_SUFFIXES = (".m4a", ".aac", ".mp4", ".webm")
+"""Endings of files that ffmpeg decodes, in upper or lower case (libsndfile reads ``.opus`` itself)."""
+TIME_LIMIT = 600
+"""Longest time for one file (in seconds)."""
+_REASON_CHARACTERS = 200  # of what ffmpeg says, in a message
+
+
+def needs_ffmpeg(path: str | os.PathLike) -> bool:
+    """True for files that only ffmpeg decodes, by the ending of their name.
+
+    Example
+    -------
+    >>> needs_ffmpeg("park/a.M4A"), needs_ffmpeg("park/a.opus")
+    (True, False)
+    """
+    return PurePath(path).suffix.lower() in FFMPEG_SUFFIXES
+
+
+def has_ffmpeg() -> bool:
+    """True where the program is installed."""
+    return shutil.which("ffmpeg") is not None
+
+
+def conversion_command(path: str | os.PathLike) -> str:
+    """The command that converts a file to WAV.
+
+    Example
+    -------
+    >>> conversion_command("park/a.m4a")
+    'ffmpeg -i park/a.m4a park/a.wav'
+    """
+    return shlex.join(["ffmpeg", "-i", str(path), str(PurePath(path).with_suffix(".wav"))])
+
+
+@functools.cache
+def ffmpeg_version() -> str:
+    """First line of ``ffmpeg -version``; empty where it is not installed."""
+    if not has_ffmpeg():
+        return ""
+    done = subprocess.run(["ffmpeg", "-version"], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    return done.stdout.decode(errors="replace").partition("\n")[0]
+
+
+def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
+    """First audio stream of a file as a WAV file of float samples in memory, at its own rate and channels.
+
+    Arguments
+    ---------
+    path : str or Path
+        A local file; ffmpeg may open no other.
+    max_seconds : float
+        Longer recordings are cut off there.
+
+    Returns
+    -------
+    BinaryIO
+        At its start; to be closed by the caller.
+
+    Raises
+    ------
+    UnusableAudio
+        ffmpeg is not installed, cannot decode the file, or takes longer than ``TIME_LIMIT``.
+    """
+    if not has_ffmpeg():
+        command = conversion_command(PurePath(path).name)
+        raise UnusableAudio(f"needs ffmpeg, which is not installed here: install it, or convert the file ({command})")
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-xerror", "-protocol_whitelist", "file", "-i"]
+    command += ["file:" + os.fsdecode(path), "-map", "0:a:0", "-t", f"{max_seconds:.0f}"]
+    command += ["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
+    wav = os.fdopen(os.memfd_create("wav"), "rb", buffering=0)
+    try:
+        _run(command, wav)
+        wav.seek(0)
+    except BaseException:
+        wav.close()
+        raise
+    return wav
+
+
+def _run(command: list[str], output: BinaryIO) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            timeout=TIME_LIMIT,
+            check=False,
+            start_new_session=True,  # an interrupt from the keyboard is not an error of the file
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnusableAudio(f"ffmpeg did not decode it within {TIME_LIMIT} s") from error
+    said = " ".join(done.stderr.decode(errors="replace").split())
+    if done.returncode or "ended prematurely" in said:
+        raise UnusableAudio(f"ffmpeg cannot decode it ({said[:_REASON_CHARACTERS] or f'status {done.returncode}'})")

@@ -1,0 +1,60 @@
+"""From a checked command line to a report: device, hyperparameters, the folder of the run, its steps."""
+
+import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
+
+# isort: split
+import torch
+from speechbrain.utils.run_opts import RunOptions
+
+from mil_asc.errors import UserError
+from mil_asc.runtime import hardware
+from mil_asc.training.config import build_hparams, one_line_errors
+from mil_asc.training.run_folder import RunFolder
+from mil_asc.training.steps import TrainingRun
+
+TORCH_WRITE_ERRORS = ("inline_container", "iostream error")
+"""Parts of the messages of ``torch.save`` when a file cannot be written: it does not raise an ``OSError``."""
+
+
+def execute(command):
+    """Train, evaluate and report as a ``Command`` says; returns the content of ``report.json``."""
+    options, hparams = load_run(command)
+    folder = RunFolder(hparams["output_folder"], debug=options.debug)
+    try:
+        folder.open(command.settings, training=not options.test_only)
+        return TrainingRun(hparams, command.settings, options, folder).execute()
+    except OSError as error:
+        raise UserError(f"{error.filename or folder.path}: {error.strerror or error}") from error
+    except RuntimeError as error:
+        if not any(part in str(error) for part in TORCH_WRITE_ERRORS):
+            raise
+        raise UserError(
+            f"{folder.path}: a checkpoint cannot be written, most likely because the disk is full; "
+            "free some space and start again"
+        ) from error
+    finally:
+        folder.close()
+
+
+def load_run(command):
+    """The run options and the built hyperparameters of a ``Command``, after all checks."""
+    options = _with_device(command)
+    hparams = build_hparams(command.path, command.settings)
+    with one_line_errors(command.path):
+        TrainingRun.check_settings(hparams)
+    return options, hparams
+
+
+def _with_device(command):
+    """SpeechBrain's ``RunOptions`` of a ``Command``, with device and precision filled in."""
+    options = dict(command.options)
+    options.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=options["device"])
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
+        raise UserError(f"--device={options['device']}: no such device is available; use --device=cpu") from error
+    kind = torch.device(options["device"]).type
+    if kind == "cpu" and "fp16" in (options.get("precision"), options.get("eval_precision")):
+        raise UserError("fp16 does not work on the CPU: use --precision=bf16 or fp32")
+    options.setdefault("precision", hardware.best_precision(kind))
+    return RunOptions(**options, param_file=str(command.path), overridden_args=set(options))

@@ -1,0 +1,132 @@
+"""Files that only ffmpeg decodes: their samples, errors, and what is said where it is not installed."""
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+from tones import AMPLITUDE, HZ, amplitude_at, reason, sine
+
+from mil_asc.audio import decode as module
+from mil_asc.audio import ffmpeg
+from mil_asc.audio.decode import decode, read_duration
+from mil_asc.audio.ffmpeg import FFMPEG_SUFFIXES, has_ffmpeg
+from mil_asc.errors import AudioError
+
+requires_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason="ffmpeg is not installed")
+
+
+def convert(path, wav=None, rate=44100, options=()):
+    """A sine (or ``wav``) in the format that the ending of the path names."""
+    soundfile.write(path.with_suffix(".wav"), sine(2, rate) if wav is None else wav, rate)
+    command = ["ffmpeg", "-v", "error", "-y", "-i", path.with_suffix(".wav"), *options, path]
+    subprocess.run(command, check=True)
+    return path
+
+
+@requires_ffmpeg
+@pytest.mark.parametrize("suffix", (*FFMPEG_SUFFIXES, ".M4A", ".opus"))
+def test_compressed_file_is_decoded(tmp_path, suffix):
+    path = convert(tmp_path / f"a b{suffix}")
+    wav = decode(path)
+    assert wav.dtype == np.float32 and 32000 <= len(wav) < 34000  # the codec's frames are not cut off in all formats
+    assert amplitude_at(wav, HZ) == pytest.approx(AMPLITUDE, rel=0.03)
+    assert read_duration(path) == pytest.approx(len(wav) / 16000, abs=1e-3)
+
+
+@requires_ffmpeg
+def test_channels_of_a_compressed_file_are_averaged(tmp_path):
+    wav = np.stack([1.5 * sine(2, 44100), 0.5 * sine(2, 44100)], axis=1)
+    assert amplitude_at(decode(convert(tmp_path / "a.m4a", wav)), HZ) == pytest.approx(AMPLITUDE, rel=0.03)
+
+
+@requires_ffmpeg
+@pytest.mark.parametrize("name", ("-a.m4a", "http:a.m4a", "concat:a.m4a|b.m4a", "é\nb.m4a"))
+def test_name_is_never_taken_for_an_option_or_an_address(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    convert(tmp_path / "a.m4a").rename(tmp_path / name)
+    assert len(decode(name)) > 32000
+
+
+@requires_ffmpeg
+@pytest.mark.parametrize("suffix, options", [(".m4a", ()), (".mp4", ("-movflags", "+faststart")), (".webm", ())])
+def test_truncated_compressed_file_is_refused(tmp_path, suffix, options):
+    path = convert(tmp_path / f"a{suffix}", options=options)
+    path.write_bytes(path.read_bytes()[:-5000])
+    assert reason(path).startswith("truncated: the header states ")
+
+
+@requires_ffmpeg
+def test_truncated_recording_of_unknown_length_is_refused(tmp_path):
+    path = convert(tmp_path / "a.webm", options=("-live", "1"))
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "ended prematurely" in reason(path)
+
+
+@requires_ffmpeg
+@pytest.mark.parametrize("content", (b"text" * 1000, b"\0" * 5000, bytes(range(256)) * 20))
+@pytest.mark.parametrize("suffix", FFMPEG_SUFFIXES)
+def test_what_ffmpeg_cannot_decode_is_a_bad_file(tmp_path, suffix, content):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    assert reason(path).startswith(("ffmpeg cannot decode it (", "truncated"))
+
+
+@requires_ffmpeg
+def test_playlist_does_not_make_ffmpeg_read_other_files(tmp_path):
+    convert(tmp_path / "other.m4a")
+    path = tmp_path / "a.m4a"
+    path.write_text(f"ffconcat version 1.0\nfile {tmp_path}/other.m4a\n")
+    assert reason(path).startswith("ffmpeg cannot decode it (")
+
+
+@requires_ffmpeg
+def test_silent_compressed_file_is_refused(tmp_path):
+    assert reason(convert(tmp_path / "a.m4a", np.zeros(44100))) == "silent (every sample is zero)"
+
+
+def program(folder, text):
+    """An ffmpeg of our own."""
+    path = folder / "bin/ffmpeg"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path.parent
+
+
+@pytest.fixture
+def m4a(tmp_path):
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"\0\0\0\x10ftypM4A \0\0\0\0")
+    return path
+
+
+def test_time_limit(m4a, monkeypatch):
+    monkeypatch.setenv("PATH", f"{program(m4a.parent, 'exec sleep 60')}:{os.environ['PATH']}")
+    monkeypatch.setattr(ffmpeg, "TIME_LIMIT", 0.1)
+    assert reason(m4a) == "ffmpeg did not decode it within 0.1 s"
+
+
+def test_failure_without_a_word_is_a_bad_file(m4a, monkeypatch):
+    monkeypatch.setenv("PATH", str(program(m4a.parent, "exit 3")))
+    assert reason(m4a) == "ffmpeg cannot decode it (status 3)"
+
+
+@requires_ffmpeg
+def test_recording_longer_than_the_limit_is_refused_and_not_decoded_to_its_end(tmp_path, monkeypatch):
+    path = convert(tmp_path / "a.m4a", sine(10, 44100))
+    monkeypatch.setattr(module, "MAX_HOURS", 1 / 3600)
+    assert reason(path).startswith("the header states 0.0 hours, at most 0.000277778 are allowed")
+    monkeypatch.setattr(module, "_check_header", lambda sound: None)
+    assert read_duration(path) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("call", (decode, read_duration))
+def test_file_is_refused_with_the_command_that_converts_it_where_ffmpeg_is_missing(m4a, monkeypatch, call):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(AudioError) as caught:
+        call(m4a)
+    assert str(caught.value) == (
+        f"{m4a}: needs ffmpeg, which is not installed here: install it, or convert the file (ffmpeg -i a.m4a a.wav)"
+    )

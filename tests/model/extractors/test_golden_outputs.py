@@ -1,0 +1,34 @@
+"""Outputs of every extractor for fixed weights: the recorded numbers, and the same network in plain functions."""
+
+import json
+
+import pytest
+import torch
+from functional_extractors import REFERENCES, Weights
+from golden_extractors import FILE, VARIANTS, built, described, spectrogram
+
+from mil_asc.model.extractors import registered_extractors
+
+GOLDEN = json.loads(FILE.read_text())
+
+
+def test_every_extractor_has_golden_numbers():
+    assert GOLDEN.keys() == VARIANTS.keys() >= registered_extractors().keys()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_output_is_the_recorded_one(variant):
+    found, recorded = described(variant), GOLDEN[variant]
+    assert found["shape"] == recorded["shape"]
+    for name in ("mean", "deviation", "elements"):
+        assert found[name] == pytest.approx(recorded[name], rel=1e-4, abs=1e-4 * recorded["deviation"]), name
+
+
+@pytest.mark.parametrize("variant", REFERENCES)
+@torch.no_grad()
+def test_output_is_that_of_the_same_network_in_plain_functions(variant):
+    extractor = built(variant)
+    weights, x = Weights(extractor), spectrogram()
+    expected = REFERENCES[variant](weights, x)
+    assert weights.rest == []
+    torch.testing.assert_close(extractor(x), expected, rtol=1e-3, atol=1e-4 * expected.std().item())
