@@ -1,5 +1,6 @@
 """What is known of a data set before any sound is read: its clips, their lists and labels."""
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -127,6 +128,15 @@ def check_label(label, labels, where):
         near = get_close_matches(label, labels, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UserError(f"{where}: unknown class {label!r}; {hint}legal: {', '.join(labels)}")
+
+
+def alike(names):
+    """Lists of names that differ in case, in spaces or in the way that accents are encoded, and in nothing else."""
+    variants = {}
+    for name in names:
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        variants.setdefault(key, []).append(name)
+    return [own for own in variants.values() if len(own) > 1]
 
 
 def inspect_lists(corpus, expected=None):
