@@ -99,7 +99,7 @@ def small_disk(tmp_path):
 def test_good_run_reports_and_draws_curves(bench):
     report, err = bench.succeeds("--number_of_epochs=2")
     assert [record["epoch"] for record in report["history"]] == [1, 2]
-    assert report["bad_audio"] == {} and report["warnings"] == [FEW.format("airport (3), park (3), tram (2)")]
+    assert report["bad_audio"] == {} and report["warnings"][0] == FEW.format("airport (3), park (3), tram (2)")
     assert "note: partial set: 8 of the official 9185 train clips" in err
     (file,) = (bench.out / "tensorboard").iterdir()
     points = [(e.step, v.tag) for e in EventFileLoader(str(file)).Load() for v in e.summary.value]
@@ -217,7 +217,8 @@ def test_location_in_both_lists_gives_a_warning(bench):
     )
     report, err = bench.succeeds()
     assert "WARNING: 1 location(s) are in both the training set and the evaluation set (paris-4)" in err
-    assert len(report["warnings"]) == 1 and "paris-4" in report["warnings"][0]
+    shared, few = [warning for warning in report["warnings"] if not warning.startswith("the warm-up")]
+    assert "paris-4" in shared and few == FEW.format("park (4)")
 
 
 def test_number_of_classes_must_match_the_model(bench):

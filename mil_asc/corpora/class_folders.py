@@ -11,7 +11,6 @@ Shapes: G groups, C classes.
 """
 
 import math
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import numpy as np
 from mil_asc.corpora.data_layout import check_no_lists, class_folders_near, ready_lists, warn_of_depth
 from mil_asc.corpora.delimited import DELIMITERS, normal_path, read_rows
 from mil_asc.corpora.folder_tree import FolderTree, files_beside, sub_folders
-from mil_asc.corpora.manifest import Corpus, check_label, inspect_lists
+from mil_asc.corpora.manifest import Corpus, alike, check_label, inspect_lists
 from mil_asc.errors import UserError, name_some
 
 
@@ -184,15 +183,6 @@ def _check_different(folder, labels):
             f"{folder}: the class folders {' and '.join(map(repr, names))} differ in case or spaces alone: make them "
             "one folder, or name the classes with --classes"
         )
-
-
-def alike(names):
-    """Lists of names that differ in case, in spaces or in the way that accents are encoded, and in nothing else."""
-    variants = {}
-    for name in names:
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        variants.setdefault(key, []).append(name)
-    return [own for own in variants.values() if len(own) > 1]
 
 
 def _strays(folder, roots, table):

@@ -13,9 +13,10 @@ from mil_asc.corpora.class_folders import read_class_folders
 from mil_asc.corpora.data_layout import META, ready_lists
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.corpora.folder_tree import FolderTree, sub_folders
-from mil_asc.corpora.json_manifests import FILES, read_manifest
+from mil_asc.corpora.json_manifests import read_manifest
 from mil_asc.corpora.leave_out import findings
 from mil_asc.corpora.manifest import LIST_NAMES, Corpus, check_label
+from mil_asc.corpora.manifest_entries import FILES
 from mil_asc.errors import UserError, name_some
 
 SPLIT_OPTIONS = ("groups", "evaluate_groups", "evaluate_fraction", "split_seed")

@@ -14,7 +14,6 @@ model's outputs, and the notes of the reader that found the lists.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,15 +23,9 @@ from typing import NamedTuple
 from mil_asc.audio.decode import read_duration
 from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.manifest import Clip, Corpus, Event, check_label, inspect_lists
+from mil_asc.corpora.manifest_entries import CORPUS, DATA_ROOT, FILES, labels_of, read_entries, read_facts
 from mil_asc.errors import AudioError, UserError
 from mil_asc.runtime.files import write_atomically
-
-FILES = {"train": "train.json", "validation": "valid.json", "evaluate": "test.json"}
-"""List of a corpus -> its manifest."""
-CORPUS = "corpus.json"
-KEYS = ("wav", "duration", "label", "city", "location", "device")
-"""What every clip of a manifest must have."""
-DATA_ROOT = "{data_root}/"
 
 
 class Written(NamedTuple):
@@ -124,10 +117,10 @@ def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | Non
         cannot be used; a clip in two lists: one line with file and clip.
     """
     folder = Path(folder)
-    facts = _read_facts(folder)
+    facts = read_facts(folder)
     root = facts.get("data_root") if data_root is None else os.path.abspath(data_root)
-    found = {name: _read_list(folder / file, root) for name, file in FILES.items()}
-    labels = facts.get("labels") or sorted({entry["label"] for own in found.values() for _, entry in own})
+    found = {name: read_entries(folder / file, root) for name, file in FILES.items()}
+    labels = facts.get("labels") or labels_of([entry for own in found.values() for _, entry in own], folder)
     for name, own in found.items():
         for key, entry in own:
             check_label(entry["label"], labels, f"{folder / FILES[name]}: {key}")
@@ -164,16 +157,16 @@ def read_manifest(folder: str | os.PathLike, names: list[str], data_root: str | 
         As ``read_manifests``.
     """
     folder = Path(folder)
-    facts = _read_facts(folder)
+    facts = read_facts(folder)
     root = facts.get("data_root") if data_root is None else os.path.abspath(data_root)
-    found = {name: _read_list(folder / FILES[name], root) for name in names}
+    found = {name: read_entries(folder / FILES[name], root) for name in names}
     entries = [entry for own in found.values() for _, entry in own]
     if not entries:
         raise UserError(f"{folder}: there is no clip in {', '.join(FILES[name] for name in names)}")
     base = _folder_of([entry["wav"] for entry in entries], root)
     lists = {name: [_as_clip(entry, base) for _, entry in own] for name, own in found.items()}
     _check_once(lists, folder)
-    labels = facts.get("labels") or sorted({entry["label"] for entry in entries})
+    labels = facts.get("labels") or labels_of(entries, folder)
     return Corpus(
         base,
         labels,
@@ -265,82 +258,6 @@ def _write(folder, texts, facts):
 # -- reading
 
 
-def _read_facts(folder):
-    """The content of ``corpus.json``; nothing where there is none."""
-    path = folder / CORPUS
-    if not path.is_file():
-        return {}
-    facts = _read_json(path)
-    if not facts.get("finished"):
-        raise UserError(f"{path}: the manifests are unfinished; write them again with the same command")
-    labels, seconds = facts.get("labels"), facts.get("clip_seconds", 0.0)
-    if not (isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels)):
-        raise UserError(f"{path}: labels must be a list of names")
-    if not _is_number(seconds) or seconds < 0:
-        raise UserError(f"{path}: clip_seconds must be a number from 0 up, got {seconds!r}")
-    return facts
-
-
-def _read_json(path):
-    """A JSON file whose content is an object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        names = ", ".join(FILES.values())
-        raise UserError(f"{path} is missing; a folder of manifests holds {names}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: an object of clips by name is needed, not a {type(content).__name__}")
-    return content
-
-
-def _read_list(path, root):
-    """(name, entry) of every clip, the texts of the entries filled in and checked."""
-    clips = []
-    for key, entry in _read_json(path).items():
-        where = f"{path}: {key}"
-        if not isinstance(entry, dict):
-            raise UserError(f"{where}: an object with {', '.join(KEYS)} is needed")
-        missing = [name for name in KEYS if name not in entry]
-        if missing:
-            raise UserError(f"{where} has no {missing[0]}; {', '.join(KEYS)} are needed")
-        clips.append((key, _check_entry(_filled(entry, root, where), where)))
-    return clips
-
-
-def _filled(value, root, where):
-    """The value with ``{data_root}`` and doubled braces replaced in all its texts, as SpeechBrain does it."""
-    if isinstance(value, Mapping):
-        return {key: _filled(part, root, where) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_filled(part, root, where) for part in value]
-    if not isinstance(value, str):
-        return value
-    try:
-        return value.format_map({} if root is None else {"data_root": root})
-    except KeyError as error:
-        hint = f"there is no {CORPUS} that names the data folder" if root is None else "only {data_root} is replaced"
-        raise UserError(f"{where}: {value} names {{{error.args[0]}}}; {hint}") from error
-    except (ValueError, LookupError, AttributeError) as error:
-        raise UserError(f"{where}: {value} is no text with replacements: {error}") from error
-
-
-def _check_entry(entry, where):
-    for name in ("wav", "label", "city", "location", "device"):
-        if not isinstance(entry[name], str) or not entry[name]:
-            raise UserError(f"{where}: {name} must be text, got {entry[name]!r}")
-    if not _is_number(entry["duration"]) or entry["duration"] <= 0:
-        raise UserError(f"{where}: duration must be a number of seconds above 0, got {entry['duration']!r}")
-    if not os.path.isabs(entry["wav"]):
-        raise UserError(f"{where}: wav must begin with {DATA_ROOT} or be an absolute path, got {entry['wav']}")
-    for event in entry.get("events", []):
-        fits = isinstance(event, dict) and event.keys() == Event.__annotations__.keys()
-        if not fits or not all(map(_is_number, (event["onset"], event["offset"]))):
-            raise UserError(f"{where}: an event must have {', '.join(Event.__annotations__)}, got {event!r}")
-    return entry
-
-
 def _folder_of(paths, root):
     """The data root where it holds all of these files, else the deepest folder that does."""
     paths = [os.path.normpath(path) for path in paths]
@@ -355,7 +272,3 @@ def _path(entry, base):
 
 def _as_clip(entry, base):
     return Clip(_path(entry, base), entry["label"], entry["city"], entry["location"], entry["device"])
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

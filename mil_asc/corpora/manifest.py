@@ -1,5 +1,6 @@
 """What is known of a data set before any sound is read: its clips, their lists and labels."""
 
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -129,6 +130,15 @@ def check_label(label, labels, where):
         raise UserError(f"{where}: unknown class {label!r}; {hint}legal: {', '.join(labels)}")
 
 
+def alike(names):
+    """Lists of names that differ in case, in spaces or in the way that accents are encoded, and in nothing else."""
+    variants = {}
+    for name in names:
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        variants.setdefault(key, []).append(name)
+    return [own for own in variants.values() if len(own) > 1]
+
+
 def inspect_lists(corpus, expected=None):
     """Add what a user should know about the lists to ``corpus.notes`` and ``corpus.warnings``.
 
@@ -159,15 +169,21 @@ def inspect_lists(corpus, expected=None):
 
 
 def _check_apart(corpus):
-    """Raise a ``UserError`` where a file is in two of the lists."""
+    """Raise a ``UserError`` where a file is in two of the lists, or twice in one."""
     seen = {}
     for name, words in LIST_NAMES.items():
-        both = [clip.path for clip in getattr(corpus, name) if seen.setdefault(clip.path, words) != words]
+        clips, found = getattr(corpus, name), Counter()
+        found.update(clip.path for clip in clips)
+        both = [path for path in found if path in seen]
         if both:
             raise UserError(
                 f"{corpus.folder}: {len(both)} file(s) are in both the {seen[both[0]]} and the {words}: "
                 f"{name_some(both, 5)}"
             )
+        twice = [path for path, count in found.items() if count > 1]
+        if twice:
+            raise UserError(f"{corpus.folder}: {len(twice)} file(s) are in the {words} twice: {name_some(twice, 5)}")
+        seen.update(dict.fromkeys(found, words))
 
 
 def few_clips(corpus):

@@ -10,8 +10,9 @@ import soundfile
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from mil_asc.corpora.dcase import read_dcase_folder
-from mil_asc.corpora.json_manifests import CORPUS, FILES, KEYS, measure_durations, read_manifests, write_manifests
+from mil_asc.corpora.json_manifests import measure_durations, read_manifests, write_manifests
 from mil_asc.corpora.manifest import Clip, Corpus, Event
+from mil_asc.corpora.manifest_entries import CORPUS, FILES, KEYS
 from mil_asc.errors import AudioError, UserError
 
 LABELS = ["tram", "park", "airport"]  # not sorted

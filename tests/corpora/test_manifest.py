@@ -193,3 +193,9 @@ def test_file_in_two_lists_is_refused():
     both = [clip("park", f"paris-{i}") for i in range(7)]
     with pytest.raises(UserError, match=r"7 file\(s\) are in both the training set and the eval.*and 2 more"):
         inspect_lists(corpus_of(both, both))
+
+
+def test_file_that_is_in_a_list_twice_is_refused():
+    twice = [clip("park", "paris-1"), Clip(clip("park", "paris-1").path, "tram", "paris", "paris-1", "a")]
+    with pytest.raises(UserError, match=r"1 file\(s\) are in the training set twice: audio/park-paris-1-0-a.wav"):
+        inspect_lists(corpus_of(twice, [clip("tram", "rome-1")]))
