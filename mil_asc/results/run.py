@@ -206,7 +206,7 @@ class Run:
     def per_group(self) -> dict[str, dict]:
         """Group -> ``accuracy`` (0 to 1, the model's own rule) and ``clips``; empty where groups are not reported."""
         groups = cast(dict, self._typed(self.report, f"evaluation.{self.decision}", dict)).get("per_group", {})
-        kinds = {"accuracy": NUMBER, "clips": int}
+        kinds: dict[str, type | tuple[type, ...]] = {"accuracy": NUMBER, "clips": int}
         for found in groups.values() if isinstance(groups, dict) else [groups]:
             if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
                 raise self._no_report(f"per_group is {groups!r:.60}")

@@ -1,8 +1,9 @@
 """``tools/evaluate.py``: a trained run on other data, in a report of its own; the run stays as it is."""
 
-import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +13,9 @@ from conftest import write_dcase_folder
 
 from mil_asc.corpora.json_manifests import read_manifests
 from mil_asc.training.entry import main as train
+from mil_asc.training.evaluate_run import main
 
 CLASSES = ["airport", "park", "tram"]
-SPEC = importlib.util.spec_from_file_location("evaluate_tool", tiny.ROOT / "tools/evaluate.py")
-TOOL = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(TOOL)
 
 
 def content(folder):
@@ -48,7 +47,7 @@ class Place:
         before = content(self.run)
         words = [str(run or self.run), f"--data_folder={data}", f"--output_folder={out or self.out}", "--device=cpu"]
         self.capsys.readouterr()
-        status = TOOL.main([*words, "--noprogressbar", *more])
+        status = main([*words, "--noprogressbar", *more])
         assert content(self.run) == before
         return status, self.capsys.readouterr().err
 
@@ -246,3 +245,10 @@ def test_damaged_weights_are_refused(place, other, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     message = place.refusal(other, run=tmp_path / "copy")
     assert "copy is damaged (model.ckpt does not match its checksum in model.sha256)" in message
+
+
+@pytest.mark.slow
+def test_the_tool_says_how_it_is_used():
+    command = [sys.executable, tiny.ROOT / "tools/evaluate.py", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--data_folder DIR --output_folder OUT" in text and "data_root of manifests" in text
