@@ -117,7 +117,11 @@ class Run:
         """The resolved settings as YAML nodes by dotted key."""
         try:
             return read_settings(self.settings_text)
-        except (ruamel.yaml.YAMLError, AttributeError) as error:  # AttributeError: a text that is no mapping
+        except (
+            ruamel.yaml.YAMLError,
+            AttributeError,
+            RecursionError,
+        ) as error:  # AttributeError: a text that is no mapping
             raise UserError(f"{self.folder / SETTINGS} is damaged ({type(error).__name__}): train it again") from error
 
     @cached_property

@@ -61,6 +61,10 @@ def options_of_results(options, training):
     }
 
 
+OF_EVALUATION = ("model.", "data.labels", "data.clip_seconds", "data.validation_fraction")
+"""Beginnings of the settings that a run which is only evaluated must share with its training."""
+
+
 class RunFolder:
     """Creates, locks and checks the output folder of a run.
 
@@ -95,7 +99,7 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / LOCK)
             self.lock.acquire(timeout=0)
-            self._check_settings(settings, ("",) if training else ("model.", "data.labels"))
+            self._check_settings(settings, ("",) if training else OF_EVALUATION)
             if training:
                 self.curves = Curves(self.path / CURVES)
             self.handlers = start_log(self.path / LOG)
@@ -128,7 +132,12 @@ class RunFolder:
             return
         try:
             changes = changed_settings(path.read_text(encoding="utf-8"), settings).items()
-        except (ruamel.yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:  # AttributeError: no mapping
+        except (
+            ruamel.yaml.YAMLError,
+            AttributeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ) as error:  # AttributeError: no mapping
             raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
         self._refuse_changes([(key, old, new) for key, (old, new) in changes if key.startswith(prefixes)])
 

@@ -167,6 +167,11 @@ def test_other_run_options_are_refused(place, option, change):
     assert f"contains a run with other settings ({change})" in place.start(option)[1]
 
 
+def test_evaluation_with_another_validation_share_is_refused(place):
+    place.report()
+    assert "data.validation_fraction: 0.0 before, 0.5 now" in place.refusal("--test_only", "--validation_fraction=0.5")
+
+
 def test_options_of_the_training_do_not_matter_to_an_evaluation(place):
     first = place.report("--max_grad_norm=5")
     assert "max_grad_norm: 5.0 before, -1.0 now" in place.refusal()
@@ -183,6 +188,7 @@ def test_options_of_the_training_do_not_matter_to_an_evaluation(place):
     [
         ("hyperparams.yaml", "a: [", "hyperparams.yaml is damaged (ParserError)"),
         ("hyperparams.yaml", "text", "hyperparams.yaml is damaged"),
+        ("hyperparams.yaml", "[" * 3000, "hyperparams.yaml is damaged (RecursionError)"),
         ("hyperparams.yaml", b"\xff\xfe", "hyperparams.yaml is damaged (UnicodeDecodeError)"),
         ("lists.json", "{", "lists.json is damaged (JSONDecodeError)"),
         ("lists.json", "[]", "lists.json is damaged (it has no labels)"),
