@@ -6,10 +6,10 @@ import pytest
 from fake_runs import write_recipe
 from fake_tables import add, add_tau_runs, build
 
-from mil_asc.paper.plan import Place
+from mil_asc.paper.plan import Place, finished_runs, runs_of
 from mil_asc.paper.render import render_markdown
-from mil_asc.paper.rows import select_rows
-from mil_asc.paper.tables import best_seed, reference_row
+from mil_asc.paper.rows import check_recipes, select_rows
+from mil_asc.paper.tables import best_seed, build_table, reference_row
 from mil_asc.results.run import Run
 
 
@@ -206,4 +206,11 @@ def test_missing_recipe_files_leave_rows_empty(tiny):
 
 
 def test_seeds_beyond_those_asked_for_do_not_count(tiny):
+    """Nor where their results are at hand, as those of another table."""
     assert "55.0 ± 7.1 (n = 2)" in render_markdown(build(tiny, 7, "Tiny", seeds=2))
+    rows = select_rows(7, "Tiny")
+    results = finished_runs(runs_of(rows, 3), tiny)
+    table = build_table(7, rows, check_recipes(tiny.recipes, rows), results, tiny, 2)
+    text = render_markdown(table)
+    assert row_of(text, "MIL w/o IL", "| SMI")[6:] == ["55.0 ± 7.1 (n = 2)", "60.0 (seed 2)", "reference"]
+    assert row_of(text, "MIL w/ PNL", "| SMI")[6:8] == ["56.5 ± 7.8 (n = 2)", "62.0 (seed 2)"]

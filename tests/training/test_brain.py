@@ -4,13 +4,17 @@ import math
 
 import numpy as np
 import pytest
+import speechbrain as sb
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
 
 from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
 from mil_asc.mil.assigners import ground_truth_labels
+from mil_asc.mil.bags import make_bags
 from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
+from mil_asc.mil.pooling.extremes import max_pooling
+from mil_asc.mil.pooling.means import mean_logits
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
@@ -226,3 +230,14 @@ def test_evaluation_stops_at_scores_that_are_not_finite_and_names_the_clip(small
     with pytest.raises(UserError) as caught:
         brain.evaluate_clips(dataset(7))
     assert str(caught.value).startswith("audio/2.wav: the model's scores are not finite")
+
+
+def test_accuracy_is_that_of_the_models_own_pooling(small_model):
+    """One loud instance decides under the maximum, the mean goes with the other two."""
+    logits_BIC = torch.tensor([[[9.0, 0, 0, 0], [-9.0, 3, 0, 0], [-9.0, 3, 0, 0]]])
+    batch = dataset(4).__getitems__([1])
+    assert LABELS[int(batch.label_B)] == LABELS[1]
+    brain = brain_for(small_model)
+    for pooling, accuracy in ((max_pooling, 0.0), (mean_logits, 1.0)):
+        terms = brain.compute_objectives(make_bags(logits_BIC, pooling=pooling), batch, sb.Stage.TEST)
+        assert terms["accuracy"].item() == accuracy

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mil_asc.corpora.manifest import Corpus
-from mil_asc.training.console import announce_corpus, start_log
+from mil_asc.training.console import announce_corpus, print_results, start_log
 
 
 @pytest.fixture
@@ -33,3 +33,27 @@ def test_escape_codes_and_line_ends_in_notes_and_warnings_are_spelt_out(written)
 def test_messages_of_several_lines_keep_them(written):
     logging.getLogger("mil_asc.test").warning("one\ntwo %d", 3)
     assert all(output.endswith("one\ntwo 3\n") for output in written())
+
+
+def test_printed_scores_are_those_of_the_report(capsys):
+    """Every number differs from all others."""
+    rules = {name: {"accuracy": k + 0.1, "macro_accuracy": k + 0.2} for k, name in enumerate(("smi", "cmi", "bag"))}
+    measures = {"positive_share": 0.31, "mean_confidence": 0.32}
+    results = {
+        "dataset": "Set",
+        "experiment": "fuse_pnl",
+        "run": {"seed": 3},
+        "evaluation": {"clips": 17, "log_loss": 0.33, "underestimation": measures, **rules},
+        "events": {"average_precision": 0.34, "chance": 0.35},
+    }
+    print_results(results, Path("report.html"))
+    assert capsys.readouterr().out.splitlines() == [
+        "Set fuse_pnl, seed 3: 17 clips in the evaluation set",
+        "  SMI  accuracy 0.100  class-wise 0.200",
+        "  CMI  accuracy 1.100  class-wise 1.200",
+        "  BAG  accuracy 2.100  class-wise 2.200",
+        "  log loss 0.330",
+        "  positive instances 0.310  mean confidence of the true class 0.320",
+        "  event detection: average precision 0.340 (chance 0.350)",
+        "  report: report.html",
+    ]

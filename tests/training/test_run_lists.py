@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,3 +221,24 @@ def test_damaged_checkpoint_without_an_earlier_one_is_refused(place, more):
     (path,) = place.run.glob("save/CKPT*/model.ckpt")
     path.write_bytes(path.read_bytes()[:1000])
     assert "is damaged (model.ckpt does not match its checksum in SHA256SUMS)" in place.refusal(*more)
+
+
+def test_a_training_clip_with_another_class_changes_the_training_set(place):
+    place.report()
+    for path in (place.data / "meta.csv", place.data / "evaluation_setup/fold1_train.csv"):
+        lines = path.read_text().splitlines()
+        (row,) = [k for k, line in enumerate(lines) if line.startswith("audio/park-lisbon-11-0-a.wav\t")]
+        lines[row] = lines[row].replace("\tpark", "\ttram", 1)
+        path.write_text("\n".join(lines) + "\n")
+    assert "another training set (8 clips before, 8 now)" in place.refusal()
+
+
+def test_held_out_locations_depend_on_the_seed(place):
+    def held_out(seed):
+        status, err = place.start("--debug", "--data.validation_fraction=0.4", f"--seed={seed}")
+        assert status == 0, err
+        return sorted(json.loads(Path(f"{place.run}_debug/manifests/valid.json").read_text()))
+
+    chosen = {seed: held_out(seed) for seed in (1, 2, 3)}
+    assert len({tuple(names) for names in chosen.values()}) > 1
+    assert held_out(1) == chosen[1]

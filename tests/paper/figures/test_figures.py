@@ -185,3 +185,15 @@ def test_warnings_of_runs_stand_on_the_page(tmp_path):
     logits = random_logits(0, TRUTH)
     folders = [write_run(tmp_path, name, logits, TRUTH, warnings=["few clips"]) for name in ("fuse_no_il", "fuse_pnl")]
     assert "\n- few clips (fuse_no_il seed 1, fuse_pnl seed 1)\n" in render(read_experiments(folders), {}, {})
+
+
+@pytest.mark.parametrize("tau", [0.2, 0.5])
+def test_areas_of_figure_10_are_those_at_tau(three_experiments, tau):
+    """Counted clip by clip: each class against the rest, ordered by the share of instances at tau or above."""
+    text = draw_figures(read_experiments(three_experiments), Options(tau=tau), [10])[0][10].text
+    (line,) = [line for line in text.splitlines() if line.startswith("| park |")]
+    (run,) = [TrainedRun(folder) for folder in three_experiments if "pnl_ce" in str(folder)]
+    shares = [np.mean(1 / (1 + np.exp(-z_IC.astype(np.float64))) >= tau, axis=0)[1] for z_IC in run.logits]
+    pairs = [(a, b) for a, x in zip(shares, TRUTH) for b, y in zip(shares, TRUTH) if x == 1 and y != 1]
+    area = np.mean([(a > b) + 0.5 * (a == b) for a, b in pairs])
+    assert line.strip("| ").split(" | ")[-1] == f"{area:.3f}"
