@@ -15,12 +15,12 @@ import torch
 
 from mil_asc import SceneClassifier
 from mil_asc.audio.decode import decode
+from mil_asc.corpora.folder_tree import is_audio
 from mil_asc.errors import AudioError, UserError
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results import markdown
 
 LOGIT_LIMIT = 50.0
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 
 
 def measure(run, folders, device):
@@ -33,9 +33,9 @@ def measure(run, folders, device):
 
 def logits_of(classifier, folder):
     """Largest |instance logit| over the recordings below ``folder``, how many exceed the limit, and how many failed."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if is_audio(path.name))
     if not paths:
-        raise UserError(f"{folder}: no recordings ({', '.join(sorted(SUFFIXES))}) below this folder")
+        raise UserError(f"{folder}: no recordings below this folder")
     model, peaks, bad = classifier.mods.model, [], 0
     rate = model.front_end.sample_rate
     for path in paths:

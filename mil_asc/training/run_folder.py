@@ -128,8 +128,9 @@ class RunFolder:
     def _check_settings(self, settings, prefixes):
         """Refuse settings that differ from those of an existing run, in keys that begin with one of ``prefixes``."""
         path = self.path / SETTINGS
-        if self.debug or not path.is_file() or not self._trained():
+        if self.debug or not self._trained():
             return
+        self._check_there(path)
         try:
             changes = changed_settings(path.read_text(encoding="utf-8"), settings).items()
         except (
@@ -196,11 +197,17 @@ class RunFolder:
             )
         return now
 
+    def _check_there(self, path):
+        """A trained run without a record could be continued or evaluated on other data without a word."""
+        if not path.is_file():
+            raise UserError(f"{path} is missing, so what this run was trained on is unknown: {OTHER_FOLDER}")
+
     def _recorded(self, name, now):
         """What a JSON file of an existing run says, with the keys of ``now``; ``now`` itself for a new run."""
         path = self.path / name
-        if self.debug or not path.is_file() or not self._trained():
+        if self.debug or not self._trained():
             return now
+        self._check_there(path)
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:

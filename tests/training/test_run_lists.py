@@ -161,11 +161,8 @@ def test_the_data_of_an_unfinished_run_may_have_moved(place, tmp_path):
     ],
 )
 def test_other_run_options_are_refused(place, option, change):
-    place.run.joinpath("save/CKPT+epoch-0001+step-0000002").mkdir(parents=True)
-    defaults = {"precision": "fp32", "eval_precision": "fp32", "max_grad_norm": -1.0}
-    defaults |= {"grad_accumulation_factor": 1, "remove_vector_weight_decay": False}
-    (place.run / "run_options.json").write_text(json.dumps(defaults))
-    assert f"contains a run with other settings ({change})" in place.start(option)[1]
+    place.report()
+    assert f"contains a run with other settings ({change})" in place.refusal(option)
 
 
 def test_evaluation_with_another_validation_share_is_refused(place):
@@ -199,11 +196,20 @@ def test_options_of_the_training_do_not_matter_to_an_evaluation(place):
     ],
 )
 def test_damaged_records_are_refused_in_one_line(place, name, content, words):
-    place.run.joinpath("save/CKPT+epoch-0001+step-0000002").mkdir(parents=True)
+    place.report()
     (place.run / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     status, err = place.start()
     assert status == 1 and err.count("error: ") == 1 and "Traceback" not in err
     assert words in err and "give another --output_folder, or remove that one" in err
+
+
+@pytest.mark.parametrize("name", ["hyperparams.yaml", "lists.json", "run_options.json"])
+def test_trained_run_without_a_record_is_refused(place, name):
+    place.report()
+    (place.run / name).unlink()
+    for more in ([], ["--test_only"]):
+        status, err = place.start(*more)
+        assert status == 1 and err.count("error: ") == 1 and f"{name} is missing" in err
 
 
 def test_damaged_report_is_written_again_with_a_warning(place):
