@@ -1,6 +1,7 @@
 """Errors that a user can fix: the command line prints their message as one line and exits with 1."""
 
 import unicodedata
+from itertools import islice
 
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories of control and format characters, lone surrogates, line and paragraph separators."""
@@ -37,13 +38,16 @@ def printable(text):
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNPRINTABLE else c for c in text)
 
 
-def name_some(names, most=20, separator=", "):
-    """The first ``most`` of a list of names in one line, and how many more there are.
+def name_some(names, most=20, separator=", ", count=None):
+    """The first ``most`` of a collection of names in one line, and how many more there are.
+
+    With ``count``, the number of all names, ``names`` may be an iterator.
 
     Example
     -------
     >>> name_some(["a", "b", "c"], most=2)
     'a, b (and 1 more)'
     """
-    more = f" (and {len(names) - most} more)" if len(names) > most else ""
-    return separator.join(map(str, names[:most])) + more
+    count = len(names) if count is None else count
+    more = f" (and {count - most} more)" if count > most else ""
+    return separator.join(map(str, islice(names, most))) + more

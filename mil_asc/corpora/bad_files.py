@@ -2,12 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from itertools import islice
 
 from mil_asc.corpora.manifest import Corpus
-
-NAMED = 20
-"""Bad files that a message names; it counts them all."""
+from mil_asc.errors import name_some
 
 
 def missing_files(corpus: Corpus) -> dict[str, str]:
@@ -27,13 +24,12 @@ def _is_missing(path: str) -> bool:
 
 
 def describe_bad(folder: str | os.PathLike, bad: Mapping[str, str]) -> str:
-    """One line that counts the bad files and names the first ``NAMED`` of them.
+    """One line that counts the bad files and names the first 20 of them.
 
     Example
     -------
     >>> describe_bad("data", {"a.wav": "empty (0 bytes)", "b.wav": "no such file"})
     '2 bad audio file(s): data/a.wav: empty (0 bytes); data/b.wav: no such file'
     """
-    named = [f"{os.path.join(folder, path)}: {reason}" for path, reason in islice(bad.items(), NAMED)]
-    more = f" (and {len(bad) - NAMED} more)" if len(bad) > NAMED else ""
-    return f"{len(bad)} bad audio file(s): {'; '.join(named)}{more}"
+    reasons = (f"{os.path.join(folder, path)}: {reason}" for path, reason in bad.items())
+    return f"{len(bad)} bad audio file(s): {name_some(reasons, separator='; ', count=len(bad))}"

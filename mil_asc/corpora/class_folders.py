@@ -10,17 +10,17 @@ Four ways to lay it out (a group is whatever must not be split: a recording, a p
 Shapes: G groups, C classes.
 """
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from mil_asc.checks import check_count, check_number
 from mil_asc.corpora.data_layout import check_no_lists, class_folders_near, ready_lists, warn_of_depth
 from mil_asc.corpora.delimited import DELIMITERS, normal_path, read_rows
 from mil_asc.corpora.folder_tree import FolderTree, files_beside, sub_folders
 from mil_asc.corpora.manifest import Corpus, alike, check_label, inspect_lists
-from mil_asc.errors import UserError, name_some
+from mil_asc.errors import ArgumentError, UserError, name_some
 
 
 def read_class_folders(
@@ -52,6 +52,8 @@ def read_class_folders(
 
     Raises
     ------
+    ArgumentError
+        An option that is not legal.
     UserError
         A folder that is missing, empty or of one class alone; a table or a group that does not fit; no way to
         split.
@@ -59,13 +61,14 @@ def read_class_folders(
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder; give the one of the class folders: --data_folder=DIR")
-    if not (_is_number(clip_seconds) and clip_seconds >= 0):
-        raise UserError(f"clip_seconds must be a number from 0 up, got {clip_seconds!r}")
-    if not (_is_number(evaluate_fraction) and 0 < evaluate_fraction < 1):
-        raise UserError(f"evaluate_fraction must be a number above 0 and below 1, got {evaluate_fraction!r}")
+    check_number("clip_seconds", clip_seconds, least=0)
+    check_number("evaluate_fraction", evaluate_fraction, above=0, below=1)
+    check_count("split_seed", seed, least=0)
+    if not isinstance(groups, str | Path):
+        raise ArgumentError(f"groups must be the path of a table, got {groups!r}")
     halves = ready_lists(folder)
     roots = halves or {"": folder}
-    labels, notes = _choose_labels(folder, roots, _as_names(classes))
+    labels, notes = _choose_labels(folder, roots, as_names("classes", classes))
     table = _table(folder, groups)
     tree = FolderTree(folder, [root / name for root in roots.values() for name in sub_folders(root)])
     clips = {name: _read_classes(tree, root, labels) for name, root in roots.items()}
@@ -76,7 +79,7 @@ def read_class_folders(
         )
     if table is not None:
         clips = _with_groups(clips, table, notes)
-    wanted = _as_names(evaluate_groups)
+    wanted = as_names("evaluate_groups", evaluate_groups)
     if halves and wanted:
         raise UserError(f"{folder}: train/ and {halves['evaluate'].name}/ decide the lists: leave out evaluate_groups")
     warnings = warn_of_depth(folder) + tree.warnings + _warn_of_groups([clip for own in clips.values() for clip in own])
@@ -145,14 +148,12 @@ def draw_groups(counts_GC, fraction, seed):
     return chosen_G
 
 
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _as_names(value):
-    """A list of text, of a sequence of names or numbers or of one alone; each once."""
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return list(dict.fromkeys(str(name) for name in values))
+def as_names(name, value):
+    """A list of text, of a sequence of names or numbers or of one alone; each once. Others are an ``ArgumentError``."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(each, str | int | float) for each in values):
+        raise ArgumentError(f"{name} must be names, such as [dog, rain], got {value!r}")
+    return list(dict.fromkeys(map(str, values)))
 
 
 # -- the tree

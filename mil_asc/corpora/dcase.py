@@ -8,7 +8,7 @@
 import sys
 from pathlib import Path
 
-from mil_asc.checks import check_names
+from mil_asc.checks import check_count, check_names
 from mil_asc.corpora.data_layout import official_folder_near
 from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
@@ -51,7 +51,7 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     Raises
     ------
     ArgumentError
-        ``labels`` is no list of different names.
+        ``labels`` is no list of different names, or ``fold`` no whole number.
     UserError
         A missing folder, file or column, a class outside ``labels`` or other than in ``meta.csv``, a path that leads
         out of the folder, a file in both lists: with file and line.
@@ -60,6 +60,7 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
     check_names("labels", labels)
+    check_count("fold", fold)
     labels = list(labels)
     meta = _read_meta(_existing(folder, "meta.csv"))
     lists = {name: _read_list(_list_file(folder, f"fold{fold}_{name}"), meta, labels) for name in ("train", "evaluate")}

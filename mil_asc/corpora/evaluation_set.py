@@ -9,7 +9,8 @@ DIR/<class>/...                            class folders: all of it
 from dataclasses import replace
 from pathlib import Path
 
-from mil_asc.corpora.class_folders import read_class_folders
+from mil_asc.checks import check_number, check_text
+from mil_asc.corpora.class_folders import as_names, read_class_folders
 from mil_asc.corpora.data_layout import META, ready_lists
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.corpora.folder_tree import FolderTree, sub_folders
@@ -52,6 +53,8 @@ def read_evaluation_set(folder, labels, options, clips="evaluate"):
 
     Raises
     ------
+    ArgumentError
+        An option has no legal value.
     UserError
         The layout is not recognised; an option has no effect; a clip has a class that the model lacks.
     """
@@ -102,7 +105,10 @@ def _chosen(corpus, clips):
 
 def _manifest(folder, labels, options, clips):
     names = {"evaluate": ["evaluate"], "train": ["train", "validation"], "all": list(FILES)}[clips]
-    return read_manifest(folder, names, options.get("data_root"))
+    root = options.get("data_root")
+    if root is not None:
+        check_text("data_root", root)
+    return read_manifest(folder, names, root)
 
 
 def _official(folder, labels, options, clips):
@@ -116,13 +122,12 @@ def _class_folders(folder, labels, options, clips):
     if clips == "train":
         raise UserError(f"{folder} has no lists, all of it is evaluated: leave out --clips=train")
     there = sub_folders(folder)
-    chosen = [str(name) for name in options.get("classes") or there]
+    chosen = as_names("classes", options.get("classes", [])) or there
     for name in chosen:
         check_label(name, there, f"{folder}: no sub-folder for a class")
         check_label(name, labels, f"{folder / name}: no class of the model")
     seconds = options.get("clip_seconds", 10.0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
-        raise UserError(f"clip_seconds must be a number from 0 up, got {seconds!r}")
+    check_number("clip_seconds", seconds, least=0)
     tree = FolderTree(folder, [folder / name for name in there])
     found = [clip for name in chosen for clip in tree.read(folder / name)]
     notes = [f"{len(tree.left_out)} file(s) left out: {name_some(tree.left_out, 5)}"] if tree.left_out else []

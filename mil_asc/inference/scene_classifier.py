@@ -22,6 +22,7 @@ from mil_asc.inference.waveform import as_batch, as_lengths, as_waveform
 from mil_asc.mil.bags import Bags
 from mil_asc.mil.decisions import RULES, confidences
 from mil_asc.results.trained_model import load_model
+from mil_asc.runtime.hardware import find_device
 
 WINDOW_INSTANCES = 256
 """Instances that are computed at once, which bounds the memory for long recordings."""
@@ -62,16 +63,19 @@ class SceneClassifier(Pretrained):
         Raises
         ------
         UserError
-            The folder holds no finished run, is damaged, or has weights that do not fit the model or are not finite.
+            The folder holds no finished run, is damaged, or has weights that do not fit the model or are not finite;
+            the device is not available.
         """
         del savedir
+        if run_opts and "device" in run_opts:
+            find_device(run_opts["device"])
         network, labels, _ = load_model(source)
         return cls(
             modules={"model": network}, hparams={"labels": labels}, run_opts=run_opts, freeze_params=freeze_params
         )
 
     def classify_file(self, path: str | Path, assumption: str | None = None) -> Scene:
-        """Classify an audio file (WAV, FLAC or OGG; any rate and channel count).
+        """Classify an audio file, of the formats, rates and lengths that ``mil_asc.audio.decode`` takes.
 
         Arguments
         ---------
@@ -111,12 +115,16 @@ class SceneClassifier(Pretrained):
     def classify_batch(self, wav_BN: Any, length_B: Any = None) -> Bags:
         """``Bags`` of waveforms, (B, N) or one (N,), as ``classify_waveform`` takes them; lengths (B,) are in samples.
 
-        A clip's scores do not depend on the others. Scores that are not finite are a ``UserError`` that names the clip
-        by its position.
+        A clip's scores do not depend on the others. A waveform that ``classify_waveform`` refuses, such as digital
+        silence, is an ``AudioError`` that names the clip by its position, scores that are not finite a ``UserError``.
         """
         least = self.mods.model.min_samples
         wav_BN = as_batch(wav_BN, least)
-        bags = self._bags(wav_BN, as_lengths(length_B, wav_BN, least))
+        length_B = as_lengths(length_B, wav_BN, least)
+        for position, wav_N in enumerate(wav_BN.detach().cpu().numpy()):
+            own_N = wav_N if length_B is None else wav_N[: int(length_B[position])]
+            check_waveform(f"clip {position} of the batch", own_N, *self._limits())
+        bags = self._bags(wav_BN, length_B)
         for position, logits_IC in enumerate(bags.logits_BIC):
             _check_scores(f"clip {position} of the batch", logits_IC, bags.bag_logits_BC[position])
         return bags

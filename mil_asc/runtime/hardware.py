@@ -5,6 +5,18 @@ import resource
 
 import torch
 
+from mil_asc.errors import UserError
+
+
+def find_device(name=None):
+    """The ``torch.device`` called ``name``, by default the GPU if there is one; a ``UserError`` if it is not there."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: a PyTorch without CUDA
+        raise UserError(f"--device={name}: no such device is available; use --device=cpu") from error
+    return torch.device(name)
+
 
 def cpu_has_bf16():
     """True if the processor multiplies bfloat16 natively (AVX-512 BF16 or AMX)."""

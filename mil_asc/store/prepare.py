@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml
 
 from mil_asc.corpora.bad_files import describe_bad, missing_files
@@ -23,6 +22,7 @@ from mil_asc.corpora.json_manifests import Written, measure_durations, write_man
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
 from mil_asc.errors import ArgumentError, UserError, printable
+from mil_asc.runtime.key_value import read_word
 from mil_asc.store.build import prepare_waveforms
 
 SET_BY_ARGUMENTS = ("name", "data_folder", "manifests", "corpus", "validation_fraction")
@@ -86,22 +86,15 @@ def read_block(block: str | os.PathLike, data_folder: str, words: Sequence[str])
     legal = [key for key in load_hyperpyyaml(text) if key not in SET_BY_ARGUMENTS]
     overrides = {"data_folder": data_folder}
     for word in words:
-        key, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not equals:
-            raise UserError(f"{word} is not understood: give --KEY=VALUE with one of {', '.join(legal)}")
+        key, value = read_word(word, f"give --KEY=VALUE with one of {', '.join(legal)}")
         if key not in legal:
             near = get_close_matches(key, legal, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise UserError(f"--{key} matches no key; {hint}legal: {', '.join(legal)}")
-        overrides[key] = _parse_value(word, value)
+        if isinstance(value, dict):  # it would be merged into the block's value
+            raise UserError(f"{word}: the value must not be a mapping")
+        overrides[key] = value
     return load_hyperpyyaml(text, overrides)
-
-
-def _parse_value(word, value):
-    try:
-        return ruamel.yaml.YAML(typ="safe", pure=True).load(value)
-    except ruamel.yaml.YAMLError as error:
-        raise UserError(f"{word}: the value is not valid YAML") from error
 
 
 def prepare(

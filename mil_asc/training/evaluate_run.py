@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import ruamel.yaml
 import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -28,6 +27,7 @@ from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import CHECKPOINTS, LISTS, LOCK, LOG, MANIFESTS, MODEL_WEIGHTS, REPORT, SETTINGS, Run
 from mil_asc.results.trained_model import load_model
 from mil_asc.runtime import hardware
+from mil_asc.runtime.key_value import read_word
 from mil_asc.training.console import announce_corpus, start_log
 from mil_asc.training.environment import describe_evaluation
 from mil_asc.training.outcome import Outcome
@@ -76,15 +76,11 @@ def parse_arguments(arguments):
 
 
 def _reader_option(word):
-    key, equals, text = word.removeprefix("--").partition("=")
-    if not word.startswith("--") or not equals or key not in READER_OPTIONS:
-        raise UserError(
-            f"{word} is not understood; options of readers are --KEY=VALUE with {', '.join(READER_OPTIONS)}"
-        )
-    try:
-        return key, ruamel.yaml.YAML(typ="safe", pure=True).load(text)
-    except ruamel.yaml.YAMLError as error:
-        raise UserError(f"{word}: the value is not valid YAML") from error
+    usage = f"options of readers are --KEY=VALUE with {', '.join(READER_OPTIONS)}"
+    key, value = read_word(word, usage)
+    if key not in READER_OPTIONS:
+        raise UserError(f"{word} is not understood: {usage}")
+    return key, value
 
 
 def evaluate_run(
@@ -134,7 +130,8 @@ def evaluate_run(
     UserError
         The run is damaged, the data do not fit the model, or the output folder has something else in it.
     """
-    device = _device(device)
+    device = hardware.find_device(device)
+    hardware.tune(device.type)
     trained, model = Run(run), load_model(run)
     described = trained.provenance
     corpus = read_evaluation_set(data_folder, model.labels, reader_options or {}, clips)
@@ -188,17 +185,6 @@ def predict(network, dataset, batch_size, device, progress=True):
                 )
     logits, bag_logits = zip(*(found[position] for position in sorted(found)))
     return Predictions.of_clips(logits, bag_logits, network.decision)
-
-
-def _device(name):
-    """The device called ``name``, or the GPU if there is one."""
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
-        raise UserError(f"--device={name}: no such device is available; use --device=cpu") from error
-    hardware.tune(torch.device(name).type)
-    return torch.device(name)
 
 
 def _batch_size(run):

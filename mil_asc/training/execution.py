@@ -3,7 +3,6 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.errors import UserError
@@ -48,12 +47,8 @@ def load_run(command):
 def _with_device(command):
     """SpeechBrain's ``RunOptions`` of a ``Command``, with device and precision filled in."""
     options = dict(command.options)
-    options.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=options["device"])
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
-        raise UserError(f"--device={options['device']}: no such device is available; use --device=cpu") from error
-    kind = torch.device(options["device"]).type
+    device = hardware.find_device(options.get("device"))
+    options["device"], kind = str(device), device.type
     if kind == "cpu" and "fp16" in (options.get("precision"), options.get("eval_precision")):
         raise UserError("fp16 does not work on the CPU: use --precision=bf16 or fp32")
     options.setdefault("precision", hardware.best_precision(kind))

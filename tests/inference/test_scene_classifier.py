@@ -234,3 +234,20 @@ def test_other_waveforms_are_refused_in_one_line(classifier, wav, words):
 def test_lengths_that_do_not_fit_are_refused(classifier, length):
     with pytest.raises(ArgumentError, match="length_B must be 1 whole numbers from"):
         classifier.classify_batch(np.ones(16000, np.float32), length)
+
+
+def test_silent_or_absurd_clip_of_a_batch_is_refused_by_its_position(classifier):
+    wav_BN = np.stack([noise(1.0)[:, 0], np.zeros(16000)])
+    with pytest.raises(AudioError, match="clip 1 of the batch: silent"):
+        classifier.classify_batch(wav_BN)
+    wav_BN[1, 12000:] = 0.1  # beyond its length
+    with pytest.raises(AudioError, match="clip 1 of the batch: silent"):
+        classifier.classify_batch(wav_BN, [16000, 12000])
+    wav_BN[1, 0] = 1e30
+    with pytest.raises(AudioError, match="clip 1 of the batch: samples up to 1e.30"):
+        classifier.classify_batch(wav_BN)
+
+
+def test_unknown_device_is_refused_in_one_line(run_folder):
+    with pytest.raises(UserError, match="^--device=foo: no such device is available; use --device=cpu$"):
+        SceneClassifier.from_hparams(source=run_folder, run_opts={"device": "foo"})

@@ -221,7 +221,7 @@ def test_an_evaluation_is_repeated_but_not_replaced_by_another(place, other, cla
     [
         (["--fold=2"], "fold2_train.csv is missing"),
         (["--clip_seconds=5"], "--clip_seconds has no effect on"),
-        (["--batch=5"], "--batch=5 is not understood; options of readers are --KEY=VALUE with"),
+        (["--batch=5"], "--batch=5 is not understood: options of readers are --KEY=VALUE with"),
         (["--fold"], "--fold is not understood"),
         (["--device=tpu9"], "--device=tpu9: no such device is available"),
     ],

@@ -47,6 +47,7 @@ def test_folder_without_recordings_and_folder_without_run_are_refused_in_one_lin
     for arguments, words in [
         ([str(run), "--audio", str(tmp_path)], "no recordings"),
         ([str(tmp_path)], "holds no finished run"),
+        ([str(run), "--device=foo"], "no such device is available"),
     ]:
         assert TOOL.main(arguments) == 1
         error = capsys.readouterr().err

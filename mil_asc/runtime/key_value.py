@@ -1,0 +1,22 @@
+"""Words of a command line of the form ``--KEY=VALUE``, whose values are YAML."""
+
+import ruamel.yaml
+
+from mil_asc.errors import UserError
+
+
+def read_word(word, usage):
+    """Key and YAML value of a word ``--KEY=VALUE``; a ``UserError`` that ends with ``usage`` if it is no such word.
+
+    Example
+    -------
+    >>> read_word("--classes=[dog, rain]", "give --KEY=VALUE")
+    ('classes', ['dog', 'rain'])
+    """
+    key, equals, text = word.removeprefix("--").partition("=")
+    if not word.startswith("--") or not equals:
+        raise UserError(f"{word} is not understood: {usage}")
+    try:
+        return key, ruamel.yaml.YAML(typ="safe", pure=True).load(text)
+    except (ruamel.yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{word}: the value is not valid YAML") from error
