@@ -188,3 +188,11 @@ def test_float64_logits_give_float64_losses(seed):
         value = loss(make_bags(logits_BIC), label_B)
         assert value.dtype == torch.float64
         assert value.item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_gradient_is_the_derivative(name):
+    """Against differences; the labels of instances do not change within them."""
+    torch.manual_seed(0)
+    logits_BIC = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: TERMS[name](bags_of(z, [5, 3]), torch.tensor([1, 2])), [logits_BIC])

@@ -47,6 +47,16 @@ def test_float64_logits_are_pooled_in_float64(name, seed, shift):
     assert references.sigmoid(bag_logit) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("name", sorted(POOLINGS))
+def test_gradient_is_the_derivative(name):
+    """Against differences, for the logits and, with attention, for the scores: nothing is detached."""
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)]
+    if name not in PLAIN:
+        inputs.append(torch.randn(2, 5, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(lambda logits, *scores: POOLINGS[name](logits, mask_of([5, 3], 5), *scores), inputs)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_equal_instances_pool_to_themselves(name):
     """Known answer: all but noisy-or give the confidence that every instance has."""

@@ -30,6 +30,10 @@ def test_largest_gain_and_dead_channels_over_all_layers():
     assert batch_norm_gains(model[:1]).largest == pytest.approx(3.0, rel=1e-4)
 
 
+def test_eps_counts():
+    assert batch_norm_gains(nn.Sequential(norm_with([0.3], [2.0], eps=0.1))).largest == pytest.approx(2 / 0.4**0.5)
+
+
 def test_gain_above_the_limit_gives_a_warning_that_names_the_layer():
     assert GAIN_LIMIT == 50
     assert batch_norm_gains(nn.Sequential(norm_with([1.0], [49.0]))).warning is None
