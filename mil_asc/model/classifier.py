@@ -32,8 +32,9 @@ class MILClassifier(nn.Module):
         Number of classes, instance vector generator, detector and pooling; default: those of the paper.
     input_norm : str
         Normalization of the log-mel spectrogram: a key of ``mil_asc.model.normalization.INPUT_NORMS``.
-    batch_norm : str
-        ``stable`` raises the eps of every batch norm to 0.1, ``plain`` keeps the extractor's and the generator's own.
+    batch_norm : str or float
+        ``stable`` raises the eps of every batch norm to 0.1, ``plain`` keeps the extractor's and the generator's own,
+        a number is another least eps.
 
     Raises
     ------

@@ -104,10 +104,14 @@ def raise_batch_norm_eps(model, batch_norm):
     ---------
     model : torch.nn.Module
         Changed in place. Eps is not part of a state dict: weights must be used with the setting that trained them.
-    batch_norm : str
-        A key of ``BATCH_NORMS``: ``plain`` keeps every eps.
+    batch_norm : str or float
+        A key of ``BATCH_NORMS``, of which ``plain`` keeps every eps; or the least eps itself, from 0 up.
     """
-    check_choice("batch_norm", batch_norm, BATCH_NORMS)
+    if isinstance(batch_norm, str):
+        check_choice("batch_norm", batch_norm, BATCH_NORMS)
+    else:
+        check_number("batch_norm", batch_norm, least=0)
+    least = BATCH_NORMS.get(batch_norm, batch_norm)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eps = max(module.eps, BATCH_NORMS[batch_norm])
+            module.eps = max(module.eps, least)

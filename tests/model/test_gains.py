@@ -62,8 +62,13 @@ def test_eps_is_never_lowered_and_unknown_settings_are_refused():
     model = nn.Sequential(nn.BatchNorm2d(1, eps=0.5))
     raise_batch_norm_eps(model, "stable")
     assert eps_of(model) == {0.5}
-    with pytest.raises(ValueError, match="batch_norm must be one of plain, stable"):
-        MILClassifier(LogMel(), FUSE(), batch_norm="none")
+    for value, words in [("none", "one of plain, stable"), (-0.1, "a number from 0 up"), (None, "a number from 0 up")]:
+        with pytest.raises(ValueError, match=f"batch_norm must be {words}"):
+            MILClassifier(LogMel(), FUSE(), batch_norm=value)
+
+
+def test_least_eps_as_a_number():
+    assert eps_of(MILClassifier(LogMel(n_mels=32), FUSE(**FUSE.tiny), batch_norm=0.02)) == {0.02}
 
 
 @torch.no_grad()
