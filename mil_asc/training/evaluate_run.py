@@ -149,6 +149,8 @@ def evaluate_run(
         if not corpus.evaluate:
             raise UserError(f"{data_folder}: no usable clip is left to evaluate; fix the bad audio files")
         corpus.warnings = [*corpus.warnings, *_trained_on(run, corpus)]
+        if trained.debug:
+            corpus.warnings.append(f"{run} is a debug run, whose results mean nothing")
         announce_corpus(corpus)
         data = place_clips(corpus, store, bad, model.network, device)
         network, batch_size = model.network.to(device), _batch_size(trained)
@@ -203,9 +205,16 @@ def _trained_on(run, corpus):
     trained = read_manifest(folder, ["train", "validation"])
     files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
     both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
-    if not both:
-        return []
-    return [f"the model was trained on {both} of these {len(corpus.evaluate)} recordings: the scores are too high"]
+    if both:
+        return [f"the model was trained on {both} of these {len(corpus.evaluate)} recordings: the scores are too high"]
+    names = {(clip.path, clip.label) for clip in trained.evaluate}
+    alike = sum((clip.path, clip.label) in names for clip in corpus.evaluate)
+    if alike:
+        return [
+            f"{alike} of these {len(corpus.evaluate)} recordings have the path and the class of one that the model was "
+            "trained on: if they are copies, the scores are too high"
+        ]
+    return []
 
 
 @contextlib.contextmanager

@@ -175,6 +175,23 @@ def test_clips_of_the_training_are_warned_of(place):
     assert warning == "the model was trained on 6 of these 11 recordings: the scores are too high"
 
 
+def test_copies_of_training_clips_are_warned_of(place, tmp_path):
+    shutil.copytree(place.trained_data, tmp_path / "copy of data")
+    (warning,) = place.report(tmp_path / "copy of data", "--clips=all")["warnings"]
+    assert warning.startswith(
+        "6 of these 11 recordings have the path and the class of one that the model was trained on"
+    )
+
+
+def test_a_debug_run_is_warned_of(place, other, tmp_path):
+    shutil.copytree(place.run, tmp_path / "copy")
+    report = json.loads((tmp_path / "copy/report.json").read_text())
+    report["run"]["debug"] = True
+    (tmp_path / "copy/report.json").write_text(json.dumps(report))
+    (warning,) = place.report(other, run=tmp_path / "copy")["warnings"]
+    assert warning.endswith("copy is a debug run, whose results mean nothing")
+
+
 def test_a_run_without_manifests_cannot_tell_what_it_was_trained_on(place, other, tmp_path):
     shutil.copytree(place.run, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy/manifests")
