@@ -1,11 +1,13 @@
 """Files that are missing from a list are found without opening any, and named up to a limit."""
 
 import os
+import tracemalloc
 
 import pytest
 
 from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.dcase import read_dcase_folder
+from mil_asc.corpora.manifest import Clip, Corpus
 
 LABELS = ["airport", "park", "tram"]
 
@@ -44,3 +46,15 @@ def test_twenty_bad_files_are_named_and_all_are_counted(count, end):
     message = describe_bad("data", {f"{i:05}.wav": "lost" for i in range(count)})
     assert message.startswith(f"{count} bad audio file(s): data/00000.wav: lost")
     assert message.count("lost") == min(count, 20) and message.endswith(end)
+
+
+def test_a_hundred_thousand_missing_files_are_counted_in_a_short_message_and_little_memory(tmp_path):
+    clips = [Clip(f"audio/{number}.wav", "park", "lisbon", "place", "a") for number in range(100_000)]
+    bad = missing_files(Corpus(tmp_path, ["park", "tram"], clips, evaluate=[]))
+    assert len(bad) == 100_000
+    tracemalloc.start()
+    message = describe_bad(tmp_path, bad)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message.startswith("100000 bad audio file(s): ") and message.endswith("(and 99980 more)")
+    assert len(message) < 5000 and peak < 100_000
