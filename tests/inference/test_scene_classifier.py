@@ -85,8 +85,8 @@ def test_same_scores_as_the_training_modules(classifier, run_folder):
     torch.testing.assert_close(classifier.classify_batch(wav.unsqueeze(0)).logits_BIC, expected)
 
 
-def test_context_covers_what_an_instance_hears():
-    """Windows of a model that hears far give what the whole recording gives."""
+def test_context_covers_what_an_instance_depends_on():
+    """Windows of a model with much context give the scores of the whole recording."""
     torch.manual_seed(0)
     model = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4, 6, 8), num_blocks=6, time_kernel=7), Head(3, 8)).eval()
     wav, context = torch.randn(400_000), model.context_instances * model.instance_samples

@@ -43,7 +43,7 @@ def test_pareto_front():
 
 
 def test_whoever_is_dominated_is_grey():
-    """Ours too, which are told by their shape then."""
+    """Ours too, which are identified by their shape then."""
     from matplotlib.figure import Figure
 
     theirs, ours = System("b", 200, 60, "other"), System("b'", 100, 50, "ours")

@@ -1,4 +1,4 @@
-"""The reader of runs: lazy, whole or refused in one line."""
+"""The reader of runs: every file is read when it is needed, and is complete or refused in one line."""
 
 import json
 import re
