@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mil_asc.corpora.manifest import Event
-    from mil_asc.results.report import Example
+    from mil_asc.results.examples import Example
 
 TRUE, DECIDED, OTHER = "#0072b2", "#d55e00", "#757575"
 DISTINCT, AMBIGUOUS = "#009e73", "#e69f00"

@@ -2,20 +2,16 @@
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import zip_longest
 from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from mil_asc.corpora.manifest import Clip, Event
 from mil_asc.results import plots
+from mil_asc.results.examples import Example
 from mil_asc.results.intervals import wilson_interval
-from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import PAGE, REPORT
 from mil_asc.runtime.files import write_atomically
 
@@ -25,54 +21,6 @@ SMALL = 500
 
 ORIGINS = {"per_city": "city", "per_device": "device", "per_group": "group"}
 """Parts of an evaluation that say where clips come from, and what the page calls them."""
-
-
-@dataclass
-class Example:
-    """One clip of the evaluation set for the report.
-
-    ``confidence_IC``: (I, C) instance confidences; ``logmel_FT``: (F, T) natural-log mel power; ``times_I2``:
-    (I, 2) start and end of the instances (in seconds), each beginning where the one before ends; ``events``:
-    the clip's events, if any are known; ``hop_seconds``: step between frames; ``top_hz``: upper edge of the
-    mel filters (both default to the paper's front end).
-    """
-
-    path: str
-    label: str
-    decision: str
-    confidence_IC: np.ndarray
-    logmel_FT: np.ndarray
-    times_I2: np.ndarray
-    events: list[Event]
-    hop_seconds: float = 0.032
-    top_hz: float = 8000.0
-
-
-def choose_examples(
-    clips: list[Clip], predictions: Predictions, labels: list[str], picture: Callable[[Clip], tuple], count: int = 3
-) -> list[Example]:
-    """Up to ``count`` correct and ``count`` wrong clips by the model's own rule, each the most confident of its class.
-
-    ``picture(clip)`` gives the log-mel, the instance times and the events of a clip, and where they
-    differ from the paper's, the step between frames (in seconds) and the upper edge of the mel filters (in Hz).
-    """
-    scores_BC, decided_B = predictions.scores(), predictions.decided()
-    confidences = predictions.by_clip(predictions.confidence_IC)
-    groups: dict[bool, list[int]] = {True: [], False: []}
-    for i in np.argsort(-scores_BC.max(1), kind="stable"):
-        chosen = groups[labels[decided_B[i]] == clips[i].label]
-        if len(chosen) < count and clips[i].label not in {clips[j].label for j in chosen}:
-            chosen.append(i)
-    return [
-        Example(
-            clips[i].path,
-            clips[i].label,
-            labels[decided_B[i]],
-            confidences[i],
-            *picture(clips[i]),
-        )
-        for i in groups[True] + groups[False]
-    ]
 
 
 def write_report(folder: str | Path, results: dict, examples: list[Example]) -> Path:

@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from mil_asc.results.evaluation import decisions, evaluate_events, evaluate_predictions
+from mil_asc.results.examples import choose_examples
 from mil_asc.results.predictions import write_predictions
-from mil_asc.results.report import choose_examples, write_report
+from mil_asc.results.report import write_report
 from mil_asc.results.run import PREDICTIONS
 from mil_asc.training.console import print_results
 

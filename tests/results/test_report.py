@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from mil_asc.corpora.manifest import Clip, Event
 from mil_asc.results import plots
 from mil_asc.results.evaluation import decisions, evaluate_predictions
+from mil_asc.results.examples import Example, choose_examples
 from mil_asc.results.predictions import Predictions
 from mil_asc.results.report import (
-    Example,
     accuracy_interval,
-    choose_examples,
     duration,
     frequent_confusions,
     moment,
