@@ -44,7 +44,8 @@ def describe(device):
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
-    return f"{processor_name()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def processor_name():

@@ -280,7 +280,9 @@ class MILBrain(sb.Brain):
         parts = [f"loss {record['train']['loss']:.4f}", f"train accuracy {record['train']['accuracy']:.3f}"]
         if "monitor" in record:
             parts.append(f"{self.hparams.monitor_name} accuracy {record['monitor']['accuracy']:.3f}")
-        parts += [f"{record['clips_per_second']:.1f} clips/s", f"about {left / 60:.1f} min left"]
+        parts.append(f"{record['clips_per_second']:.1f} clips/s")
+        if record["epoch"] < total:
+            parts.append(f"about {left:.0f} s left" if left < 90 else f"about {left / 60:.0f} min left")
         logger.info("epoch %d/%d  %s", record["epoch"], total, "  ".join(parts))
         for group in ("train", "monitor"):
             for name, value in record.get(group, {}).items():
