@@ -21,7 +21,7 @@ DAY_SECONDS = 24 * 3600
 def main(arguments=None):
     """Do what the command line says; returns the exit status."""
     options = parse(arguments)
-    folders = options.folders or sorted(Path(__file__).parents[1].glob(CACHE_FOLDERS))
+    folders = options.folders or sorted(Path(__file__).resolve().parents[1].glob(CACHE_FOLDERS))
     try:
         chosen = [store for folder in folders for store in list_stores(folder)]
         chosen = [store for store in chosen if age_days(store) >= options.older_than]

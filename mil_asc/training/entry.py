@@ -3,6 +3,7 @@
 A wrong command line is refused before PyTorch and SpeechBrain, which take seconds to import, are needed.
 """
 
+import os
 import sys
 
 from tqdm import tqdm
@@ -19,12 +20,14 @@ def main(arguments):
     """
     try:
         if wants_help(arguments):
-            print(help_text(arguments))
+            print(help_text(arguments), flush=True)
         else:
             run(arguments)
     except UserError as error:
         tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still open
         return 1
+    except BrokenPipeError:  # a reader such as head closed the pipe; Python would complain again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         tqdm.write("stopped; the same command resumes from the last checkpoint, if one exists", file=sys.stderr)
         return 130

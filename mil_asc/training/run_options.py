@@ -41,7 +41,7 @@ RUN_OPTIONS = {
 """Run options by name, with SpeechBrain's types and defaults."""
 
 ONE_DEVICE = "a run trains on one device; tools/reproduce.py runs one process per GPU"
-COMPILE = "torch.compile recompiles the models without end"
+COMPILE = "torch.compile kept recompiling the models for minutes in trials and did not finish"
 JIT = "TorchScript cannot compile the models"
 MIXED = "use --precision=bf16 or fp16"
 STOPS = "a loss that is not finite always stops the run"

@@ -1,6 +1,8 @@
 """``train.py --help``: run options, and with a YAML file its keys with their values and comments."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,10 @@ def test_every_listed_key_can_be_set_to_the_listed_value(capsys, path):
     words = [word.replace("REQUIRED", "x") for word in words if not word.endswith("=")]
     plain, given = (resolve_settings(path, parse_command_line([str(path), *some])[2]) for some in (words[:3], words))
     assert changed_settings(plain, given) == {}
+
+
+def test_a_reader_may_close_the_pipe_before_the_help_ends():
+    command = f"{sys.executable} train.py hparams/fuse_pnl.yaml --help | head -1"
+    folder = ROOT / "recipes/SynthScenes"
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python train.py") and done.stderr == ""
