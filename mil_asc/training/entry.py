@@ -20,18 +20,25 @@ def main(arguments):
     """
     try:
         if wants_help(arguments):
-            print(help_text(arguments), flush=True)
+            print_help(arguments)
         else:
             run(arguments)
     except UserError as error:
         tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still open
         return 1
-    except BrokenPipeError:  # a reader such as head closed the pipe; Python would complain again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         tqdm.write("stopped; the same command resumes from the last checkpoint, if one exists", file=sys.stderr)
         return 130
     return 0
+
+
+def print_help(arguments):
+    """Print the help; a reader such as ``head`` may close the pipe before its end."""
+    text = help_text(arguments)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at exit
 
 
 def run(arguments):
