@@ -22,6 +22,7 @@ _OGG_LAST_PAGE = 4  # flag in a page's header
 _W64_CHUNK_HEADER_BYTES = 24
 _VOC_SOUND_BLOCKS = (1, 9)
 _MAT5_SURPLUS_BYTES = 8
+_MOST_CHUNKS = 500_000  # a day of fragmented MP4 has a fifth of that; walking through them takes about a second
 _EBML_SEGMENT = bytes.fromhex("18538067")
 
 
@@ -53,6 +54,19 @@ def check_container(file: BinaryIO) -> None:
         _check_extent(extent, size)
 
 
+class _Chunks:
+    """Counts the chunks of a file: one of zeros would be walked through in steps of a few bytes."""
+
+    def __init__(self):
+        self.number = 0
+
+    def count(self) -> None:
+        """One more; ``UnusableAudio`` beyond the limit."""
+        self.number += 1
+        if self.number > _MOST_CHUNKS:
+            raise UnusableAudio(f"corrupt: more than {_MOST_CHUNKS} chunks")
+
+
 def _check_length(stated: int, found: int) -> None:
     if stated > found:
         raise UnusableAudio(f"truncated: the header states {stated} bytes, the file has {max(found, 0)}")
@@ -77,7 +91,9 @@ def _check_wav(file: BinaryIO, size: int) -> None:
     order = "big" if file.read(4) == b"RIFX" else "little"
     long_length = 0  # RF64: the length of the data chunk is in the ds64 chunk
     position = 12
+    chunks = _Chunks()
     while position + 8 <= size:
+        chunks.count()
         file.seek(position)
         chunk = file.read(24)
         name, length = chunk[:4], int.from_bytes(chunk[4:8], order)
@@ -94,7 +110,9 @@ def _check_wav(file: BinaryIO, size: int) -> None:
 def _check_w64(file: BinaryIO, size: int) -> None:
     """As WAV, but names have 16 bytes, lengths 8 and count the header of the chunk, and chunks start at 8 bytes."""
     position = 40
+    chunks = _Chunks()
     while position + _W64_CHUNK_HEADER_BYTES <= size:
+        chunks.count()
         file.seek(position)
         chunk = file.read(_W64_CHUNK_HEADER_BYTES)
         length = int.from_bytes(chunk[16:24], "little")
@@ -111,7 +129,9 @@ def _check_w64(file: BinaryIO, size: int) -> None:
 def _check_caf(file: BinaryIO, size: int) -> None:
     """No chunk may state more bytes than follow it; the data chunk may be of unknown length, as the last one."""
     position, found = 8, False
+    chunks = _Chunks()
     while position + 12 <= size:
+        chunks.count()
         file.seek(position)
         chunk = file.read(12)
         length = int.from_bytes(chunk[4:12], "big")
@@ -134,7 +154,9 @@ def _check_voc(file: BinaryIO, size: int) -> None:
     """The first block with sound must be complete (its length is given modulo 16 MB)."""
     file.seek(20)
     position = int.from_bytes(file.read(2), "little")
+    chunks = _Chunks()
     while position + 4 <= size:
+        chunks.count()
         file.seek(position)
         block = file.read(4)
         length = int.from_bytes(block[1:4], "little")
@@ -165,7 +187,9 @@ def _check_mat5(file: BinaryIO, size: int) -> None:
     file.seek(126)
     order = "little" if file.read(2) == b"IM" else "big"
     position = 128
+    chunks = _Chunks()
     while position + 8 <= size:
+        chunks.count()
         file.seek(position + 4)
         length = int.from_bytes(file.read(4), order)
         _check_length(length - _MAT5_SURPLUS_BYTES, size - position - 8)
@@ -175,7 +199,9 @@ def _check_mat5(file: BinaryIO, size: int) -> None:
 def _check_mp4(file: BinaryIO, size: int) -> None:
     """No box of MP4 or M4A may state more bytes than follow it; a length of 0 reaches to the end of the file."""
     position = 0
+    chunks = _Chunks()
     while position + 8 <= size:
+        chunks.count()
         file.seek(position)
         box = file.read(16)
         length = int.from_bytes(box[:4], "big")

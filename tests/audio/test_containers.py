@@ -130,3 +130,19 @@ def test_boxes_of_mp4_and_the_segment_of_webm_must_be_complete(tmp_path, content
         else:
             with pytest.raises(UnusableAudio, match="truncated: the header states 1"):
                 check_container(file)
+
+
+@pytest.mark.parametrize(
+    "start, chunk",
+    [
+        (b"RIFF\0\0\0\0WAVE", bytes(8)),
+        (b"caff\0\1\0\0", bytes(12)),
+        (b"Creative Voice File\x1a\x1a\0\x0a\1\x29\x11", bytes(4)),
+        (b"", b"\0\0\0\x08ftyp"),
+    ],
+)
+def test_file_of_endless_tiny_chunks_is_refused(tmp_path, start, chunk):
+    path = tmp_path / "tiny.wav"
+    path.write_bytes(start + 600_000 * chunk)
+    with open(path, "rb") as file, pytest.raises(UnusableAudio, match="corrupt: more than 500000 chunks"):
+        check_container(file)
