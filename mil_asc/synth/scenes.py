@@ -1,7 +1,8 @@
 """What a synthetic scene is, and how it is rendered from a seed.
 
 A clip is a background, typical of its category and only weakly of its class, in which short events stand out.
-Distinct events belong to one class; ambiguous events occur in several classes and are as many and as loud.
+Distinct events belong to one class; ambiguous events occur in several classes and are as loud. How much of a clip each
+of the two covers is a parameter (``mil_asc.synth.placement``).
 Every location colours its clips in its own way, and none is in both the train and the evaluation set.
 
 Lengths and onsets are in seconds, frequencies in Hz, levels in dB or linear amplitude with full scale 1.
@@ -14,7 +15,8 @@ import numpy as np
 from scipy import fft, signal
 
 from mil_asc.synth import sounds
-from mil_asc.synth.events import AMBIGUOUS_EVENTS, DISTINCT_EVENTS, EventKind, render_event
+from mil_asc.synth.events import render_event
+from mil_asc.synth.placement import PlacedEvent, draw_events
 
 CITIES = ("arlen", "brume", "corvo", "dunmar", "eskil", "fayre")  # the last is in the evaluation set only
 DEVICE = "a"
@@ -22,7 +24,6 @@ SEGMENTS_PER_LOCATION = 2
 LOCATION_SPREAD_DB = 6.0  # standard deviation of a location's colour at each octave
 LAYER_SPREAD_DB = 4.0  # standard deviation of the level of a location's crowd, and of its hum
 EVENT_SNR_DB = (2.0, 14.0)
-DISTINCT_COUNT_SHARES = (0.2, 0.35, 0.3, 0.15)  # of the clips have one, two, three, four distinct events
 LOCATION_STREAM, CITY_STREAM = 1, 2  # keep the random streams of places apart from those of clips
 
 
@@ -81,16 +82,6 @@ class PlannedClip:
     def identifier(self) -> str:
         """City and location, as in meta.csv."""
         return f"{self.city}-{self.location}"
-
-
-@dataclass(frozen=True)
-class PlacedEvent:
-    """An event that sounds in [onset, offset) seconds; role is ``distinct`` or ``ambiguous``."""
-
-    onset: float
-    offset: float
-    kind: EventKind
-    role: str
 
 
 @dataclass(frozen=True)
@@ -168,14 +159,19 @@ def _echo(rng: np.random.Generator, seconds: float, sample_rate: int) -> np.ndar
 # A clip.
 
 
-def render_clip(clip: PlannedClip, seed: int, seconds: float, sample_rate: int) -> tuple[np.ndarray, list[PlacedEvent]]:
-    """Samples of a clip, float64 in (-0.5, 0.5), and its events in the order they sound."""
+def render_clip(
+    clip: PlannedClip, seed: int, seconds: float, sample_rate: int, event_share: float, ambiguous_share: float
+) -> tuple[np.ndarray, list[PlacedEvent]]:
+    """Samples of a clip, float64 in (-0.5, 0.5), and its events in the order of their onsets.
+
+    ``event_share`` and ``ambiguous_share`` are the mean shares of a clip that distinct and ambiguous events cover.
+    """
     place = make_place(seed, clip, sample_rate)
     rng = np.random.default_rng([seed, clip.index])
     background = make_background(rng, place, round(seconds * sample_rate), sample_rate)
     background_power = band_powers(background, sample_rate) / len(background)
     mix = background.copy()
-    events = draw_events(rng, clip.scene, seconds)
+    events = draw_events(rng, clip.scene, seconds, event_share, ambiguous_share)
     for event in events:
         dry = render_event(event.kind, rng, event.offset - event.onset, sample_rate)
         gain = event_gain(dry, background_power, rng.uniform(*EVENT_SNR_DB), sample_rate)
@@ -209,35 +205,6 @@ def _crowd(rng: np.random.Generator, count: int, sample_rate: int) -> np.ndarray
 
 def _linear(level_db):
     return 10.0 ** (level_db / 20.0)
-
-
-def draw_events(rng: np.random.Generator, scene: str, seconds: float) -> list[PlacedEvent]:
-    """One to four distinct events and about as many ambiguous ones, none over another, fewer in short clips.
-
-    Onsets and offsets are whole milliseconds.
-    """
-    most = int(np.clip(seconds * 0.4, 1, 4))
-    distinct_count = min(most, rng.choice(4, p=DISTINCT_COUNT_SHARES) + 1)
-    ambiguous_count = rng.integers(distinct_count, distinct_count + 2)
-    drawn = [_draw_kind(rng, DISTINCT_EVENTS[scene], "distinct") for _ in range(distinct_count)]
-    drawn += [_draw_kind(rng, AMBIGUOUS_EVENTS[scene], "ambiguous") for _ in range(ambiguous_count)]
-    milliseconds = int(seconds * 1000)
-    while sum(length for length, _, _ in drawn) > 0.7 * milliseconds and len(drawn) > 1:
-        drawn.pop()
-    drawn = [drawn[k] for k in rng.permutation(len(drawn))]
-    spare = milliseconds - sum(length for length, _, _ in drawn)
-    gaps = np.floor(rng.dirichlet(np.ones(len(drawn) + 1)) * spare).astype(int)
-    events, now = [], 0
-    for gap, (length, kind, role) in zip(gaps, drawn, strict=False):
-        onset = now + int(gap)
-        now = onset + length
-        events.append(PlacedEvent(onset / 1000, now / 1000, kind, role))
-    return events
-
-
-def _draw_kind(rng: np.random.Generator, kinds: Sequence[EventKind], role: str):
-    kind = kinds[rng.integers(len(kinds))]
-    return round(1000 * rng.uniform(kind.shortest, kind.longest)), kind, role
 
 
 def band_powers(samples: np.ndarray, sample_rate: int) -> np.ndarray:

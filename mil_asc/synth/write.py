@@ -18,16 +18,22 @@ import soundfile
 from filelock import FileLock
 from tqdm import tqdm
 
+from mil_asc.checks import check_count, check_number
 from mil_asc.corpora import manifest
 from mil_asc.corpora.dcase import read_dcase_folder
-from mil_asc.errors import UserError
+from mil_asc.errors import ArgumentError, UserError
 from mil_asc.synth import sounds
 from mil_asc.synth.event_table import read_events
-from mil_asc.synth.scenes import DEVICE, SCENES, PlacedEvent, PlannedClip, plan_clips, render_clip
+from mil_asc.synth.placement import PlacedEvent
+from mil_asc.synth.scenes import DEVICE, SCENES, PlannedClip, plan_clips, render_clip
 
-GENERATOR_VERSION = 1  # raise it when the samples made from a seed change
+GENERATOR_VERSION = 2  # raise it when the samples made from a seed change
 MARK = "synth_scenes.json"
 FEWEST_CLIPS = 10  # in either list: one per class
+EVENT_SHARE = 0.5
+AMBIGUOUS_SHARE = 0.3
+LARGEST_SHARE = 0.9  # of a clip covered by the events of a role, on average
+LEAST_COVERED = 0.5  # seconds, on average: shorter events could not be told from each other
 
 
 def generate_synth_scenes(
@@ -36,6 +42,8 @@ def generate_synth_scenes(
     train_clips: int = 300,
     evaluate_clips: int = 150,
     seconds: float = 10.0,
+    event_share: float = EVENT_SHARE,
+    ambiguous_share: float = AMBIGUOUS_SHARE,
     sample_rate: int = 16000,
     progress: bool = True,
     workers: int | None = None,
@@ -55,6 +63,10 @@ def generate_synth_scenes(
         Clips in either list, 10 or more, spread over the ten classes as evenly as possible.
     seconds : float
         Length of a clip (in seconds), 2 or more.
+    event_share : float
+        Mean share of a clip that the distinct events of its class cover: 0.05 to 0.9, and 0.5 seconds or more.
+    ambiguous_share : float
+        The same for events that occur in several classes, or 0 for none of them.
     sample_rate : int
         Rate of the files (in Hz), 16000 or more.
     progress : bool
@@ -64,8 +76,10 @@ def generate_synth_scenes(
 
     Raises
     ------
+    ArgumentError
+        A value that is not legal.
     UserError
-        A value out of range; a folder that holds something else, or a set that lost files; a folder that cannot be
+        A folder that holds something else, or a set that lost files; a folder that cannot be
         written.
     """
     asked = {
@@ -73,7 +87,9 @@ def generate_synth_scenes(
         "seed": seed,
         "train_clips": train_clips,
         "evaluate_clips": evaluate_clips,
-        "seconds": float(seconds),
+        "seconds": seconds,
+        "event_share": event_share,
+        "ambiguous_share": ambiguous_share,
         "sample_rate": sample_rate,
     }
     _check_parameters(asked)
@@ -90,16 +106,20 @@ def generate_synth_scenes(
 
 
 def _check_parameters(asked: dict) -> None:
-    lowest = {
-        "seed": 0,
-        "train_clips": FEWEST_CLIPS,
-        "evaluate_clips": FEWEST_CLIPS,
-        "seconds": 2.0,
-        "sample_rate": sounds.LOWEST_SAMPLE_RATE,
-    }
-    for name, least in lowest.items():
-        if not asked[name] >= least:
-            raise UserError(f"synthetic scenes: {name} is {asked[name]}, but must be {least} or more")
+    check_count("seed", asked["seed"], least=0)
+    check_count("train_clips", asked["train_clips"], least=FEWEST_CLIPS)
+    check_count("evaluate_clips", asked["evaluate_clips"], least=FEWEST_CLIPS)
+    check_count("sample_rate", asked["sample_rate"], least=sounds.LOWEST_SAMPLE_RATE)
+    check_number("seconds", asked["seconds"], least=2)
+    for name, least in (("event_share", 0.05), ("ambiguous_share", 0.0)):
+        share, seconds = asked[name], asked["seconds"]
+        check_number(name, share, least=least)
+        if share > LARGEST_SHARE:
+            raise ArgumentError(f"{name} must be {LARGEST_SHARE:g} at most, got {share!r}")
+        if 0 < share * seconds < LEAST_COVERED:
+            raise ArgumentError(
+                f"{name} must be {LEAST_COVERED / seconds:g} or more in clips of {seconds:g} s, got {share!r}"
+            )
 
 
 def _is_finished(target: Path, asked: dict) -> bool:
@@ -111,6 +131,11 @@ def _is_finished(target: Path, asked: dict) -> bool:
         differing = [name for name in asked if held.get(name) != asked[name]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{target} is not a finished set of synthetic scenes: name a new or empty folder") from None
+    if "version" in differing:
+        raise UserError(
+            f"{target} holds synthetic scenes of generator version {held.get('version')}; this is version "
+            f"{GENERATOR_VERSION}, whose scenes are different: name another folder or delete this one"
+        )
     if differing:
         raise UserError(
             f"{target} holds synthetic scenes with {_listed(held, differing)}, requested were "
@@ -138,9 +163,7 @@ def _write_set(target: Path, asked: dict, progress: bool, workers: int) -> None:
         write = partial(
             _write_clip,
             unfinished,
-            seed=asked["seed"],
-            seconds=asked["seconds"],
-            sample_rate=asked["sample_rate"],
+            **{name: asked[name] for name in ("seed", "seconds", "sample_rate", "event_share", "ambiguous_share")},
         )
         events = _write_all(write, train + evaluate, progress, workers)
         _write_tables(unfinished, train, evaluate, events)
@@ -169,8 +192,8 @@ def _write_all(write: Callable, clips: Sequence[PlannedClip], progress: bool, wo
         executor.shutdown(cancel_futures=True)
 
 
-def _write_clip(folder: Path, clip: PlannedClip, seed: int, seconds: float, sample_rate: int) -> list[PlacedEvent]:
-    samples, events = render_clip(clip, seed, seconds, sample_rate)
+def _write_clip(folder: Path, clip: PlannedClip, sample_rate: int, **parameters) -> list[PlacedEvent]:
+    samples, events = render_clip(clip, sample_rate=sample_rate, **parameters)
     wav = io.BytesIO()
     soundfile.write(wav, np.round(samples * 32767.0).astype(np.int16), sample_rate, format="WAV", subtype="PCM_16")
     (folder / clip.filename).write_bytes(wav.getvalue())  # a full disk is an OSError here
@@ -215,12 +238,14 @@ def prepare_synth_scenes(
     train_clips: int = 300,
     evaluate_clips: int = 150,
     seconds: float = 10.0,
+    event_share: float = EVENT_SHARE,
+    ambiguous_share: float = AMBIGUOUS_SHARE,
 ) -> manifest.Corpus:
     """Make the set where it is missing, and read its lists and the events of every clip.
 
     Arguments
     ---------
-    folder, seed, train_clips, evaluate_clips, seconds
+    folder, seed, train_clips, evaluate_clips, seconds, event_share, ambiguous_share
         As ``generate_synth_scenes`` takes them.
     labels : sequence of str
         The classes, in the order of the model's outputs.
@@ -229,7 +254,7 @@ def prepare_synth_scenes(
     -------
     Corpus
     """
-    generate_synth_scenes(folder, seed, train_clips, evaluate_clips, seconds)
+    generate_synth_scenes(folder, seed, train_clips, evaluate_clips, seconds, event_share, ambiguous_share)
     corpus = read_dcase_folder(folder, labels)
     corpus.notes.append("the sounds are synthetic: scores compare methods, they say little about real recordings")
     corpus.events = read_events(Path(folder) / "events.csv", corpus.clips, seconds)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mil_asc.errors import UserError
+from mil_asc.errors import ArgumentError, UserError
 from mil_asc.synth import write
 from mil_asc.synth.events import AMBIGUOUS_EVENTS, DISTINCT_EVENTS
 from mil_asc.synth.scenes import SCENES
@@ -76,23 +76,19 @@ def test_only_the_lock_is_left_beside_the_folder(made):
     assert {p.name for p in made.parent.iterdir()} <= {"scenes", ".scenes.lock"}
 
 
-def test_events_are_inside_the_clip_and_do_not_overlap(made):
-    rows = read_table(made / "events.csv")
-    by_clip = {row["filename"]: [] for row in read_table(made / "meta.csv")}
-    for row in rows:
-        by_clip[row["filename"]].append((float(row["onset"]), float(row["offset"]), row["kind"], row["role"]))
-    for filename, events in by_clip.items():
+def test_events_are_inside_the_clip_and_those_of_a_role_do_not_overlap(made):
+    by_clip = {row["filename"]: {"distinct": [], "ambiguous": []} for row in read_table(made / "meta.csv")}
+    for row in read_table(made / "events.csv"):
+        by_clip[row["filename"]][row["role"]].append((float(row["onset"]), float(row["offset"]), row["kind"]))
+    for filename, layers in by_clip.items():
         scene = filename.removeprefix("audio/").split("-")[0]
-        allowed = {
-            "distinct": {kind.name for kind in DISTINCT_EVENTS[scene]},
-            "ambiguous": {kind.name for kind in AMBIGUOUS_EVENTS[scene]},
-        }
-        assert any(role == "distinct" for _, _, _, role in events)
-        assert all(kind in allowed[role] for _, _, kind, role in events)
-        edges = [edge for onset, offset, _, _ in events for edge in (onset, offset)]
-        assert edges == sorted(edges)
-        assert edges[0] >= 0.0 and edges[-1] <= SMALL["seconds"]
-        assert all(offset - onset >= 0.3 for onset, offset, _, _ in events)
+        assert {kind for *_, kind in layers["distinct"]} <= {kind.name for kind in DISTINCT_EVENTS[scene]}
+        assert {kind for *_, kind in layers["ambiguous"]} <= {kind.name for kind in AMBIGUOUS_EVENTS[scene]}
+        for events in layers.values():
+            assert events
+            edges = [edge for onset, offset, _ in events for edge in (onset, offset)]
+            assert edges == sorted(edges)
+            assert edges[0] >= 0.0 and edges[-1] <= SMALL["seconds"]
 
 
 def test_audio_is_pcm16_without_silence_or_clipping(made):
@@ -118,9 +114,29 @@ def test_other_parameters_are_refused(made):
     assert "\n" not in str(caught.value) and "train_clips" not in str(caught.value)
 
 
+def test_other_share_is_refused(made):
+    with pytest.raises(UserError, match=r"event_share=0.5, requested were event_share=0.4: .*delete this one"):
+        generate_synth_scenes(made, seed=1, event_share=0.4, **SMALL)
+
+
+def test_folder_of_version_1_is_refused(copy):
+    mark = json.loads((copy / write.MARK).read_text())
+    mark["parameters"] = {
+        name: value for name, value in mark["parameters"].items() if not name.endswith("_share")
+    } | {"version": 1}
+    (copy / write.MARK).write_text(json.dumps(mark))
+    with pytest.raises(UserError, match="of generator version 1; this is version 2, whose scenes are different"):
+        generate_synth_scenes(copy, seed=1, **SMALL)
+
+
+def test_set_without_ambiguous_events(tmp_path):
+    generate_synth_scenes(tmp_path / "scenes", ambiguous_share=0.0, **SMALL)
+    assert {row["role"] for row in read_table(tmp_path / "scenes" / "events.csv")} == {"distinct"}
+
+
 def test_other_version_is_refused(made, monkeypatch):
     monkeypatch.setattr(write, "GENERATOR_VERSION", write.GENERATOR_VERSION + 1)
-    with pytest.raises(UserError, match="version=1"):
+    with pytest.raises(UserError, match="generator version 2; this is version 3.*delete this one"):
         generate_synth_scenes(made, seed=1, **SMALL)
 
 
@@ -185,10 +201,25 @@ def test_path_below_a_file_is_a_user_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seed", -1), ("train_clips", 9), ("evaluate_clips", 0), ("seconds", 1.0), ("sample_rate", 8000)],
+    [
+        ("seed", -1),
+        ("train_clips", 9),
+        ("evaluate_clips", 0),
+        ("seconds", 1.0),
+        ("seconds", "long"),
+        ("sample_rate", 8000),
+        ("event_share", 0.04),
+        ("event_share", 0.91),
+        ("event_share", 0.1),  # of three seconds is less than half a second
+        ("event_share", [0.5]),
+        ("event_share", float("nan")),
+        ("ambiguous_share", -0.1),
+        ("ambiguous_share", 0.1),
+        ("ambiguous_share", 1.0),
+    ],
 )
-def test_parameters_out_of_range_are_refused(tmp_path, name, value):
-    with pytest.raises(UserError, match=f"{name} is {value}, but must be"):
+def test_parameters_that_are_not_legal_are_refused(tmp_path, name, value):
+    with pytest.raises(ArgumentError, match=f"^{name} must be"):
         generate_synth_scenes(tmp_path / "scenes", **{**SMALL, name: value})
     assert not list(tmp_path.iterdir())
 
@@ -202,6 +233,8 @@ def test_mark_states_how_the_set_was_made(made):
         "train_clips": 12,
         "evaluate_clips": 10,
         "seconds": 3.0,
+        "event_share": 0.5,
+        "ambiguous_share": 0.3,
         "sample_rate": 16000,
     }
 
