@@ -73,6 +73,8 @@ def pooled_confidence(name, p_I, k=5):
         return sum(p**2 for p in p_I) / sum(p_I)
     if name == "exponential_softmax":
         return sum(p * math.exp(p) for p in p_I) / sum(math.exp(p) for p in p_I)
+    if name == "auto":  # with a sharpness of 2
+        return sum(p * math.exp(2 * p) for p in p_I) / sum(math.exp(2 * p) for p in p_I)
     if name == "noisy_or":
         return 1 - math.prod(1 - p for p in p_I)
     if name == "top_k_mean":

@@ -69,6 +69,7 @@ class MILClassifier(nn.Module):
         self.detector = InstanceDetector(self.instances.dim, head.num_classes, head.detectors, head.confidence)
         self.attention = ATTENTIONS[head.pooling](self.instances.dim) if head.pooling in ATTENTIONS else None
         self.pooling = partial(POOLINGS[head.pooling], **head.pooling_options)
+        self.sharpness_C = nn.Parameter(torch.zeros(head.num_classes)) if head.pooling == "auto" else None
         self.decision = "smi" if head.pooling == "max" else "bag"
         self.num_classes = head.num_classes
         self.min_frames = next(frames for frames in itertools.count(1) if extractor.out_frames(frames) > 0)
@@ -158,7 +159,8 @@ class MILClassifier(nn.Module):
         """``Bags`` of instance scores as returned by ``instance_scores``, possibly joined from parts of a clip."""
         logits_BIC = score_BIC[..., : self.num_classes]
         attention_BI = None if self.attention is None else score_BIC[..., self.num_classes]
-        return make_bags(logits_BIC, mask_BI, self.pooling, attention_BI)
+        learned = {} if self.sharpness_C is None else {"sharpness_C": self.sharpness_C}
+        return make_bags(logits_BIC, mask_BI, partial(self.pooling, **learned), attention_BI)
 
     def instance_scores(self, bags):
         """(B, I, C) logits of ``bags``, or (B, I, C + 1) if attention scores follow them."""

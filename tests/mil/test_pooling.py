@@ -15,7 +15,14 @@ from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Attention, GatedAttention, Head, InstanceDetector, log_odds
 
+SHARPNESS = torch.tensor([2.0])  # of auto-pool, whose reference has the same
 PLAIN = sorted(name for name, pooling in POOLINGS.items() if pooling is not attention_mean)
+
+
+def pool(name, logits_BIC, mask_BI):
+    """The pooling called ``name``, with what auto-pool would have learned."""
+    learned = {"sharpness_C": SHARPNESS.to(logits_BIC)} if name == "auto" else {}
+    return POOLINGS[name](logits_BIC, mask_BI, **learned)
 
 
 def mask_of(counts, instances):
@@ -27,7 +34,7 @@ def mask_of(counts, instances):
 def test_against_the_formula(name, seed):
     torch.manual_seed(seed)
     logits_BIC, counts = torch.randn(3, 7, 2) * 3, [7, 4, 1]
-    confidence_BC = POOLINGS[name](logits_BIC, mask_of(counts, 7)).sigmoid()
+    confidence_BC = pool(name, logits_BIC, mask_of(counts, 7)).sigmoid()
     for b, count in enumerate(counts):
         for c in range(2):
             p_I = [references.sigmoid(z) for z in logits_BIC[b, :count, c].tolist()]
@@ -42,19 +49,23 @@ def test_float64_logits_are_pooled_in_float64(name, seed, shift):
     """With the shift, confidences are around 5e-5 each."""
     torch.manual_seed(seed)
     logits_BIC = torch.randn(1, 7, 1, dtype=torch.float64) + shift
-    bag_logit = POOLINGS[name](logits_BIC, mask_of([7], 7)).item()
+    bag_logit = pool(name, logits_BIC, mask_of([7], 7)).item()
     expected = references.pooled_confidence(name, [references.sigmoid(z) for z in logits_BIC[0, :, 0].tolist()])
     assert references.sigmoid(bag_logit) == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("name", sorted(POOLINGS))
 def test_gradient_is_the_derivative(name):
-    """Against differences, for the logits and, with attention, for the scores: nothing is detached."""
+    """Against differences, for the logits and for what is learned (attention scores, sharpness): nothing is detached."""
     torch.manual_seed(0)
     inputs = [torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)]
     if name not in PLAIN:
         inputs.append(torch.randn(2, 5, dtype=torch.float64, requires_grad=True))
-    assert torch.autograd.gradcheck(lambda logits, *scores: POOLINGS[name](logits, mask_of([5, 3], 5), *scores), inputs)
+    if name == "auto":
+        inputs.append(torch.randn(3, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        lambda logits, *learned: POOLINGS[name](logits, mask_of([5, 3], 5), *learned), inputs
+    )
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -63,14 +74,14 @@ def test_equal_instances_pool_to_themselves(name):
     logits_BIC = torch.full((1, 6, 1), 0.7)
     p = torch.tensor(0.7).sigmoid().item()
     expected = 1 - (1 - p) ** 6 if name == "noisy_or" else p
-    assert POOLINGS[name](logits_BIC, mask_of([6], 6)).sigmoid().item() == pytest.approx(expected, rel=1e-5)
+    assert pool(name, logits_BIC, mask_of([6], 6)).sigmoid().item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 1e4])
 def test_extreme_logits_give_finite_logits_and_gradients(name, scale):
     logits_BIC = (scale * torch.tensor([[[-1.0, 1.0, -1.0], [-0.9, 1.0, 1.0]]])).requires_grad_()
-    bag_BC = POOLINGS[name](logits_BIC, mask_of([2], 2))
+    bag_BC = pool(name, logits_BIC, mask_of([2], 2))
     bag_BC.sum().backward()
     assert bag_BC.isfinite().all() and logits_BIC.grad.isfinite().all()
 
@@ -79,7 +90,7 @@ def test_extreme_logits_give_finite_logits_and_gradients(name, scale):
 def test_saturated_instances_keep_a_gradient_that_can_turn_them(name):
     """A bag that is confidently empty still learns from a positive label: the logit's gradient does not vanish."""
     logits_BIC = torch.full((1, 4, 1), -25.0, requires_grad=True)
-    POOLINGS[name](logits_BIC, mask_of([4], 4)).sum().backward()
+    pool(name, logits_BIC, mask_of([4], 4)).sum().backward()
     assert logits_BIC.grad.sum().item() == pytest.approx(1.0, rel=0.05)
 
 
@@ -88,16 +99,39 @@ def test_padding_does_not_count(name):
     torch.manual_seed(0)
     logits_BIC = torch.randn(2, 5, 3)
     padded = torch.cat([logits_BIC, torch.full((2, 4, 3), 99.0)], dim=1)
-    alone_BC = POOLINGS[name](logits_BIC, mask_of([5, 5], 5))
-    torch.testing.assert_close(POOLINGS[name](padded, mask_of([5, 5], 9)), alone_BC)
+    alone_BC = pool(name, logits_BIC, mask_of([5, 5], 5))
+    torch.testing.assert_close(pool(name, padded, mask_of([5, 5], 9)), alone_BC)
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_logit_that_is_not_a_number_is_not_hidden(name):
     logits_BIC = torch.zeros(1, 3, 2)
     logits_BIC[0, 1, 0] = float("nan")
-    bag_BC = POOLINGS[name](logits_BIC, mask_of([3], 3))
+    bag_BC = pool(name, logits_BIC, mask_of([3], 3))
     assert bag_BC[0, 0].isnan() and bag_BC[0, 1].isfinite()
+
+
+def test_sharpness_of_auto_pool_runs_from_minimum_over_mean_to_maximum():
+    logits_BIC, mask_BI = torch.randn(2, 6, 5, dtype=torch.float64), mask_of([6, 6], 6)
+    p_BIC = logits_BIC.sigmoid()
+    sharpness_C = torch.tensor([-1e4, 0.0, 1.0, 1e4, -1e4], dtype=torch.float64)
+    pooled_BC = POOLINGS["auto"](logits_BIC, mask_BI, sharpness_C).sigmoid()
+    torch.testing.assert_close(pooled_BC[:, 0], p_BIC.amin(1)[:, 0])
+    torch.testing.assert_close(pooled_BC[:, 1], p_BIC.mean(1)[:, 1])
+    torch.testing.assert_close(pooled_BC[:, 2], POOLINGS["exponential_softmax"](logits_BIC, mask_BI).sigmoid()[:, 2])
+    torch.testing.assert_close(pooled_BC[:, 3], p_BIC.amax(1)[:, 3])
+
+
+def test_model_with_auto_pool_starts_at_the_mean_and_learns_a_sharpness_per_class():
+    torch.manual_seed(0)
+    model = MILClassifier(LogMel(n_mels=16), FUSE([4, 4, 6, 8], num_blocks=1), Head(3, 8, pooling="auto")).train()
+    plain = sum(p.numel() for p in MILClassifier(LogMel(n_mels=16), FUSE([4, 4, 6, 8], 1), Head(3, 8)).parameters())
+    assert sum(p.numel() for p in model.parameters()) == plain + 3
+    assert "sharpness_C" in model.state_dict() and model.decision == "bag"
+    bags = model(torch.randn(4, 32000))
+    torch.testing.assert_close(bags.bag_logits_BC.sigmoid(), bags.logits_BIC.sigmoid().mean(1))
+    bags.bag_logits_BC.sum().backward()
+    assert (model.sharpness_C.grad > 0).all()  # more weight on confident instances raises the mean
 
 
 def test_sharpness_and_k_run_from_mean_to_maximum():

@@ -14,6 +14,7 @@ HEADS = {
     "dense mil": {"instances": "dense", "pooling": "max"},
     "gap": {"instances": "frequency_mean", "pooling": "mean_logits"},
     "attention": {"instances": "separable", "pooling": "gated_attention"},
+    "auto": {"instances": "separable", "pooling": "auto"},
 }
 
 

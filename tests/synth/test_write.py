@@ -121,9 +121,9 @@ def test_other_share_is_refused(made):
 
 def test_folder_of_version_1_is_refused(copy):
     mark = json.loads((copy / write.MARK).read_text())
-    mark["parameters"] = {
-        name: value for name, value in mark["parameters"].items() if not name.endswith("_share")
-    } | {"version": 1}
+    mark["parameters"] = {name: value for name, value in mark["parameters"].items() if not name.endswith("_share")} | {
+        "version": 1
+    }
     (copy / write.MARK).write_text(json.dumps(mark))
     with pytest.raises(UserError, match="of generator version 1; this is version 2, whose scenes are different"):
         generate_synth_scenes(copy, seed=1, **SMALL)

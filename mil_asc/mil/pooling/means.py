@@ -42,6 +42,23 @@ def exponential_softmax(logits_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     return _weighted_mean(logits_BIC, logits_BIC.sigmoid(), mask_BI)
 
 
+@pooling("auto")
+def auto_pool(logits_BIC: Tensor, mask_BI: Tensor, sharpness_C: Tensor) -> Tensor:
+    """P_c = sum_i p_ic exp(r_c p_ic) / sum_i exp(r_c p_ic), with a learned r_c = ``sharpness_C`` (C,) of any sign.
+
+    0 is the mean (where training starts, as in the authors' code), 1 the exponential softmax, large values are the
+    maximum. B. McFee, J. Salamon and J. P. Bello, "Adaptive pooling operators for weakly labeled sound event detection",
+    IEEE/ACM TASLP 26(11), 2018, Eq. 7 (arXiv 1804.10070), without its constraint; weight decay acts as its regularizer.
+
+    Example
+    -------
+    >>> logits_BIC, mask_BI = torch.tensor([[[0.0], [4.0]]]), torch.ones(1, 2, dtype=torch.bool)
+    >>> [round(auto_pool(logits_BIC, mask_BI, torch.tensor([r])).sigmoid().item(), 3) for r in (0.0, 1.0, 100.0)]
+    [0.741, 0.798, 0.982]
+    """
+    return _weighted_mean(logits_BIC, sharpness_C * logits_BIC.sigmoid(), mask_BI)
+
+
 def _mean(values_BIC: Tensor, mask_BI: Tensor) -> Tensor:
     return (values_BIC * mask_BI.unsqueeze(2)).sum(1) / mask_BI.sum(1, keepdim=True)
 

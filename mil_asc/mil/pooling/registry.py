@@ -11,6 +11,9 @@ from mil_asc.errors import ArgumentError
 POOLINGS: dict[str, Callable[..., Tensor]] = {}
 """Poolings by the name a YAML file calls them, filled by ``pooling``."""
 
+LEARNED = {"score_BI": torch.zeros(1, 1), "sharpness_C": torch.zeros(1)}
+"""Arguments of poolings that a model learns, with a value for a trial call."""
+
 
 def pooling(*names: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Decorator that registers a pooling under one name or several; a name that is taken raises ``ValueError``.
@@ -19,7 +22,8 @@ def pooling(*names: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tens
     ---------
     *names : str
         Names for YAML files. The function takes ``logits_BIC`` and ``mask_BI``, then ``score_BI`` if it needs
-        attention scores; its further arguments, which need defaults, are the pooling's options.
+        attention scores, or ``sharpness_C`` if it has a learned value per class; its further arguments, which need
+        defaults, are the pooling's options.
 
     Example
     -------
@@ -50,7 +54,7 @@ def check_pooling_options(name: str, options: dict[str, object]) -> None:
     for option in options:
         if option not in legal:
             raise ArgumentError(f"pooling_options of {name}: unknown {option!r}; legal: {', '.join(legal) or 'none'}")
-    scores = [torch.zeros(1, 1)] if "score_BI" in arguments else []
+    scores = [zeros for learned, zeros in LEARNED.items() if learned in arguments]
     POOLINGS[name](torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), *scores, **options)
 
 
