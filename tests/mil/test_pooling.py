@@ -56,7 +56,7 @@ def test_float64_logits_are_pooled_in_float64(name, seed, shift):
 
 @pytest.mark.parametrize("name", sorted(POOLINGS))
 def test_gradient_is_the_derivative(name):
-    """Against differences, for the logits and for what is learned (attention scores, sharpness): nothing is detached."""
+    """Against differences, for the logits and for what is learned (attention, sharpness): nothing is detached."""
     torch.manual_seed(0)
     inputs = [torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)]
     if name not in PLAIN:

@@ -47,8 +47,9 @@ def auto_pool(logits_BIC: Tensor, mask_BI: Tensor, sharpness_C: Tensor) -> Tenso
     """P_c = sum_i p_ic exp(r_c p_ic) / sum_i exp(r_c p_ic), with a learned r_c = ``sharpness_C`` (C,) of any sign.
 
     0 is the mean (where training starts, as in the authors' code), 1 the exponential softmax, large values are the
-    maximum. B. McFee, J. Salamon and J. P. Bello, "Adaptive pooling operators for weakly labeled sound event detection",
-    IEEE/ACM TASLP 26(11), 2018, Eq. 7 (arXiv 1804.10070), without its constraint; weight decay acts as its regularizer.
+    maximum. B. McFee, J. Salamon and J. P. Bello, "Adaptive pooling operators for weakly labeled sound event
+    detection", IEEE/ACM TASLP 26(11), 2018 (arXiv 1804.10070), without constraint on r; weight decay acts as the
+    regularizer.
 
     Example
     -------
