@@ -23,6 +23,7 @@ BELOW = {
         *("errors", "checks", "runtime", "audio", "corpora", "store"),
         *("mil", "model", "results", "training", "inference"),
     ],
+    "studies": ["errors", "runtime", "corpora", "synth", "mil", "model", "results", "paper"],
 }
 """Room -> rooms that it may import; what the package itself offers (``mil_asc.__version__``) is open to all."""
 

@@ -54,3 +54,10 @@ def put_tables(path, blocks):
     first, last = MARKS
     body = "\n".join(parts) or NOTHING
     write_atomically(path, f"{page.before}{first}\n\n{body}\n{last}{page.after}")
+
+
+def put_text(path, text):
+    """Replace everything between a page's ``MARKS`` by ``text``; raises ``UserError`` as ``read_page`` does."""
+    page = read_page(path)
+    first, last = MARKS
+    write_atomically(path, f"{page.before}{first}\n\n{text}\n\n{last}{page.after}")

@@ -13,15 +13,20 @@ RESERVED = ("seed", "data_folder", "output_folder", "experiment", "device", "deb
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """An experiment of a recipe with a seed; ``rule`` (of ``report.json``) is that of the accuracy to announce."""
+    """An experiment of a recipe with a seed; ``rule`` (of ``report.json``) is that of the accuracy to announce.
+
+    ``variant`` is a folder below that of the results, for runs with ``options`` of their own (words of ``train.py``).
+    """
 
     recipe: str
     experiment: str
     seed: int
     rule: str = field(compare=False, default="smi")
+    variant: str = ""
+    options: tuple = ()
 
     def __str__(self):
-        return f"{self.recipe} {self.experiment} seed {self.seed}"
+        return " ".join(filter(None, [self.recipe, self.variant, self.experiment, f"seed {self.seed}"]))
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,11 @@ class Place:
 
     def folder(self, run):
         """The run's folder."""
-        return self.recipes / run.recipe / self.results / run.experiment / f"seed-{run.seed}"
+        return self.recipes / run.recipe / self._within(run)
+
+    def _within(self, run):
+        """The run's folder, relative to the recipe's."""
+        return Path(self.results, run.variant, run.experiment, f"seed-{run.seed}")
 
     def needs_data(self, run):
         """Whether the run's YAML file requires a folder of the audio to be named."""
@@ -51,9 +60,9 @@ class Place:
         words = ["train.py", f"hparams/{run.experiment}.yaml", f"--seed={run.seed}"]
         if run.recipe in self.data or self.needs_data(run):
             words.append(f"--data_folder={self.data.get(run.recipe, 'DIR')}")
-        if self.results != "results":
-            words.append(f"--output_folder={self.results}/{run.experiment}/seed-{run.seed}")
-        return words + ([f"--device={device}"] if device else []) + list(self.options)
+        if self.results != "results" or run.variant:
+            words.append(f"--output_folder={self._within(run)}")
+        return words + ([f"--device={device}"] if device else []) + list(run.options) + list(self.options)
 
 
 def finished_runs(planned, place):

@@ -43,7 +43,7 @@ def find_stale(results, place):
     for planned, run in results.items():
         every = replace(planned, seed=ANY_SEED)
         if every not in shared:
-            shared[every] = _resolved(every, place)
+            shared[every] = resolved(every, place)
         change = _first_change(planned, run, place, *shared[every])
         if change:
             stale[planned] = change
@@ -59,8 +59,8 @@ def refuse_stale(results, place):
         )
 
 
-def _resolved(planned, place):
-    """The settings (YAML text) and the run options (name -> value) that the run's command gives it."""
+def resolved(planned, place):
+    """The settings (YAML text) and the run options (name -> value) that the command of a planned run gives it."""
     _, file, *words = place.command(planned)
     path, options, overrides = parse_command_line([str(place.recipes / planned.recipe / file), *words])
     return resolve_settings(path, overrides), options
@@ -69,7 +69,7 @@ def _resolved(planned, place):
 def _first_change(planned, run, place, text, options):
     changes = changed_settings(run.settings_text, text.replace(str(ANY_SEED), str(planned.seed)))
     if changes:  # for certain only with the run's own seed: a YAML file may compute with it
-        changes = changed_settings(run.settings_text, _resolved(planned, place)[0])
+        changes = changed_settings(run.settings_text, resolved(planned, place)[0])
     for key, (there, now) in changes.items():
         return Change(key, there, now)
     return _changed_option(run.provenance, options)

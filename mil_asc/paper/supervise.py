@@ -174,9 +174,10 @@ class Progress:
         return [outcome for outcome in self.outcomes if outcome.problem]
 
 
-def train_here(runs, place, devices):
+def train_here(runs, place, devices, finished=lambda run: None):
     """Run all ``runs``, one process on each of ``devices`` (a device named twice gets two); returns the failures.
 
+    ``finished`` is called with each ``PlannedRun`` that ended with a result, before the next one starts.
     Whatever stops this program, Ctrl-C for one, stops the runs first; they resume the next time.
     """
     progress = Progress(len(runs), len(devices))
@@ -193,6 +194,8 @@ def train_here(runs, place, devices):
                     jobs.remove(job)
                     free.append(job.device)
                     progress.ended(outcome)
+                    if not outcome.problem:
+                        finished(outcome.run)
             time.sleep(POLL)
     finally:
         stop(jobs)

@@ -1,0 +1,1 @@
+"""Studies: many runs that differ in a few factors, one row of results per run, a page and a picture."""

@@ -1,0 +1,71 @@
+"""The table of a study's results, a CSV file that grows by one row with each run that finishes."""
+
+import csv
+import io
+
+from mil_asc.errors import UserError
+from mil_asc.results.settings import read_settings
+from mil_asc.runtime.files import write_atomically
+from mil_asc.studies.measures import SETTINGS
+
+
+def read_rows(path, study):
+    """Rows of the file by their key (``Study.key``), as text by column; empty where there is no file.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, lacks columns, or has a row twice.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    found = {}
+    for line, row in enumerate(rows, 2):
+        if None in row or None in row.values() or not {*study.factors, "seed", *SETTINGS} <= row.keys():
+            raise UserError(f"{path}, line {line}: not a row of the study {study.name}")
+        if study.key(row) in found:
+            raise UserError(f"{path}, line {line}: a second row of {', '.join(study.key(row))}")
+        found[study.key(row)] = row
+    return found
+
+
+def write_rows(path, study, rows):
+    """Write ``rows`` (key -> column -> value), those of the study's runs in their order."""
+    order = {key: position for position, key in enumerate(study.keys())}
+    ordered = sorted(rows.items(), key=lambda item: order.get(item[0], len(order)))
+    text = io.StringIO()
+    columns = list(dict.fromkeys(column for _, row in ordered for column in row))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for _, row in ordered)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.getvalue())
+
+
+def check_current(path, study, rows, settings_of):
+    """Refuse rows that were made with other settings than their command has now (``UserError``).
+
+    ``settings_of`` maps a planned run to its resolved settings (YAML text).
+    """
+    for key, run in study.keys().items():
+        if key not in rows:
+            continue
+        nodes = read_settings(settings_of(run))
+        now = {name: _setting(nodes, name) for name in SETTINGS}
+        for name in SETTINGS:
+            if rows[key][name] != now[name]:
+                raise UserError(
+                    f"{path}: the row of {', '.join(key)} was made with {name} {rows[key][name]}, now it is "
+                    f"{now[name]}: delete the row, or give another file with --csv"
+                )
+
+
+def _setting(nodes, name):
+    """The value of the first setting called ``name`` as text, as ``Run.setting`` finds it."""
+    values = (node for key, node in nodes.items() if key.rpartition(".")[2] == name)
+    return str(next((node for node in values if not isinstance(node, dict)), None))

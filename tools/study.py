@@ -1,0 +1,142 @@
+"""Run a study of the method and write its results: python tools/study.py evidence [--seeds 5]
+
+Studies: evidence (share of a clip that shows its class, against strategy) and poolings (each pooling, without and with
+the instance loss). Trains the runs that have no row in the study's CSV file yet, two at a time with one thread each,
+and appends a row as each of them finishes; runs that were stopped resume. Then the tables of the study's page and its
+picture are written. Rows stay valid where the run folders are gone.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from mil_asc.errors import UserError
+from mil_asc.paper.fill import put_text, read_page
+from mil_asc.paper.plan import Place, find_devices, finished_runs
+from mil_asc.paper.stale import refuse_stale, resolved
+from mil_asc.paper.supervise import train_here
+from mil_asc.results import plots
+from mil_asc.results.event_detection import load_library
+from mil_asc.runtime.files import write_atomically
+from mil_asc.studies.evidence import evidence
+from mil_asc.studies.measures import measure
+from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page
+from mil_asc.studies.poolings import poolings
+from mil_asc.studies.rows_file import check_current, read_rows, write_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = {"evidence": (evidence, evidence_page, paint_evidence, 5), "poolings": (poolings, poolings_page, None, 3)}
+"""Name -> design, text of its page, its picture, seeds."""
+
+
+def parse(arguments):
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("study", choices=STUDIES)
+    add("--seeds", type=int, metavar="N", help="seeds 1 to N (default: 5 for evidence, 3 for poolings)")
+    add("--devices", default="cpu,cpu", help="one process for each (default: cpu,cpu; on GPUs cuda:0,cuda:1)")
+    add("--most", type=int, metavar="N", help="train at most N runs now")
+    add("--csv", type=Path, metavar="FILE", help="rows of the results (default: docs/STUDY.csv)")
+    add("--page", type=Path, metavar="FILE", help="Markdown page with the tables (default: docs/STUDY.md)")
+    add("--picture", type=Path, metavar="FILE", help="SVG picture (default: docs/STUDY.svg)")
+    add("--recipes", type=Path, default=ROOT / "recipes", metavar="DIR", help="folder of the recipes")
+    add("--dry_run", action="store_true", help="print every run with its command, and change nothing")
+    add("--no_run", action="store_true", help="train nothing: measure finished runs, write page and picture")
+    options = parser.parse_args(arguments)
+    options.csv = options.csv or ROOT / f"docs/{options.study}.csv"
+    options.page = options.page or ROOT / f"docs/{options.study}.md"
+    options.picture = options.picture or ROOT / f"docs/{options.study}.svg"
+    return options
+
+
+class Record:
+    """The rows of a study on disk, and the runs that they belong to."""
+
+    def __init__(self, study, place, path):
+        self.study, self.place, self.path = study, place, path
+        self.rows = read_rows(path, study)
+        settings = lru_cache(maxsize=None)(lambda variant, run: resolved(run, place)[0])
+        first = {(run.variant, run.experiment): run for run in reversed(study.runs)}
+        check_current(path, study, self.rows, lambda run: settings(run.variant, first[run.variant, run.experiment]))
+
+    def add(self, run):
+        """Measure a finished run and write its row."""
+        row = {**self.study.runs[run], "seed": run.seed, **measure(self.place.folder(run))}
+        self.rows[self.study.key(row)] = {name: str(value) for name, value in row.items()}
+        write_rows(self.path, self.study, self.rows)
+
+    @property
+    def missing(self):
+        """Planned runs without a row."""
+        return [run for key, run in self.study.keys().items() if key not in self.rows]
+
+
+def run_study(options):
+    """Do what the command line says; returns the number of runs that failed."""
+    design, text, paint, seeds = STUDIES[options.study]
+    study = design(seeds if options.seeds is None else options.seeds)
+    place = Place(options.recipes.resolve())
+    record = Record(study, place, options.csv)
+    if options.dry_run:
+        print_runs(record)
+        return 0
+    read_page(options.page)  # these two hours before they are needed
+    load_library()
+    found = finished_runs(record.missing, place)
+    refuse_stale(found, place)
+    for run in found:
+        record.add(run)
+    failures = [] if options.no_run else train(record, options)
+    rows = list(record.rows.values())
+    put_text(options.page, text(rows))
+    print(f"written: {options.csv} ({len(rows)} rows; {len(record.missing)} runs missing), {options.page}")
+    if paint is not None:
+        write_atomically(options.picture, plots.svg(paint, rows))
+        print(f"written: {options.picture}")
+    return len(failures)
+
+
+def print_runs(record):
+    """Print the runs with their commands in the recipe's folder, and whether they have a row."""
+    missing = set(record.missing)
+    for run in record.study.runs:
+        command = shlex.join(["python", *record.place.command(run)])
+        print(f"{'to do' if run in missing else 'done '}  cd {record.place.recipes / run.recipe} && {command}")
+
+
+def train(record, options):
+    """Train the runs without a row; returns the failures, which are listed."""
+    if options.devices.startswith("cpu"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    devices = find_devices(options.devices)
+    failures = train_here(record.missing[: options.most], record.place, devices, record.add)
+    for failure in failures:
+        print(f"failed: {failure.run}: {failure.problem}; see {record.place.folder(failure.run)}", file=sys.stderr)
+    return failures
+
+
+def main(arguments):
+    """Run the command line; returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # passes every ``finally`` on its way
+    try:
+        failed = run_study(parse(arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped, with its runs; the same command continues them", file=sys.stderr)
+        return 130
+    if failed:
+        print(f"error: {failed} run(s) failed", file=sys.stderr)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
