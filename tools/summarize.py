@@ -1,9 +1,10 @@
 """Summarise finished runs: python tools/summarize.py recipes/SynthScenes/results/*/seed-*
 
 Prints a Markdown table with one row per experiment and data: mean and standard deviation over its runs (seeds).
-"accuracy" is that of the model's own rule: SMI, or the pooling of training where that is not the maximum. Folders that
-tools/evaluate.py wrote can be named too; their data set is not the one that the model was trained on. A second table
-gives the accuracy of each group of recordings, where the data set has groups instead of cities and devices.
+"accuracy" is that of the model's own rule: SMI, or the pooling of training where that is not the maximum. "floor" is
+that of a linear classifier on the same split; runs of earlier versions have none, nor have the folders that
+tools/evaluate.py wrote. These can be named too; their data set is not the one that the model was trained on. A second
+table gives the accuracy of each group of recordings, where the data set has groups instead of cities and devices.
 """
 
 import argparse
@@ -20,6 +21,7 @@ COLUMNS = {
     "accuracy": (lambda run: percent(run.accuracy()), 1),
     "accuracy SMI": (lambda run: percent(run.number("evaluation.smi.accuracy")), 1),
     "accuracy CMI": (lambda run: percent(run.number("evaluation.cmi.accuracy")), 1),
+    "floor": (lambda run: percent(run.number("floor.accuracy")) if run.report.get("floor") else None, 1),
     "class-wise SMI": (lambda run: percent(run.number("evaluation.smi.macro_accuracy")), 1),
     "ROC area TMI": (lambda run: run.number("evaluation.tmi.auc_macro"), 3),
     "log loss": (lambda run: run.number("evaluation.log_loss"), 3),

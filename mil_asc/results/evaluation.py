@@ -1,5 +1,7 @@
 """The results of a run on its evaluation set, as plain data: the body of ``report.json``."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mil_asc.corpora.manifest import ANYWHERE, Clip, Event
@@ -8,7 +10,9 @@ from mil_asc.results.predictions import Predictions
 from mil_asc.results.tmi import threshold_auc
 
 
-def evaluate_predictions(predictions: Predictions, clips: list[Clip], labels: list[str]) -> dict:
+def evaluate_predictions(
+    predictions: Predictions, clips: list[Clip], labels: list[str], train: Sequence[Clip] = ()
+) -> dict:
     """Results over an evaluation set.
 
     Arguments
@@ -19,23 +23,34 @@ def evaluate_predictions(predictions: Predictions, clips: list[Clip], labels: li
         The clips, in the same order.
     labels : list of str
         Classes, in the order of the logits.
+    train : sequence of Clip
+        The clips that the model was trained on; without them no city or device counts as unseen.
 
     Returns
     -------
     dict
         ``clips``; ``classes_without_clips``; ``decision``, the model's own rule; ``log_loss`` (natural log, of the
-        bag confidences under that rule divided by their sum); ``underestimation``; ``tmi``, areas under the ROC
-        curves of the threshold assumption; per rule ``accuracy``, ``macro_accuracy``, ``per_class``, ``per_city``,
-        ``per_device`` (accuracy and clips) and ``confusion`` (rows: true class). Where neither cities nor devices are
-        known, there is ``per_group`` instead of these two, unless every clip is a group of its own.
+        bag confidences under that rule divided by their sum); ``log_losses``, the same by class (None where it has no
+        clip), city, device or group, with the keys of a rule's accuracies; ``seen_unseen``, see below;
+        ``underestimation``; ``tmi``, areas under the ROC curves of the threshold assumption; per rule ``accuracy``,
+        ``macro_accuracy``, ``per_class``, ``per_city``, ``per_device`` (accuracy and clips) and ``confusion`` (rows:
+        true class). Where neither cities nor devices are known, there is ``per_group`` instead of these two, unless
+        every clip is a group of its own.
+
+        ``seen_unseen`` has ``per_city`` and ``per_device`` where a city (device) is in the evaluation set only: for
+        the clips of the ``unseen`` ones and, if there are any, of the ``seen`` ones their ``names``, ``clips``,
+        ``accuracy`` by rule, and ``log_loss``.
     """
     truth_B = class_indices(clips, labels)
     counts = np.bincount(truth_B, minlength=len(labels))
+    loss_B = metrics.log_losses(truth_B, predictions.scores())
     return {
         "clips": len(clips),
         "classes_without_clips": [label for label, count in zip(labels, counts) if not count],
         "decision": predictions.decision,
-        "log_loss": metrics.log_loss(truth_B, predictions.scores()),
+        "log_loss": float(loss_B.mean()),
+        "log_losses": _losses_by_origin(loss_B, clips, labels),
+        "seen_unseen": _seen_unseen(predictions, truth_B, loss_B, clips, train),
         "underestimation": metrics.underestimation(predictions, truth_B),
         "tmi": threshold_auc(predictions, truth_B, labels),
         **{rule: _under(predictions.decided(rule), truth_B, clips, labels) for rule in predictions.rules},
@@ -59,6 +74,47 @@ def _under(decision_B: np.ndarray, truth_B: np.ndarray, clips: list[Clip], label
         "per_class": {label: {"accuracy": r, "clips": n} for label, r, n in zip(labels, recalls, counts)},
         **{part: metrics.grouped_accuracies(correct_B, names) for part, names in _origins(clips).items()},
         "confusion": metrics.confusion(truth_B, decision_B, len(labels)),
+    }
+
+
+def _losses_by_origin(loss_B: np.ndarray, clips: list[Clip], labels: list[str]) -> dict[str, dict]:
+    """Mean log loss by class, and by the city, device or group of the clips."""
+    of_class = metrics.grouped_means(loss_B, [clip.label for clip in clips])
+    origins = {part: metrics.grouped_means(loss_B, names) for part, names in _origins(clips).items()}
+    return {"per_class": {label: of_class.get(label) for label in labels}, **origins}
+
+
+def _seen_unseen(
+    predictions: Predictions, truth_B: np.ndarray, loss_B: np.ndarray, clips: list[Clip], train: Sequence[Clip]
+) -> dict[str, dict]:
+    """Results over the clips of cities (devices) that were trained on, and over those of the others."""
+    fields = {"per_city": "city", "per_device": "source_device"}
+    found = {}
+    for part, field in fields.items():
+        own = [getattr(clip, field) for clip in clips]
+        known = {getattr(clip, field) for clip in train} - {ANYWHERE}
+        unseen = set(own) - known - {ANYWHERE}
+        if known and unseen:
+            sides = {"seen": known.intersection(own), "unseen": unseen}
+            found[part] = {
+                side: _results_of(np.isin(own, list(names)), names, predictions, truth_B, loss_B)
+                for side, names in sides.items()
+                if names
+            }
+    return found
+
+
+def _results_of(
+    chosen_B: np.ndarray, names: set[str], predictions: Predictions, truth_B: np.ndarray, loss_B: np.ndarray
+) -> dict:
+    """Results over the chosen clips, one or more, which come from the places or devices ``names``."""
+    return {
+        "names": sorted(names),
+        "clips": int(chosen_B.sum()),
+        "accuracy": {
+            rule: metrics.accuracy(truth_B[chosen_B], predictions.decided(rule)[chosen_B]) for rule in predictions.rules
+        },
+        "log_loss": float(loss_B[chosen_B].mean()),
     }
 
 

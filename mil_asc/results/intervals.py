@@ -5,10 +5,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import stdtrit
 
 NORMAL = 1.959964
 """Two-sided 95 % point of the normal distribution."""
+FEWEST_GROUPS = 6
+"""Groups below which there is no interval over groups: with five, a sign test cannot reach 95 %."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,33 @@ def student_interval(values: Sequence[float]) -> Interval:
     if len(values) < 2:
         return Interval(mean, None, None)
     half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def clustered_interval(values: Sequence[float], groups: Sequence[str]) -> Interval:
+    """Mean of one value per clip and its two-sided 95 % interval, where the clips of a group may resemble each other.
+
+    The interval takes the G groups for independent, not the B clips (cluster-robust variance): the variance of the
+    mean is G / (G - 1) * sum over groups of (sum of value - mean over the group's clips)^2 / B^2, with Student's t of
+    G - 1 degrees of freedom. If every clip is a group of its own, this is ``student_interval``. ``low`` and ``high``
+    are None for fewer than ``FEWEST_GROUPS`` groups.
+
+    Example
+    -------
+    >>> clustered_interval([0, 0, 1, 1], ["a", "a", "b", "b"])
+    Interval(mean=0.5, low=None, high=None)
+    >>> round(clustered_interval([1, 0, 2, 1, 0, 2], "abcdef").high, 3)  # 1 + 2.571 * 0.894 / sqrt(6)
+    1.939
+    """
+    value_B = np.asarray(values, dtype=float)
+    mean = float(value_B.mean())
+    names, group_B = np.unique(np.array(list(groups), dtype=object), return_inverse=True)
+    count = len(names)
+    if count < FEWEST_GROUPS:
+        return Interval(mean, None, None)
+    sum_G = np.bincount(group_B, weights=value_B - mean)
+    variance = count / (count - 1) * float((sum_G**2).sum()) / len(value_B) ** 2
+    half = float(stdtrit(count - 1, 0.975)) * math.sqrt(variance)
     return Interval(mean, mean - half, mean + half)
 
 

@@ -38,10 +38,22 @@ def grouped_accuracies(correct_B: np.ndarray, groups: Sequence[str]) -> dict[str
     }
 
 
-def log_loss(truth_B: np.ndarray, scores_BC: np.ndarray, eps: float = 1e-12) -> float:
-    """Mean of -ln of the true class's share of the scores (natural log, >= 0); shares are floored at ``eps``."""
+def log_losses(truth_B: np.ndarray, scores_BC: np.ndarray, eps: float = 1e-12) -> np.ndarray:
+    """(B,) -ln of the true class's share of each clip's scores (natural log, >= 0); shares are floored at ``eps``."""
     shares_BC = scores_BC / np.maximum(scores_BC.sum(1, keepdims=True), eps)
-    return float(-np.log(np.maximum(shares_BC[np.arange(len(truth_B)), truth_B], eps)).mean())
+    return -np.log(np.maximum(shares_BC[np.arange(len(truth_B)), truth_B], eps))
+
+
+def log_loss(truth_B: np.ndarray, scores_BC: np.ndarray, eps: float = 1e-12) -> float:
+    """Mean of ``log_losses`` over one or more clips."""
+    return float(log_losses(truth_B, scores_BC, eps).mean())
+
+
+def grouped_means(values_B: np.ndarray, groups: Sequence[str]) -> dict[str, float]:
+    """Mean of the values of each group, in the groups' order; ``groups`` names the group of each clip."""
+    names, group_B = np.unique(np.array(groups, dtype=object), return_inverse=True)
+    means = np.bincount(group_B, weights=values_B) / np.bincount(group_B)
+    return dict(zip(names.tolist(), means.tolist()))
 
 
 def confusion(truth_B: np.ndarray, decision_B: np.ndarray, num_classes: int) -> list[list[int]]:

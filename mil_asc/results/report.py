@@ -38,7 +38,8 @@ def write_report(folder: str | Path, results: dict, examples: list[Example]) -> 
 def render_page(results: dict, examples: list[Example]) -> str:
     """The report as one HTML page that refers to nothing outside itself."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "picture": plots.data_uri}
+    environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "points": points}
+    environment.filters["picture"] = plots.data_uri
     rules = dict.fromkeys(["smi", "cmi", results["evaluation"]["decision"]])
     own_rule = results["evaluation"][results["evaluation"]["decision"]]
     history, monitored = results["history"], results["monitored_list"]
@@ -113,6 +114,11 @@ def frequent_confusions(confusion: list[list[int]], labels: list[str], count: in
 def percent(share: float | None) -> str:
     """0.7134 as ``71.3 %``; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f}\u202f%"
+
+
+def points(share: float) -> str:
+    """A difference of shares, 0.0271 as ``+2.7`` percentage points."""
+    return f"{100 * share:+.1f}".replace("-", "\u2212")
 
 
 def duration(seconds: float) -> str:

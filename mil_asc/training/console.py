@@ -90,4 +90,7 @@ def print_results(results, page):
     if results["events"]:
         text = "  event detection: average precision {average_precision:.3f} (chance {chance:.3f})"
         print(text.format(**results["events"]))
+    if results["floor"]:
+        text = "  floor: accuracy {accuracy:.3f}  class-wise {macro_accuracy:.3f}  log loss {log_loss:.3f} ({name})"
+        print(text.format(**results["floor"], name="linear classifier on the mean and deviation of each mel bin"))
     print(f"  report: {page}")

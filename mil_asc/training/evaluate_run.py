@@ -33,6 +33,10 @@ from mil_asc.training.environment import describe_evaluation
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips
 
+NO_FLOOR = (
+    "no floor: it is trained on the training set that belongs to an evaluation set, and here nothing is trained; "
+    "the report of the training run has one"
+)
 READER_OPTIONS = sorted({name for names in OPTIONS.values() for name in names})
 
 
@@ -149,13 +153,14 @@ def evaluate_run(
         if not corpus.evaluate:
             raise UserError(f"{data_folder}: no usable clip is left to evaluate; fix the bad audio files")
         corpus.warnings = [*corpus.warnings, *_trained_on(run, corpus)]
+        corpus.notes = [*corpus.notes, NO_FLOOR]
         if trained.debug:
             corpus.warnings.append(f"{run} is a debug run, whose results mean nothing")
         announce_corpus(corpus)
         data = place_clips(corpus, store, bad, model.network, device)
         network, batch_size = model.network.to(device), _batch_size(trained)
         predictions = predict(network, data.dataset("evaluate"), batch_size, device, not noprogressbar)
-        outcome = Outcome(data.corpus.evaluate, predictions, data, network)
+        outcome = Outcome(data.corpus.evaluate, predictions, data, network, _training_clips(run))
         results = {
             "experiment": trained.experiment,
             "dataset": name or data_folder.resolve().name,
@@ -163,6 +168,7 @@ def evaluate_run(
             "evaluation_of_best_on_validation": None,
             "history": [],
             "monitored_list": "evaluation",
+            "floor": None,
             "run": described | recordings | {"evaluated_again": describe_evaluation(device)},
             **outcome.results(),
         }
@@ -195,6 +201,12 @@ def _batch_size(run):
     if not isinstance(size, int) or size < 1:
         raise UserError(f"{run.folder / SETTINGS} is damaged: it has no training.batch_size")
     return size
+
+
+def _training_clips(run):
+    """The clips that the run's model was trained on, none if that cannot be known."""
+    folder = run / MANIFESTS
+    return read_manifest(folder, ["train"]).evaluate if folder.is_dir() else []
 
 
 def _trained_on(run, corpus):

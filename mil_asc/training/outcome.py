@@ -24,13 +24,16 @@ class Outcome:
         Where their waveforms and events are.
     network : MILClassifier
         The model.
+    train : sequence of Clip, optional
+        The clips that it was trained on; by default the training set of ``data``.
     """
 
-    def __init__(self, clips, predictions, data, network):
+    def __init__(self, clips, predictions, data, network, train=None):
         self.clips = clips
         self.predictions = predictions
         self.data = data
         self.network = network
+        self.train = data.corpus.train if train is None else train
 
     def results(self):
         """The parts of ``report.json`` that follow from the predictions and the data."""
@@ -39,7 +42,7 @@ class Outcome:
         hop_seconds = front_end.hop_length / front_end.sample_rate
         return {
             "labels": corpus.labels,
-            "evaluation": evaluate_predictions(self.predictions, self.clips, corpus.labels),
+            "evaluation": evaluate_predictions(self.predictions, self.clips, corpus.labels, self.train),
             "events": evaluate_events(self.predictions, self.clips, corpus.labels, times, corpus.events, hop_seconds),
             "notes": corpus.notes,
             "warnings": corpus.warnings,

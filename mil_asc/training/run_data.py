@@ -33,7 +33,10 @@ class RunData:
 
     def dataset(self, name):
         """``ClipDataset`` of one of the corpus's lists."""
-        clips = getattr(self.corpus, name)
+        return self.dataset_of(getattr(self.corpus, name))
+
+    def dataset_of(self, clips):
+        """``ClipDataset`` of some of the corpus's clips."""
         rows = [self.store.row(clip.path) for clip in clips]
         return ClipDataset(self.waveforms, rows, clips, self.corpus.labels)
 

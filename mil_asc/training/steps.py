@@ -17,10 +17,12 @@ from mil_asc.corpora.manifest import few_clips
 from mil_asc.errors import UserError
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results.evaluation import evaluate_predictions
+from mil_asc.results.floor import floor_warning
 from mil_asc.results.run import MANIFESTS
 from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
+from mil_asc.training.clip_statistics import measure_floor
 from mil_asc.training.console import announce_corpus, announce_machine, announce_notes, announce_warnings
 from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
 from mil_asc.training.environment import describe_evaluation, describe_training
@@ -184,7 +186,7 @@ class TrainingRun:
                 f"the checkpoint of epoch {max(seen)[1]}, the best on the validation set, is lost: "
                 f"that of epoch {epoch} is reported as the best"
             )
-        return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels)}
+        return {"epoch": epoch, **evaluate_predictions(predictions, clips, self.corpus.labels, self.corpus.train)}
 
     def summarise(self, outcome, best):
         """The content of ``report.json``."""
@@ -197,6 +199,7 @@ class TrainingRun:
             self.corpus.warnings += schedule_warnings(self.hparams["training"])
         self.corpus.warnings += loss_warnings(self.state.history)
         self.report_gains()
+        floor = self.report_floor(outcome)
         return {
             "experiment": self.hparams["experiment"],
             "dataset": self.hparams["data"]["name"],
@@ -204,8 +207,18 @@ class TrainingRun:
             "history": self.state.history,
             "monitored_list": self.monitor,
             "run": self.describe(),
+            "floor": floor,
             **outcome.results(),
         }
+
+    def report_floor(self, outcome):
+        """The floor on the evaluation set, with a warning if the model is not better."""
+        floor = measure_floor(outcome, self.device, not self.options.noprogressbar)
+        warning = None if self.options.debug else floor_warning(floor)
+        if warning:
+            self.corpus.warnings.append(warning)
+            announce_warnings([warning])
+        return floor
 
     def report_gains(self):
         """Note dead channels, and warn of batch norms that amplify more than the limit."""

@@ -91,6 +91,7 @@ def test_experiment_trains_reports_and_classifies(path, arguments_for, synth_fol
     run = tmp_path / "run_debug"
     results = json.loads((run / "report.json").read_text())
     assert results["run"]["debug"] and results["run"]["epochs"] == 2 and results["evaluation"]["clips"] > 0
+    assert 0 <= results["floor"]["accuracy"] <= 1 and results["floor"]["train_clips"] == results["run"]["train_clips"]
     assert "<html" in (run / "report.html").read_text().lower()
     scene = SceneClassifier.from_hparams(source=run).classify_file(next(synth_folder.glob("audio/*.wav")))
     assert scene.label in results["labels"] and len(scene.instances) > 0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mil_asc.results.intervals import paired_interval, student_interval, wilson_interval
+from mil_asc.results.intervals import clustered_interval, paired_interval, student_interval, wilson_interval
 
 T_TABLE = {1: 12.706, 2: 4.303, 4: 2.776}
 """Two-sided 95 % points of Student's t, from a printed table, by degrees of freedom."""
@@ -28,6 +28,38 @@ def test_interval_of_five_seeds():
 def test_one_value_has_no_interval():
     found = student_interval([5.0])
     assert (found.mean, found.low, found.high) == (5, None, None)
+
+
+def test_clips_that_are_groups_of_their_own_have_the_interval_of_single_values():
+    values = [1.0, 0.0, -1.0, 0.0, 1.0, 1.0, 0.0]
+    found, expected = clustered_interval(values, "abcdefg"), student_interval(values)
+    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
+
+
+def test_clips_of_equal_groups_have_the_interval_of_the_groups_means():
+    """Six groups of two clips: the interval is Student's of the six means."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=12)
+    found = clustered_interval(values.tolist(), [f"place {b % 6}" for b in range(12)])
+    expected = student_interval(values.reshape(2, 6).mean(0).tolist())
+    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
+
+
+def test_interval_over_groups_covers_the_truth_where_that_over_clips_does_not():
+    rng, covered = np.random.default_rng(0), np.zeros(2)
+    groups = np.repeat(np.arange(30), 10)
+    for _ in range(400):
+        values = (rng.normal(size=30)[groups] + 0.3 * rng.normal(size=300)).tolist()
+        intervals = clustered_interval(values, groups.astype(str).tolist()), student_interval(values)
+        covered += [found.low < 0 < found.high for found in intervals]
+    assert 0.92 < covered[0] / 400 < 0.98 and covered[1] / 400 < 0.6
+
+
+def test_five_groups_have_no_interval():
+    values, groups = [1.0, 0.0, 0.0, 1.0, 0.0, 0.5], "abcdee"
+    found = clustered_interval(values, groups)
+    assert (found.mean, found.low, found.high) == (pytest.approx(2.5 / 6), None, None)
+    assert clustered_interval(values, "abcdef").low is not None
 
 
 def test_paired_differences_are_taken_over_common_seeds():

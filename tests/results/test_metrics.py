@@ -111,6 +111,78 @@ def test_known_log_loss():
     assert np.isfinite(metrics.log_loss(np.array([2]), scores[1:]))
 
 
+def from_place(label, city, device="a"):
+    return Clip(f"{label}-{city}-{device}.wav", label, city, f"{city}-1", device)
+
+
+def test_known_log_loss_by_class_city_and_device():
+    """Confidences of 1/2, 1/3 and 1/4 of the sum for the true class, from logits of the bag's own pooling."""
+    shares = [[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3], [0.25, 0.25, 0.5]]
+    logits = [np.log([[p / (1 - p) for p in row]]).astype(np.float32) for row in shares]
+    clips = [from_place("bus", "oslo"), from_place("bus", "rome"), from_place("park", "oslo", "b")]
+    found = evaluate_predictions(predictions_of(logits), clips, LABELS)
+    assert found["log_loss"] == pytest.approx(np.log(2 * 3 * 4) / 3)
+    assert found["log_losses"] == {
+        "per_class": {"bus": pytest.approx(np.log(2 * 3) / 2), "park": pytest.approx(np.log(4)), "tram": None},
+        "per_city": {"oslo": pytest.approx(np.log(2 * 4) / 2), "rome": pytest.approx(np.log(3))},
+        "per_device": {"a": pytest.approx(np.log(2 * 3) / 2), "b": pytest.approx(np.log(4))},
+    }
+
+
+def test_log_loss_by_group_stands_where_cities_and_devices_are_not_known():
+    clips = [in_group("bus", "street"), in_group("tram", "home"), in_group("bus", "home")]
+    found = evaluate_predictions(predictions_of([logits_for(0), logits_for(2), logits_for(1)]), clips, LABELS)
+    assert found["log_losses"].keys() == {"per_class", "per_group"}
+    losses = found["log_losses"]["per_group"]
+    assert list(losses) == ["home", "street"] and losses["home"] > losses["street"]
+    assert found["log_loss"] == pytest.approx((2 * losses["home"] + losses["street"]) / 3)
+
+
+def test_seen_and_unseen_cities_and_devices_are_apart():
+    clips = [from_place("bus", "oslo"), from_place("park", "oslo", "s4"), from_place("tram", "rome", "s5")]
+    clips.append(from_place("bus", "kyiv"))
+    train = [from_place("tram", "oslo"), from_place("tram", "bern"), from_place("bus", "oslo", "b")]
+    loud = logits_for(2, 1, 1) + np.float32([[1], [0], [0]])  # one instance of the tram against two of the park
+    predictions = predictions_of([logits_for(0), logits_for(0), loud, logits_for(1)])
+    found = evaluate_predictions(predictions, clips, LABELS, train)
+    seen, unseen = found["seen_unseen"]["per_city"]["seen"], found["seen_unseen"]["per_city"]["unseen"]
+    assert (seen["names"], seen["clips"]) == (["oslo"], 2)
+    assert (unseen["names"], unseen["clips"]) == (["kyiv", "rome"], 2)
+    assert seen["accuracy"] == {"smi": 0.5, "cmi": 0.5} and unseen["accuracy"] == {"smi": 0.5, "cmi": 0.0}
+    assert found["log_loss"] == pytest.approx((seen["log_loss"] + unseen["log_loss"]) / 2)
+    assert seen["log_loss"] == pytest.approx(found["log_losses"]["per_city"]["oslo"])
+    devices = found["seen_unseen"]["per_device"]
+    assert {side: devices[side]["names"] for side in devices} == {"seen": ["a"], "unseen": ["s4", "s5"]}
+    assert {side: devices[side]["accuracy"]["smi"] for side in devices} == {"seen": 0.5, "unseen": 0.5}
+
+
+def test_sides_without_clips_are_left_out():
+    clips, predictions = [from_place("bus", "oslo", "b"), from_place("tram", "rome", "b")], [logits_for(0)] * 2
+    train = [from_place("tram", "bern", "b")]
+    found = evaluate_predictions(predictions_of(predictions), clips, LABELS, train)["seen_unseen"]
+    assert found.keys() == {"per_city"} and found["per_city"].keys() == {"unseen"}
+
+
+@pytest.mark.parametrize("train", [[], [in_group("bus", "street")]])
+def test_nothing_is_unseen_where_the_places_of_training_are_not_known(train):
+    found = evaluate_predictions(predictions_of([logits_for(0)]), [from_place("bus", "oslo")], LABELS, train)
+    assert found["seen_unseen"] == {}
+
+
+def test_places_that_are_not_known_are_not_unseen():
+    clips = [from_place("bus", "oslo"), in_group("tram", "street")]
+    predictions = predictions_of([logits_for(0), logits_for(1)])
+    found = evaluate_predictions(predictions, clips, LABELS, [from_place("tram", "oslo")])
+    assert found["seen_unseen"] == {}
+
+
+def test_model_with_another_pooling_has_its_accuracy_on_unseen_places():
+    predictions = predictions_of([logits_for(0), logits_for(1)], "bag")
+    clips = [from_place("bus", "oslo"), from_place("park", "rome")]
+    found = evaluate_predictions(predictions, clips, LABELS, [from_place("tram", "oslo")])
+    assert found["seen_unseen"]["per_city"]["unseen"]["accuracy"] == {"smi": 1.0, "cmi": 1.0, "bag": 1.0}
+
+
 TENTHS = np.stack([np.arange(10), np.arange(1, 11)], axis=1) / 10
 """Start and end of ten instances of a tenth of a second."""
 

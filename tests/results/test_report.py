@@ -21,6 +21,7 @@ from mil_asc.results.report import (
     frequent_confusions,
     moment,
     percent,
+    points,
     render_page,
     write_report,
 )
@@ -88,9 +89,29 @@ def full_results(clips, logits):
         "notes": ["partial set: 4 of the official 4185 evaluate clips"],
         "warnings": ["1 location(s) stand in both the train and the evaluation set (town-3)"],
         "bad_audio": {"audio/bad.wav": "not a <readable> file"},
+        "floor": floor(),
         "run": run(),
         "decisions": decisions(logits, clips, LABELS),
     }
+
+
+def floor(**changes):
+    return {
+        "accuracy": 0.4,
+        "macro_accuracy": 0.38,
+        "log_loss": 1.2345,
+        "chance": {"class": "bus", "accuracy": 0.25},
+        "features": 512,
+        "train_clips": 9185,
+        "train_groups": 400,
+        "C": 0.0108873,
+        "C_values": [0.000108873, 0.00108873, 0.0108873, 0.108873],
+        "cross_validated_accuracies": [0.3, 0.4, 0.45, 0.42],
+        "cross_validated_accuracy": 0.45,
+        "folds": 5,
+        "default_C": False,
+        "difference": {"rule": "smi", "accuracy": 0.35, "low": -0.05, "high": 0.75, "groups": 75},
+    } | changes
 
 
 def run(**changes):
@@ -179,6 +200,17 @@ def test_page_has_all_results(full_page):
         "classes without clips in the evaluation set of this run: tram",
         "Chosen on the validation split: epoch 7.",
         "0.654 chance 0.123",
+        "A linear classifier on the mean and deviation of each mel bin, the floor, classifies 40.0 % correctly.",
+        "Accuracy, SMI75.0 % floor 40.0 %",
+        "Accuracy, CMI0.0 % floor 40.0 %",
+        "Class-wise accuracy, SMI66.7 % floor 38.0 %",
+        "floor 1.234Mean −ln",
+        "logistic regression on 512 features of a clip",
+        "fitted to the 9,185 clips that the model was trained on",
+        "+35.0 points (95 % interval −5.0 to +75.0, paired over the clips, whose 75 groups count as independent)",
+        "Always deciding for the most frequent class of the training set (bus) gives 25.0 %.",
+        "C = 0.0109, is the best of 0.000109, 0.00109, 0.0109, 0.109 in a cross-validation with 5 folds over the 400",
+        "(45.0 % there). Validation clips are not used.",
         "bus classified as park: 1 of 1",
         "tram (no clips)",
         "✗ wrong true class bus, decided park",
@@ -214,8 +246,45 @@ def test_page_shows_groups_instead_of_cities_and_devices_that_are_not_known():
     clips = [replace(clip, city="all", source_device="all", location=place) for clip, place in zip(clips, places)]
     words = page_of(clips, logits)
     assert "Accuracy by class and group" in words and "The groups are those of the evaluation set." in words
-    assert re.search(r"groupclipsSMICMI <street>250.0\s% 0.0\s% garden2100.0\s% 0.0\s% Confusion", words)
+    assert re.search(
+        r"groupclipsSMICMIlog loss <street>250.0\s% 0.0\s% [\d.]+ garden2100.0\s% 0.0\s% [\d.]+ Confusion", words
+    )
     assert "cityclips" not in words and "deviceclips" not in words
+
+
+def test_page_has_log_loss_beside_the_accuracies():
+    clips, predictions = evaluated()
+    losses = evaluate_predictions(predictions, clips, LABELS)["log_losses"]
+    words = page_of(clips, predictions)
+    assert f"cityclipsSMICMIlog loss town475.0 % 0.0 % {losses['per_city']['town']:.3f}" in words
+    assert f"airport1100.0 % 0.0 % {losses['per_class']['airport']:.3f}" in words
+    assert "tram0no clips no clips – " in words
+
+
+def test_page_keeps_seen_and_unseen_places_apart():
+    clips, predictions = evaluated()
+    assert "in training" not in page_of(clips, predictions)
+    clips = [replace(clip, city=city) for clip, city in zip(clips, ("<town>", "<town>", "port", "port"))]
+    found = evaluate_predictions(predictions, clips, LABELS, [replace(clips[0], city=c) for c in ("<town>", "village")])
+    words = page_of(clips, predictions, evaluation=found)
+    seen, unseen = (found["seen_unseen"]["per_city"][side]["log_loss"] for side in ("seen", "unseen"))
+    assert f"citiesclipsSMICMIlog loss seen in training<town>250.0 % 0.0 % {seen:.3f}" in words
+    assert f"not in trainingport2100.0 % 0.0 % {unseen:.3f}" in words
+    assert "devicesclips" not in words
+
+
+def test_page_says_how_the_floor_was_chosen_where_groups_are_few():
+    given = floor(folds=0, default_C=True, C=25.0, cross_validated_accuracies=None, cross_validated_accuracy=None)
+    given["difference"] |= {"low": None, "high": None, "groups": 1}
+    words = page_of(*evaluated(), floor=given, monitored_list="evaluation")
+    assert "C = 25, is the default: the training set has too few groups to hold some out. Accuracy by class" in words
+    assert "+35.0 points (no interval, because the evaluation set has only 1 group of clips)" in words
+    words = page_of(*evaluated(), floor=given | {"default_C": False, "C": None, "C_values": []})
+    assert "The training set has one class, so there was nothing to fit." in words
+
+
+def test_page_of_an_evaluation_on_other_data_has_no_floor():
+    assert "floor" not in page_of(*evaluated(), floor=None)
 
 
 def test_page_of_clips_that_are_groups_of_their_own_has_no_table_of_groups():
@@ -313,6 +382,7 @@ def test_frequent_confusions():
 def test_filters():
     assert percent(0.7134) == "71.3\u202f%" and percent(None) == "–"
     assert [duration(seconds) for seconds in (4.6, 65, 7260)] == ["5 s", "1 min 5 s", "2 h 1 min"]
+    assert points(0.0271) == "+2.7" and points(-0.3) == "\u221230.0"
     assert moment("2026-11-22T15:48:12+00:00") == "2026-11-22 15:48 UTC"
     assert plots.data_uri('<a b="c#%"/>') == "data:image/svg+xml,%3Ca b=%22c%23%25%22/%3E"
 

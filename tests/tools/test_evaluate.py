@@ -115,6 +115,25 @@ def test_report_says_which_model_and_which_data(place, other):
     assert (place.out / "predictions.npz").is_file()
 
 
+def test_report_has_no_floor_and_says_why(place, other):
+    report = place.report(other)
+    assert report["floor"] is None
+    (note,) = [note for note in report["notes"] if "floor" in note]
+    assert note.startswith("no floor: it is trained on the training set that belongs to an evaluation set")
+    page = (place.out / "report.html").read_text()
+    assert note in page and "The floor:" not in page
+
+
+def test_cities_that_the_model_was_not_trained_on_are_unseen(place, other, tmp_path):
+    found = place.report(other)["evaluation"]["seen_unseen"]
+    assert found["per_city"].keys() == {"unseen"} and found["per_city"]["unseen"]["names"] == ["rome"]
+    assert "per_device" not in found
+    shutil.copytree(place.run, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy/manifests")
+    place.out = tmp_path / "second"
+    assert place.report(other, run=tmp_path / "copy")["evaluation"]["seen_unseen"] == {}
+
+
 def test_all_clips_of_a_set_with_lists_can_be_evaluated(place, other):
     assert place.report(other, "--clips=all")["evaluation"]["clips"] == 6
     assert place.report(other, "--clips=train", "--name=Oslo")["dataset"] == "Oslo"

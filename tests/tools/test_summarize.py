@@ -11,6 +11,9 @@ TOOL = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(TOOL)
 
 
+SEEDS = ((2, 0.8), (1, 0.7))
+
+
 def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, events=None, data="/audio", **more):
     folder = folder / experiment / f"seed-{seed}"
     folder.mkdir(parents=True)
@@ -27,21 +30,31 @@ def write_run(folder, experiment, seed, accuracy, decision="smi", debug=False, e
 
 
 def test_seeds_share_a_row(tmp_path, capsys):
-    runs = [write_run(tmp_path, "fuse_pnl", seed, accuracy) for seed, accuracy in ((2, 0.8), (1, 0.7))]
+    runs = [write_run(tmp_path, "fuse_pnl", seed, accuracy, floor={"accuracy": 0.4}) for seed, accuracy in SEEDS]
     runs.append(write_run(tmp_path, "fuse_gap", 1, 0.04, "bag", events={"average_precision": 0.4}))
     runs.append(write_run(tmp_path, "fuse_gt", 1, 0.6, debug=True))
     assert TOOL.main(runs) == 0
     header, _, pnl, gap = capsys.readouterr().out.splitlines()
     assert header.startswith(
-        "| data set | data folder | trained on | experiment | seeds | epochs | accuracy | accuracy SMI | accuracy CMI |"
+        "| data set | data folder | trained on | experiment | seeds | epochs | accuracy | accuracy SMI | accuracy CMI "
+        "| floor |"
     )
     assert pnl == (
-        "| Tiny | audio | Tiny | fuse_pnl | 1, 2 | 8 | 75.0 ± 7.1 | 75.0 ± 7.1 | 75.0 ± 7.1 | 37.5 ± 3.5 "
+        "| Tiny | audio | Tiny | fuse_pnl | 1, 2 | 8 | 75.0 ± 7.1 | 75.0 ± 7.1 | 75.0 ± 7.1 | 40.0 ± 0.0 | 37.5 ± 3.5 "
         "| - | 0.700 ± 0.000 | 50.0 ± 0.0 | 0.250 ± 0.000 | - |"
     )
     assert (
-        gap == "| Tiny | audio | Tiny | fuse_gap | 1 | 8 | 90.0 | 4.0 | 4.0 | 2.0 | - | 0.700 | 50.0 | 0.250 | 0.400 |"
+        gap
+        == "| Tiny | audio | Tiny | fuse_gap | 1 | 8 | 90.0 | 4.0 | 4.0 | - | 2.0 | - | 0.700 | 50.0 | 0.250 | 0.400 |"
     )
+
+
+def test_runs_without_a_floor_share_a_row_with_those_that_have_one(tmp_path, capsys):
+    """Runs of earlier versions have no such key; folders of tools/evaluate.py have null there."""
+    floors = [{}, {"floor": None}, {"floor": {"accuracy": 0.3}}]
+    assert TOOL.main([write_run(tmp_path, "fuse_pnl", seed, 0.5, **more) for seed, more in enumerate(floors)]) == 0
+    header, _, row = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert row[header.index("floor")] == "30.0" and row[header.index("seeds")] == "0, 1, 2"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +100,8 @@ DAMAGES = {
     "epochs": (lambda report: report["run"].update(epochs=[1]), r"run.epochs is [1]"),
     "events": (lambda report: report.update(events={"chance": 0.5}), "it has no events.average_precision"),
     "events list": (lambda report: report.update(events=[1]), "it has no events.average_precision"),
+    "floor": (lambda report: report.update(floor={"accuracy": "high"}), "floor.accuracy is 'high'"),
+    "floor list": (lambda report: report.update(floor=[1]), "it has no floor.accuracy"),
     "labels": (lambda report: report.update(labels=["a", "a"]), "labels is ['a', 'a']"),
     "rule": (lambda report: report["evaluation"].update(decision=None), "evaluation.decision is None"),
     "unknown rule": (lambda report: report["evaluation"].update(decision="best"), "evaluation.best"),

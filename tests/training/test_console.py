@@ -45,6 +45,7 @@ def test_printed_scores_are_those_of_the_report(capsys):
         "run": {"seed": 3},
         "evaluation": {"clips": 17, "log_loss": 0.33, "underestimation": measures, **rules},
         "events": {"average_precision": 0.34, "chance": 0.35},
+        "floor": {"accuracy": 0.36, "macro_accuracy": 0.37, "log_loss": 0.38},
     }
     print_results(results, Path("report.html"))
     assert capsys.readouterr().out.splitlines() == [
@@ -55,5 +56,7 @@ def test_printed_scores_are_those_of_the_report(capsys):
         "  log loss 0.330",
         "  positive instances 0.310  mean confidence of the true class 0.320",
         "  event detection: average precision 0.340 (chance 0.350)",
+        "  floor: accuracy 0.360  class-wise 0.370  log loss 0.380 "
+        "(linear classifier on the mean and deviation of each mel bin)",
         "  report: report.html",
     ]
