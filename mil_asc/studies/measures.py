@@ -16,11 +16,12 @@ SCORES = {
     "positive_share": lambda run: run.number("evaluation.underestimation.positive_share"),
     "event_ap": lambda run: run.number("events.average_precision"),
     "event_chance": lambda run: run.number("events.chance"),
+    "floor": lambda run: run.number("floor.accuracy"),
     "largest_gain": lambda run: run.number("run.batch_norm.largest"),
 }
 """Columns that the report of a run has: accuracy under the model's own rule, under SMI and CMI, macro area under the
 ROC curve of TMI, log loss, mean confidence of the true class and share of positive instances, frame-level average
-precision for the true class's events with its chance level, largest batch-norm gain."""
+precision for the true class's events with its chance level, accuracy of the floor, largest batch-norm gain."""
 DETECTION = ("event_f1", "psds1", "psds2")
 """Columns of ``mil_asc.results.event_detection``."""
 SETTINGS = (

@@ -74,7 +74,7 @@ def _long_tables(rows):
 def poolings_page(rows):
     """Markdown of all tables of the benchmark of poolings, from its rows."""
     names = sorted({row["pooling"] for row in rows})
-    columns = [*COLUMNS[:5], *EVENTS]
+    columns = [*COLUMNS[:6], *EVENTS]
     groups = {
         (f"`{name}`", NAMES[strategy]): {"pooling": name, "strategy": strategy}
         for name in names
@@ -128,7 +128,8 @@ def paint_evidence(figure, rows):
         panel.set_ylim(0, 1)
         panel.set_xticks(SHARES)
         panel.grid(color=plots.FAINT, linewidth=0.6)
-    _paint_chance(axes.flat[3], short)
+    _paint_line(axes.flat[0], short, "floor", "floor")
+    _paint_line(axes.flat[3], short, "event_chance", "chance")
     for panel in axes[1]:
         panel.set_xlabel("share of a clip that shows its class")
     handles, names = axes.flat[0].get_legend_handles_labels()
@@ -147,11 +148,11 @@ def _paint_curve(axes, rows, column, strategy, shift):
     axes.errorbar(x, [one.mean for one in intervals], yerr=half, label=NAMES[strategy], **style)
 
 
-def _paint_chance(axes, rows):
-    chance = {share: by_seed(rows, "event_chance", event_share=f"{share:g}") for share in SHARES}
-    points = [(share, sum(values.values()) / len(values)) for share, values in chance.items() if values]
+def _paint_line(axes, rows, column, name):
+    """A dotted line of what a share is by itself: its floor, or its chance level."""
+    found = {share: by_seed(rows, column, event_share=f"{share:g}") for share in SHARES}
+    points = [(share, sum(values.values()) / len(values)) for share, values in found.items() if values]
     if points:
         axes.plot(*zip(*points), color=plots.OTHER, linestyle=":", linewidth=1)
-        axes.annotate(
-            "chance", points[-1], (4, -10), textcoords="offset points", fontsize=8, color=plots.OTHER, ha="right"
-        )
+        style = {"textcoords": "offset points", "fontsize": 8, "color": plots.OTHER, "ha": "right"}
+        axes.annotate(name, points[-1], (4, -10), **style)

@@ -30,6 +30,7 @@ EVENTS = (
 )
 COLUMNS = (
     *ACCURACIES,
+    Column("floor", "floor", **PERCENT),
     Column("TMI area", "tmi_auc"),
     Column("confidence", "confidence"),
     Column("positive instances", "positive_share", **PERCENT),
