@@ -217,8 +217,9 @@ def test_location_in_both_lists_gives_a_warning(bench):
     )
     report, err = bench.succeeds()
     assert "WARNING: 1 location(s) are in both the training set and the evaluation set (paris-4)" in err
-    shared, few = [warning for warning in report["warnings"] if not warning.startswith("the warm-up")]
+    shared, few, floor = [warning for warning in report["warnings"] if not warning.startswith("the warm-up")]
     assert "paris-4" in shared and few == FEW.format("park (4)")
+    assert "is not better than the floor (100.0 %)" in floor  # which has one class to decide for
 
 
 def test_number_of_classes_must_match_the_model(bench):
