@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import stdtrit
 
 NORMAL = 1.959964
@@ -65,3 +66,36 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None] | Non
     if not values:
         return None
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def group_interval(correct_B: np.ndarray, groups: Sequence[str], resamples: int, seed: int) -> tuple[float, float]:
+    """95 % interval (low, high) of an accuracy over groups of clips, by a bootstrap that draws groups.
+
+    Clips of one group are not independent. As many groups as there are, G, are drawn with replacement ``resamples``
+    times; low and high are the 2.5 % and 97.5 % quantiles of the accuracy over the clips of the drawn groups.
+
+    Arguments
+    ---------
+    correct_B : np.ndarray
+        (B,) bool, which clips are classified correctly; at least one clip.
+    groups : sequence of str
+        The group of each clip.
+    resamples : int
+        Number of draws.
+    seed : int
+        Of the draws.
+
+    Example
+    -------
+    >>> group_interval(np.array([True, True, False]), ["a", "a", "b"], resamples=1000, seed=0)  # a and a, or b and b
+    (0.0, 1.0)
+    """
+    _, group_B = np.unique(np.array(groups, dtype=object), return_inverse=True)
+    clips_G, correct_G = np.bincount(group_B), np.bincount(group_B, weights=correct_B)
+    random, many = np.random.default_rng(seed), max(1, 1_000_000 // len(clips_G))
+    shares = []
+    for first in range(0, resamples, many):
+        drawn = random.integers(len(clips_G), size=(min(many, resamples - first), len(clips_G)))
+        shares.append(correct_G[drawn].sum(1) / clips_G[drawn].sum(1))
+    low, high = np.quantile(np.concatenate(shares), [0.025, 0.975])
+    return float(low), float(high)

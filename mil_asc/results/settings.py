@@ -5,6 +5,8 @@ from ruamel.yaml.comments import CommentedBase
 
 IGNORED_KEYS = ("data_folder", "manifests", "output_folder", "cache_folder", "folder", "on_bad_audio")
 """Last parts of the keys that may change between two starts of a run: where things are, what to do with bad files."""
+LATER_KEYS = {"data.folds": "0", "data.fold": "0", "data.split_seed": "1"}
+"""Keys that not all earlier runs have -> the value that these runs were trained with."""
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
@@ -48,7 +50,8 @@ def setting_texts(nodes: dict[str, object]) -> dict[str, str]:
 def changed_settings(old: str, new: str) -> dict[str, tuple[str | None, str | None]]:
     """Keys, sorted, that two resolved YAML texts differ in: key -> (value in ``old``, value in ``new``).
 
-    A value is text, tags included, or None where there is no such key. ``IGNORED_KEYS`` do not count.
+    A value is text, tags included, or None where there is no such key. ``IGNORED_KEYS`` do not count. A text without
+    one of the ``LATER_KEYS`` has its value there.
 
     Example
     -------
@@ -57,6 +60,6 @@ def changed_settings(old: str, new: str) -> dict[str, tuple[str | None, str | No
     """
     if old == new:
         return {}
-    before, now = setting_texts(read_settings(old)), setting_texts(read_settings(new))
+    before, now = (LATER_KEYS | setting_texts(read_settings(text)) for text in (old, new))
     keys = sorted(before.keys() | now.keys())
     return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
