@@ -94,7 +94,8 @@ def choose_fold(corpus: Corpus, folds: int, fold: int, seed: int = 1) -> Corpus:
     )
     names = "" if set(chosen) == taken else f", {name_some(chosen)}"
     about = f"fold {fold} of {folds}: {len(chosen)} of {len(fold_of)} groups are the evaluation set{names}"
-    lists.list_notes = [f"{about}: {len(evaluate)} of {len(clips)} files (seed {seed})", *never_trained_on(lists)]
+    drawn = f" (seed {seed})" if len(fold_of) > folds else ""
+    lists.list_notes = [f"{about}: {len(evaluate)} of {len(clips)} files{drawn}", *never_trained_on(lists)]
     lists.notes = lists.notes + lists.list_notes
     return inspect_lists(lists)
 

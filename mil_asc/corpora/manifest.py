@@ -64,8 +64,8 @@ class Corpus:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     clip_seconds: float = 0.0
-    list_notes: list[str] = field(default_factory=list)
-    fixed_by: str = ""
+    list_notes: list[str] = field(default_factory=list, compare=False)
+    fixed_by: str = field(default="", compare=False)
 
     @property
     def clips(self):

@@ -38,11 +38,11 @@ def pool_folds(folder: Path, folds: int) -> dict:
     -------
     dict
         ``evaluation``, ``decisions``, ``labels``, ``notes``, ``warnings``, ``bad_audio`` and ``run`` as in the report
-        of a run, over the clips of all folds. ``cross_validation`` has ``folds``; ``groups``, the number of groups
-        that were evaluated; ``per_fold``, with numbers by the dotted key of a fold's report; ``spread``, their mean
-        and sample standard deviation over the folds; ``intervals``, 95 % intervals of the accuracy over groups, by
-        rule; ``bootstrap``, how these were drawn; ``best_on_validation``, the epochs that were selected on validation
-        sets and the accuracy with them, by rule, or None.
+        of a run, over the clips of all folds. ``cross_validation`` has ``folds``; ``split_seed``; ``groups``, the
+        number of groups that were evaluated; ``per_fold``, with numbers by the dotted key of a fold's report;
+        ``spread``, their mean and sample standard deviation over the folds; ``intervals``, 95 % intervals of the
+        accuracy over groups, by rule; ``bootstrap``, how these were drawn; ``best_on_validation``, the epochs that were
+        selected on validation sets and the accuracy with them, by rule, or None.
 
     Raises
     ------
@@ -65,6 +65,7 @@ def pool_folds(folder: Path, folds: int) -> dict:
         "evaluation": evaluate_predictions(predictions, every, labels),
         "cross_validation": {
             "folds": folds,
+            "split_seed": runs[0].settings.get("data.split_seed"),
             "groups": len({clip.location for clip in every}),
             **_over_folds(runs, clips, predictions.rules),
             "intervals": _intervals(predictions, every, labels),

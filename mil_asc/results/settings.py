@@ -35,11 +35,11 @@ def read_settings(text: str) -> dict[str, object]:
 
 
 def setting_texts(nodes: dict[str, object]) -> dict[str, str]:
-    """Values as text, tags included, by dotted key; without ``IGNORED_KEYS`` and empty values.
+    """Values of all settings as text, tags included, by dotted key; without ``IGNORED_KEYS`` and empty values.
 
-    A group's own text is its tag alone: its values have keys of their own.
+    A group's own text is its tag alone: its values have keys of their own. ``LATER_KEYS`` that are missing are added.
     """
-    texts = {}
+    texts = dict(LATER_KEYS)
     for key, node in nodes.items():
         text = f"{tag_of(node) or ''} {'' if isinstance(node, dict) else node}".strip()
         if text and key.rpartition(".")[2] not in IGNORED_KEYS:
@@ -50,8 +50,7 @@ def setting_texts(nodes: dict[str, object]) -> dict[str, str]:
 def changed_settings(old: str, new: str) -> dict[str, tuple[str | None, str | None]]:
     """Keys, sorted, that two resolved YAML texts differ in: key -> (value in ``old``, value in ``new``).
 
-    A value is text, tags included, or None where there is no such key. ``IGNORED_KEYS`` do not count. A text without
-    one of the ``LATER_KEYS`` has its value there.
+    A value is text, tags included, or None where there is no such key. ``IGNORED_KEYS`` do not count.
 
     Example
     -------
@@ -60,6 +59,6 @@ def changed_settings(old: str, new: str) -> dict[str, tuple[str | None, str | No
     """
     if old == new:
         return {}
-    before, now = (LATER_KEYS | setting_texts(read_settings(text)) for text in (old, new))
+    before, now = setting_texts(read_settings(old)), setting_texts(read_settings(new))
     keys = sorted(before.keys() | now.keys())
     return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
