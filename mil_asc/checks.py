@@ -65,6 +65,25 @@ def check_names(name, values):
         raise ArgumentError(f"{name} must be a list of different names, got {values!r}")
 
 
+def check_fold(folds, fold):
+    """Accept only a number of ``folds`` of a cross-validation and one ``fold`` of them, from 1 up; 0 stands for none.
+
+    Example
+    -------
+    >>> check_fold(folds=5, fold=6)
+    Traceback (most recent call last):
+    mil_asc.errors.ArgumentError: fold must be a whole number from 1 to 5 (--folds=5), got 6
+    """
+    check_count("folds", folds, least=0)
+    check_count("fold", fold, least=0)
+    if folds == 1:
+        raise ArgumentError("folds must be 2 or more (0: no cross-validation), got 1")
+    if fold and not folds:
+        raise ArgumentError(f"fold={fold} needs the number of folds too, such as --folds=5")
+    if fold > folds:
+        raise ArgumentError(f"fold must be a whole number from 1 to {folds} (--folds={folds}), got {fold}")
+
+
 def _is_whole(value):
     return isinstance(value, int) and not isinstance(value, bool)
 

@@ -16,7 +16,7 @@ import ruamel.yaml
 
 from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import UserError
-from mil_asc.results.run import Run
+from mil_asc.results.run import Run, folds_in, place_of_run
 from mil_asc.runtime.files import write_atomically
 from mil_asc.store.prepare import SET_BY_ARGUMENTS
 from mil_asc.training.command_line import parse_command_line
@@ -127,14 +127,28 @@ class Recipe:
     def prepare_command(self):
         """The words after ``python`` that prepare the set; options of ``train.py`` about the data go to both."""
         (program,) = self.folder.glob("*_prepare.py")
-        keys = self.settings(self.seeds[0])["data"].keys() - set(SET_BY_ARGUMENTS)
+        data = self.settings(self.seeds[0])["data"]
+        keys = data.keys() - set(SET_BY_ARGUMENTS) - (set() if data.get("fold") else {"folds"})
         parts = [(word.partition("=")[0].rpartition(".")[2].removeprefix("--"), word) for word in self.passed]
         options = [f"--{key}={word.partition('=')[2]}" for key, word in parts if key in keys]
         return [program.name, self.data_folder, MANIFESTS, "--valid_fraction=0", "--waveforms", *options]
 
     def run_folder(self, seed):
-        """The output folder of the run with a seed."""
-        return self.folder / self.settings(seed)["output_folder"]
+        """The folder of the run, or of all folds, with a seed."""
+        settings = self.settings(seed)
+        return self.folder / place_of_run(settings["output_folder"], settings["data"].get("fold", 0))
+
+    @property
+    def folds(self):
+        """End of the names of files about a cross-validation, such as ``_folds-5``; empty without one."""
+        data = self.settings(self.seeds[0])["data"]
+        return "".join(f"_{key}-{data[key]}" for key in ("folds", "fold") if data.get(key))
+
+    @property
+    def summary(self):
+        """The page with the results over seeds."""
+        folder = self.folder / self.settings(self.seeds[0])["output_folder"]
+        return folder.parent / f"summary{self.folds}.md"
 
     def settings(self, seed):
         """The resolved settings of the run with a seed; an option that ``train.py`` would refuse is refused here."""
@@ -181,7 +195,7 @@ def train(recipe):
 def report(recipe):
     """Stage 4: mean and standard deviation over the seeds, printed and written beside the runs."""
     folders = trained(recipe)
-    page = folders[0].parent / "summary.md"
+    page = recipe.summary
     if is_newer(page, folders):
         say(4, f"{page} is up to date")
     else:
@@ -193,6 +207,8 @@ def report(recipe):
 
 def illustrate(recipe):
     """Stage 5: the paper's tables from all finished runs of the recipe, and the figures that these runs allow."""
+    if recipe.folds:
+        return say(5, "no tables and figures: those of the paper are of one evaluation set, not of folds")
     folders = trained(recipe)
     page = folders[0].parent / "figures/figures.md"
     if is_newer(page, folders):
@@ -225,14 +241,20 @@ def trained(recipe):
 
 
 def is_finished(folder):
-    """Whether a folder holds a run that was trained to its end and evaluated."""
-    return folder.is_dir() and Run(folder).finished
+    """Whether a folder holds a run that was trained to its end and evaluated, or all folds and their pooled report."""
+    folds = list(folds_in(folder).values())
+    if not folds:
+        return folder.is_dir() and Run(folder).finished
+    pooled = is_newer(folder / "report.json", folds) and Run(folder).folds == (len(folds), 0)
+    return pooled and all(map(is_finished, folds))
 
 
 def is_newer(page, folders):
-    """Whether a page was written after the reports of all runs."""
+    """Whether a page was written after the reports of all runs, which must have one."""
     reports = [folder / "report.json" for folder in folders]
-    return page.is_file() and all(page.stat().st_mtime_ns > path.stat().st_mtime_ns for path in reports)
+    if not page.is_file() or not all(path.is_file() for path in reports):
+        return False
+    return all(page.stat().st_mtime_ns > path.stat().st_mtime_ns for path in reports)
 
 
 def say(stage, text):

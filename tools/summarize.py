@@ -3,8 +3,9 @@
 Prints a Markdown table with one row per experiment and data: mean and standard deviation over its runs (seeds).
 "accuracy" is that of the model's own rule: SMI, or the pooling of training where that is not the maximum. "floor" is
 that of a linear classifier on the same split; runs of earlier versions have none, nor have the folders that
-tools/evaluate.py wrote. These can be named too; their data set is not the one that the model was trained on. A second
-table gives the accuracy of each group of recordings, where the data set has groups instead of cities and devices.
+tools/evaluate.py wrote. These can be named too; their data set is not the one that the model was trained on. The folder
+of a cross-validation stands for its pooled results, and runs of single folds have a row of their own. A second table
+gives the accuracy of each group of recordings, where the data set has groups instead of cities and devices.
 """
 
 import argparse
@@ -41,11 +42,11 @@ def summarize(runs):
     """A Markdown table of runs: one row per experiment, data folder, and set that the model was trained on."""
     groups = defaultdict(list)
     for run in runs:
-        groups[run.dataset, run.data_folder, run.trained_on, run.experiment].append(run)
+        groups[run.dataset, run.data_folder, run.trained_on, name(run)].append(run)
     rows = []
     for (dataset, folder, trained_on, experiment), members in groups.items():
         shared = any(other.name == folder.name and other != folder for _, other, *_ in groups)
-        seeds = ", ".join(str(seed) for seed in sorted(run.seed for run in members))
+        seeds = ", ".join(map(seed, sorted(members, key=lambda run: (run.seed, run.folds[1]))))
         epochs = "/".join(str(count) for count in sorted({run.provenance["epochs"] for run in members}))
         found = [([value(run) for run in members], digits) for value, digits in COLUMNS.values()]
         cells = [markdown.mean_cell([v for v in values if v is not None], digits) for values, digits in found]
@@ -62,7 +63,7 @@ def summarize_groups(runs):
     rows = defaultdict(list)
     for run in runs:
         for group, found in run.per_group.items():
-            rows[run.dataset, run.data_folder.name, run.experiment, group].append(found)
+            rows[run.dataset, run.data_folder.name, name(run), group].append(found)
     cells = [
         [*key, "/".join(str(count) for count in sorted({found["clips"] for found in own})), accuracy(own)]
         for key, own in sorted(rows.items())
@@ -70,6 +71,18 @@ def summarize_groups(runs):
     return (
         markdown.table(["data set", "data folder", "experiment", "group", "clips", "accuracy"], cells) if cells else ""
     )
+
+
+def name(run):
+    """A run's experiment; with what part of a cross-validation it is."""
+    folds, fold = run.folds
+    part = f", single folds of {folds}" if fold else f", {folds} folds" if folds else ""
+    return f"{run.experiment}{part}"
+
+
+def seed(run):
+    """A run's seed; with the number of its fold if it is one."""
+    return f"{run.seed} (fold {run.folds[1]})" if run.folds[1] else str(run.seed)
 
 
 def accuracy(found):

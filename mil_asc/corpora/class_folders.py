@@ -83,9 +83,13 @@ def read_class_folders(
     if halves and wanted:
         raise UserError(f"{folder}: train/ and {halves['evaluate'].name}/ decide the lists: leave out evaluate_groups")
     warnings = warn_of_depth(folder) + tree.warnings + _warn_of_groups([clip for own in clips.values() for clip in own])
-    if not halves:
-        clips = _split(folder, clips[""], wanted, evaluate_fraction, seed, notes)
-    corpus = Corpus(folder, labels, notes=notes, warnings=warnings, clip_seconds=float(clip_seconds), **clips)
+    if halves:
+        fixed_by, list_notes = f"train/ and {halves['evaluate'].name}/ decide the lists", []
+    else:
+        fixed_by = "evaluate_groups names the evaluation set" if wanted else ""
+        clips, list_notes = _split(folder, clips[""], wanted, evaluate_fraction, seed, notes)
+    facts = {"notes": notes + list_notes, "list_notes": list_notes, "warnings": warnings, "fixed_by": fixed_by}
+    corpus = Corpus(folder, labels, clip_seconds=float(clip_seconds), **facts, **clips)
     return inspect_lists(corpus)
 
 
@@ -234,7 +238,10 @@ def _read_groups(table):
 
 
 def _split(folder, clips, evaluate_groups, fraction, seed, notes):
-    """The two lists: ``evaluate_groups`` to evaluate on, or groups that are drawn."""
+    """The two lists, ``evaluate_groups`` to evaluate on or groups that are drawn, and notes on them.
+
+    What is true of any lists goes to ``notes``.
+    """
     groups = sorted({clip.location for clip in clips})
     single = {clip.path for clip in clips} == set(groups)
     if single:
@@ -250,13 +257,14 @@ def _split(folder, clips, evaluate_groups, fraction, seed, notes):
         count = sum(clip.location in chosen for clip in clips)
         names = "" if single else f", {name_some(sorted(chosen))}"
         share = f"{count} of {len(clips)} files (seed {seed})"
-        notes.append(f"{len(chosen)} of {len(groups)} groups drawn for the evaluation set{names}: {share}")
+        note = f"{len(chosen)} of {len(groups)} groups drawn for the evaluation set{names}: {share}"
     else:
-        notes.append(f"groups of the evaluation set, of {len(groups)}: {name_some(sorted(chosen))}")
-    return {
+        note = f"groups of the evaluation set, of {len(groups)}: {name_some(sorted(chosen))}"
+    lists = {
         "train": [clip for clip in clips if clip.location not in chosen],
         "evaluate": [clip for clip in clips if clip.location in chosen],
     }
+    return lists, [note]
 
 
 def _draw(folder, clips, groups, fraction, seed):

@@ -11,7 +11,7 @@ from pathlib import Path
 from mil_asc.checks import check_count, check_names
 from mil_asc.corpora.data_layout import official_folder_near
 from mil_asc.corpora.delimited import normal_path, read_rows
-from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists
+from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists, never_trained_on
 from mil_asc.errors import UserError
 
 SCENES = (
@@ -68,17 +68,9 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     unlisted = len(meta) - len(corpus.clips)
     if unlisted:
         corpus.notes.append(f"{unlisted} of {len(meta)} files are in neither list")
-    corpus.notes += _never_trained_on(corpus, "city", "cities")
-    corpus.notes += _never_trained_on(corpus, "source_device", "devices")
+    corpus.list_notes = never_trained_on(corpus)
+    corpus.notes += corpus.list_notes
     return corpus
-
-
-def _never_trained_on(corpus, by, words):
-    """A note that names what is evaluated on but not trained on, if anything is."""
-    known = corpus.counts("train", by)
-    unknown = {name: count for name, count in sorted(corpus.counts("evaluate", by).items()) if name not in known}
-    names = ", ".join(f"{name} ({count} clips)" for name, count in unknown.items())
-    return [f"{words} in the evaluation set only: {names}"] if unknown else []
 
 
 def _list_file(folder, stem):

@@ -51,7 +51,8 @@ class Corpus:
     ``labels`` are the classes in the order of the model's outputs; ``events`` (path -> events) is empty
     where they are unknown; ``notes`` are announcements (counts, empty classes), ``warnings`` what
     makes the scores unreliable (a location in both lists); longer recordings are cut into pieces of
-    ``clip_seconds`` (in seconds, 0 keeps them whole).
+    ``clip_seconds`` (in seconds, 0 keeps them whole). ``list_notes`` are those of the notes that are true of these
+    lists only; ``fixed_by`` says what the user fixed the lists with, and is empty where they may be drawn again.
     """
 
     folder: Path
@@ -63,6 +64,8 @@ class Corpus:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     clip_seconds: float = 0.0
+    list_notes: list[str] = field(default_factory=list, compare=False)
+    fixed_by: str = field(default="", compare=False)
 
     @property
     def clips(self):
@@ -184,6 +187,18 @@ def _check_apart(corpus):
         if twice:
             raise UserError(f"{corpus.folder}: {len(twice)} file(s) are in the {words} twice: {name_some(twice, 5)}")
         seen.update(dict.fromkeys(found, words))
+
+
+def never_trained_on(corpus):
+    """Notes that name the cities and the devices that are evaluated on but not trained on."""
+    notes = []
+    for by, words in (("city", "cities"), ("source_device", "devices")):
+        known = corpus.counts("train", by)
+        unknown = {name: count for name, count in sorted(corpus.counts("evaluate", by).items()) if name not in known}
+        if unknown:
+            names = ", ".join(f"{name} ({count} clips)" for name, count in unknown.items())
+            notes.append(f"{words} in the evaluation set only: {names}")
+    return notes
 
 
 def few_clips(corpus):

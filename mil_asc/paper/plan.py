@@ -7,7 +7,7 @@ from pathlib import Path
 from mil_asc.errors import UserError
 from mil_asc.results.run import Run
 
-RESERVED = ("seed", "data_folder", "output_folder", "experiment", "device", "debug", "test_only")
+RESERVED = ("seed", "data_folder", "output_folder", "experiment", "device", "debug", "test_only", "folds", "fold")
 """Options of ``train.py`` that are set for each run, or would leave no result."""
 
 

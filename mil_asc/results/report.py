@@ -7,7 +7,7 @@ from itertools import zip_longest
 from operator import itemgetter
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mil_asc.results import plots
 from mil_asc.results.examples import Example
@@ -15,7 +15,6 @@ from mil_asc.results.intervals import wilson_interval
 from mil_asc.results.run import PAGE, REPORT
 from mil_asc.runtime.files import write_atomically
 
-TEMPLATE = Path(__file__).with_name("report.html")
 SMALL = 500
 """Below this number of clips in the evaluation set the page gives the intervals of its accuracies."""
 
@@ -37,14 +36,25 @@ def write_report(folder: str | Path, results: dict, examples: list[Example]) -> 
 
 def render_page(results: dict, examples: list[Example]) -> str:
     """The report as one HTML page that refers to nothing outside itself."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return fill_page("report.html", results, examples)
+
+
+def fill_page(name: str, results: dict, examples: list[Example], **more: object) -> str:
+    """The template ``name`` filled with ``results``, the ``examples`` and ``more`` values by name."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"percent": percent, "duration": duration, "moment": moment, "points": points}
     environment.filters["picture"] = plots.data_uri
     rules = dict.fromkeys(["smi", "cmi", results["evaluation"]["decision"]])
     own_rule = results["evaluation"][results["evaluation"]["decision"]]
     history, monitored = results["history"], results["monitored_list"]
     curves = [plots.svg(paint, history, monitored) for paint in (plots.paint_losses, plots.paint_accuracy) if history]
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return environment.get_template(name).render(
         results,
         small=results["evaluation"]["clips"] < SMALL,
         intervals={name: accuracy_interval(results["evaluation"], name) for name in rules},
@@ -57,6 +67,7 @@ def render_page(results: dict, examples: list[Example]) -> str:
         curves=curves,
         examples=[describe_example(example, results["labels"]) for example in alternate(examples)],
         colours={name: getattr(plots, name.upper()) for name in ("true", "decided", "other", "distinct", "ambiguous")},
+        **more,
     )
 
 

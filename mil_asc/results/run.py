@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import ruamel.yaml
 
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, name_some
 from mil_asc.results.settings import read_settings
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and only predictions need it
@@ -34,10 +35,11 @@ MODEL_CHECKSUMS = "model.sha256"
 PREDICTIONS = "predictions.npz"
 REPORT = "report.json"
 PAGE = "report.html"
+FOLD = "fold-{}"
 """Files and folders in a run's folder: resolved settings; classes and lists; run options; the run's log, what it
 printed under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves and the lists as manifests; how to build
 the trained model, its weights, and the checksums of these two; predictions on the evaluation set; the report for
-programs and for people."""
+programs and for people; and in the folder of a cross-validation, the run of each fold."""
 NUMBER = (int, float)
 REPORT_TYPES: dict[str, type | tuple[type, ...]] = {
     "experiment": str,
@@ -56,6 +58,33 @@ REPORT_TYPES: dict[str, type | tuple[type, ...]] = {
     "run.clip_seconds": NUMBER,
 }
 """What every report has, by dotted key, and the type of the value."""
+
+
+def place_of_run(output_folder: str | Path, fold: int = 0, debug: bool = False) -> Path:
+    """Folder of a run: its output folder, or a separate one for a debug run; below it where it is a fold (from 1 up).
+
+    Example
+    -------
+    >>> place_of_run("out"), place_of_run("out", fold=2, debug=True)
+    (PosixPath('out'), PosixPath('out_debug/fold-2'))
+    """
+    folder = Path(f"{Path(output_folder)}_debug" if debug else output_folder)
+    return folder / FOLD.format(fold) if fold else folder
+
+
+def folds_in(folder: str | Path) -> dict[int, Path]:
+    """Runs of a cross-validation in its folder: number of the fold -> folder, in order; none for any other folder."""
+    found = {path: re.fullmatch(FOLD.format("([1-9][0-9]*)"), path.name) for path in Path(folder).glob("fold-*")}
+    runs = {int(name[1]): path for path, name in found.items() if name and (path / SETTINGS).is_file()}
+    return dict(sorted(runs.items()))
+
+
+def refuse_folds(folder: str | Path) -> None:
+    """Raise a ``UserError`` if ``folder`` is that of a cross-validation, which has one model per fold."""
+    runs = list(folds_in(folder).values())
+    if runs:
+        names = name_some([path.name for path in runs], 10)
+        raise UserError(f"{folder} is a cross-validation with a model per fold ({names}): name one, such as {runs[0]}")
 
 
 class Run:
@@ -167,6 +196,14 @@ class Run:
         return self.provenance["seed"]
 
     @property
+    def folds(self) -> tuple[int, int]:
+        """(number of folds, this run's) of a cross-validation, (number, 0) for its pooled report, else (0, 0)."""
+        numbers = [self.provenance.get(key, 0) for key in ("folds", "fold")]
+        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+            raise self._no_report(f"run.folds and run.fold are {numbers!r:.60}")
+        return numbers[0], numbers[1]
+
+    @property
     def provenance(self) -> dict:
         """How the results came about: seed, epochs, options, versions, machine, time (``run`` in the report)."""
         return self.report["run"]
@@ -217,6 +254,11 @@ class Run:
         return groups
 
     @property
+    def bad_audio(self) -> dict[str, str]:
+        """Recordings that were left out: path -> reason."""
+        return cast(dict, self._typed(self.report, "bad_audio", dict))
+
+    @property
     def paths(self) -> list[str]:
         """Paths of the evaluation set's clips, relative to the data folder."""
         return self._arrays["paths"].tolist()
@@ -242,6 +284,7 @@ class Run:
 
     def check_finished(self) -> None:
         """Raise a ``UserError`` unless the run is no debug run and wrote its model and the report of its last epoch."""
+        refuse_folds(self.folder)
         if self.debug:
             raise UserError(f"{self.folder} is a debug run, whose results mean nothing: name runs without --debug")
         epochs, planned = self.provenance["epochs"], self.settings.get("training.number_of_epochs")

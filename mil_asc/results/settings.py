@@ -5,6 +5,8 @@ from ruamel.yaml.comments import CommentedBase
 
 IGNORED_KEYS = ("data_folder", "manifests", "output_folder", "cache_folder", "folder", "on_bad_audio")
 """Last parts of the keys that may change between two starts of a run: where things are, what to do with bad files."""
+LATER_KEYS = {"data.folds": "0", "data.fold": "0", "data.split_seed": "1"}
+"""Keys that not all earlier runs have -> the value that these runs were trained with."""
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
@@ -33,11 +35,11 @@ def read_settings(text: str) -> dict[str, object]:
 
 
 def setting_texts(nodes: dict[str, object]) -> dict[str, str]:
-    """Values as text, tags included, by dotted key; without ``IGNORED_KEYS`` and empty values.
+    """Values of all settings as text, tags included, by dotted key; without ``IGNORED_KEYS`` and empty values.
 
-    A group's own text is its tag alone: its values have keys of their own.
+    A group's own text is its tag alone: its values have keys of their own. ``LATER_KEYS`` that are missing are added.
     """
-    texts = {}
+    texts = dict(LATER_KEYS)
     for key, node in nodes.items():
         text = f"{tag_of(node) or ''} {'' if isinstance(node, dict) else node}".strip()
         if text and key.rpartition(".")[2] not in IGNORED_KEYS:

@@ -22,7 +22,7 @@ from mil_asc.checks import check_names
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.weights import check_finite
-from mil_asc.results.run import MODEL_CHECKSUMS, MODEL_SETTINGS, MODEL_WEIGHTS
+from mil_asc.results.run import MODEL_CHECKSUMS, MODEL_SETTINGS, MODEL_WEIGHTS, refuse_folds
 from mil_asc.runtime.checksums import checksum, find_damage, write_checksums
 from mil_asc.runtime.files import write_atomically
 
@@ -74,10 +74,11 @@ def load_model(folder: str | Path) -> TrainedModel:
     Raises
     ------
     UserError
-        The folder has no finished run; a file does not match its checksum; ``model.yaml`` is damaged or names anything
-        but classes of ``mil_asc.model``; the weights do not fit or are not finite.
+        The folder has no finished run, or one per fold; a file does not match its checksum; ``model.yaml`` is damaged
+        or names anything but classes of ``mil_asc.model``; the weights do not fit or are not finite.
     """
     folder = Path(folder)
+    refuse_folds(folder)
     for name in (MODEL_SETTINGS, MODEL_WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no finished run ({name} is missing): give a training run's output folder")

@@ -18,6 +18,7 @@ from pathlib import Path
 from hyperpyyaml import load_hyperpyyaml
 
 from mil_asc.corpora.bad_files import describe_bad, missing_files
+from mil_asc.corpora.group_folds import read_lists
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
@@ -110,7 +111,8 @@ def prepare(
     Arguments
     ---------
     data : dict
-        A built data block: ``corpus``, ``on_bad_audio`` and ``cache_folder`` are used.
+        A built data block: ``corpus``, ``folds``, ``fold``, ``split_seed``, ``on_bad_audio`` and ``cache_folder`` are
+        used.
     save_folder : str or Path
         Where the manifests go.
     valid_fraction : float
@@ -135,7 +137,7 @@ def prepare(
         raise UserError(f"--valid_fraction must be at least 0 and below 1, got {valid_fraction}")
     if data["on_bad_audio"] not in ("stop", "skip"):
         raise UserError(f"on_bad_audio must be stop or skip, got {data['on_bad_audio']!r}")
-    corpus = data["corpus"]()
+    corpus = read_lists(data)
     store = _build_store(corpus, data["cache_folder"], sample_rate) if waveforms else None
     corpus = _without_bad_audio(corpus, store.bad if store else {}, data["on_bad_audio"])
     corpus = corpus.hold_out(valid_fraction, seed)

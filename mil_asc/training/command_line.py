@@ -9,6 +9,7 @@ from pathlib import Path
 import ruamel.yaml
 
 from mil_asc.errors import UserError
+from mil_asc.results.settings import read_settings
 from mil_asc.training.config import resolve_settings
 from mil_asc.training.habits import advice
 from mil_asc.training.run_options import (
@@ -29,6 +30,12 @@ class Command:
     path: Path
     options: dict
     settings: str
+
+    @property
+    def folds(self):
+        """Number of folds of a cross-validation that are all to be trained; 0 for a run, which may be one of them."""
+        settings = read_settings(self.settings)
+        return 0 if settings.get("data.fold") else settings.get("data.folds", 0)
 
 
 def read_command(arguments):

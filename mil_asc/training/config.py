@@ -15,11 +15,12 @@ from mil_asc.checks import check_text
 from mil_asc.errors import UserError
 from mil_asc.results.settings import flatten
 from mil_asc.training.blocks import choose_blocks
+from mil_asc.training.fold_options import folder_of_folds
 from mil_asc.training.keys import check_keys, full_keys, nest
 
 SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
 """Required keys of a recipe's YAML file."""
-MANIFESTS, DATA_FOLDER = "manifests", "data_folder"
+MANIFESTS, DATA_FOLDER, OUTPUT_FOLDER = "manifests", "data_folder", "output_folder"
 WITH_MANIFESTS = (MANIFESTS, DATA_FOLDER, "cache_folder", "on_bad_audio", "validation_fraction", "name")
 """Keys of a data block that have an effect when manifests give the lists; the others are for the set's reader."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
@@ -67,8 +68,10 @@ def resolve_settings(path, overrides):
     with one_line_errors(path):
         text, overrides = checked_overrides(path, overrides)
         resolved = _resolve(text, path, nest(overrides))
-        _check_top_level(_load(resolved), path)
-        return resolved
+        tree = _load(resolved)
+        _check_top_level(tree, path)
+        own = folder_of_folds(tree, overrides)
+        return _resolve(text, path, nest(overrides | {OUTPUT_FOLDER: own})) if own else resolved
 
 
 def settings_tree(path, overrides):
@@ -158,7 +161,7 @@ def _check_top_level(tree, path):
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}")
     for key, value in flatten(tree).items():
-        if key in ("experiment", "output_folder", DATA_FOLDER, "data.cache_folder"):
+        if key in ("experiment", OUTPUT_FOLDER, DATA_FOLDER, "data.cache_folder"):
             check_text(key, value)
 
 

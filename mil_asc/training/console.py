@@ -94,3 +94,23 @@ def print_results(results, page):
         text = "  floor: accuracy {accuracy:.3f}  class-wise {macro_accuracy:.3f}  log loss {log_loss:.3f} ({name})"
         print(text.format(**results["floor"], name="linear classifier on the mean and deviation of each mel bin"))
     print(f"  report: {page}")
+
+
+def print_pooled(results, page):
+    """Print the scores over all folds and the path of the report; ``results`` is the content of ``report.json``."""
+    found, folds = results["evaluation"], results["cross_validation"]
+    run = f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}"
+    print(f"{run}: {folds['folds']} folds, {found['clips']} clips of {folds['groups']} groups, each evaluated once")
+    for name in ("smi", "cmi", "bag"):
+        if name in found:
+            low, high = folds["intervals"][name]
+            spread = folds["spread"][f"evaluation.{name}.accuracy"]
+            print(
+                f"  {name.upper()}  accuracy {found[name]['accuracy']:.3f}, 95 % interval over groups {low:.3f} to "
+                f"{high:.3f}; folds {spread['mean']:.3f} ± {spread['sd']:.3f}; "
+                f"class-wise {found[name]['macro_accuracy']:.3f}"
+            )
+    print(f"  log loss {found['log_loss']:.3f}")
+    if results["warnings"]:
+        print(f"  warnings in the report: {len(results['warnings'])}")
+    print(f"  report: {page}")

@@ -44,6 +44,7 @@ def print_help(arguments):
 def run(arguments):
     """Like ``main``, but raises errors and returns the content of ``report.json``."""
     command = read_command(arguments)
-    from mil_asc.training.execution import execute  # imports PyTorch and SpeechBrain
+    from mil_asc.training.cross_validate import cross_validate  # these import PyTorch and SpeechBrain
+    from mil_asc.training.execution import execute
 
-    return execute(command)
+    return cross_validate(arguments) if command.folds else execute(command)

@@ -5,10 +5,13 @@ import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 # isort: split
 from speechbrain.utils.run_opts import RunOptions
 
+from mil_asc.corpora.leave_out import leave_out
 from mil_asc.errors import UserError
+from mil_asc.results.run import PAGE, PREDICTIONS, Run
 from mil_asc.runtime import hardware
 from mil_asc.training.config import build_hparams, one_line_errors
-from mil_asc.training.run_folder import RunFolder
+from mil_asc.training.run_data import read_corpus
+from mil_asc.training.run_folder import RunFolder, options_of_results
 from mil_asc.training.steps import TrainingRun
 
 TORCH_WRITE_ERRORS = ("inline_container", "iostream error")
@@ -18,7 +21,7 @@ TORCH_WRITE_ERRORS = ("inline_container", "iostream error")
 def execute(command):
     """Train, evaluate and report as a ``Command`` says; returns the content of ``report.json``."""
     options, hparams = load_run(command)
-    folder = RunFolder(hparams["output_folder"], debug=options.debug)
+    folder = _run_folder(options, hparams)
     try:
         folder.open(command.settings, training=not options.test_only)
         return TrainingRun(hparams, command.settings, options, folder).execute()
@@ -33,6 +36,27 @@ def execute(command):
         ) from error
     finally:
         folder.close()
+
+
+def is_finished(command):
+    """Whether the run of a ``Command`` is finished; its lists are read, but no audio.
+
+    Raises the ``UserError`` of a start if its folder contains a run with other settings, run options or lists.
+    """
+    options, hparams = load_run(command)
+    folder = _run_folder(options, hparams)
+    folder.check_settings(command.settings)
+    folder.check_options(options_of_results(options, hparams["training"]))
+    run = Run(folder.path)
+    if not run.finished or not all((folder.path / name).is_file() for name in (PREDICTIONS, PAGE)):
+        return False
+    corpus = read_corpus(hparams["data"])
+    folder.check_lists(leave_out(corpus, run.bad_audio) if hparams["data"]["on_bad_audio"] == "skip" else corpus)
+    return True
+
+
+def _run_folder(options, hparams):
+    return RunFolder(hparams["output_folder"], options.debug, hparams["data"].get("fold", 0))
 
 
 def load_run(command):

@@ -27,6 +27,7 @@ SYNONYMS = {
     "sample_rate": "sr fs samplerate sampling_rate",
     "num_classes": "classes n_classes nclasses",
     "seed": "random_seed manual_seed random_state",
+    "folds": "k_folds n_folds num_folds kfold k_fold n_splits cv cross_validation",
     "validation_fraction": "val_split val_fraction valid_fraction validation_split",
 }
 """Option of this package -> names that other programs have for it."""

@@ -14,6 +14,7 @@ enough: --n_mels=128 sets model.features.n_mels. python train.py HPARAMS.yaml --
 Blocks of hparams/ are chosen by name: --model=bc_resnet --objective=gt --training=sgd_small.
 Manifests that <set>_prepare.py wrote: --manifests=SAVE_FOLDER.
 Bad audio: --on_bad_audio=skip. Hold out locations: --data.validation_fraction=0.1.
+Cross-validation: --folds=5; one of the folds alone: --folds=5 --fold=2.
 A run that was stopped resumes if the same command is given again.
 
 Run options:"""

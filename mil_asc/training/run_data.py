@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 from mil_asc.corpora.bad_files import describe_bad, missing_files
+from mil_asc.corpora.group_folds import read_lists
 from mil_asc.corpora.json_manifests import read_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
@@ -42,10 +43,10 @@ class RunData:
 
 
 def read_corpus(data):
-    """The lists of a built data block: from its reader, or from the manifests that it names."""
+    """The lists of a built data block: from its reader (one of their folds), or from the manifests it names."""
     try:
         if not data["manifests"]:
-            return data["corpus"]()
+            return read_lists(data)
     except ArgumentError as error:
         raise UserError(f"data: {error}") from error
     given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder

@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 from hashlib import sha256
-from pathlib import Path
 
 import ruamel.yaml
 from filelock import FileLock, Timeout
@@ -21,6 +20,8 @@ from mil_asc.results.run import (
     RUN_OPTIONS,
     SETTINGS,
     Run,
+    folds_in,
+    place_of_run,
 )
 from mil_asc.results.settings import changed_settings
 from mil_asc.runtime.files import write_atomically
@@ -61,7 +62,7 @@ def options_of_results(options, training):
     }
 
 
-OF_EVALUATION = ("model.", "data.labels", "data.clip_seconds", "data.validation_fraction")
+OF_EVALUATION = ("model.", "data.labels", "data.clip_seconds", "data.validation_fraction", "data.fold")
 """Beginnings of the settings that a run which is only evaluated must share with its training."""
 
 
@@ -74,10 +75,13 @@ class RunFolder:
         ``output_folder`` of the run. A debug run has a separate folder next to it.
     debug : bool
         Whether this is a debug run.
+    fold : int
+        Number of the run's fold in a cross-validation, which has a folder in ``output_folder``; 0 without one.
     """
 
-    def __init__(self, path, debug=False):
-        self.path = Path(f"{Path(path)}_debug" if debug else path)
+    def __init__(self, path, debug=False, fold=0):
+        self.path = place_of_run(path, fold, debug)
+        self.above = place_of_run(path, debug=debug) if fold else None
         self.checkpoints = self.path / CHECKPOINTS
         self.debug = debug
         self.lock = None
@@ -88,8 +92,9 @@ class RunFolder:
         """Create and lock the folder, start the log and the curves.
 
         Raises ``UserError`` if the folder cannot be written, is in use by another run, contains a run with other
-        settings (for evaluation: with another model), or has nothing to evaluate.
+        settings (for evaluation: with another model) or a cross-validation, or has nothing to evaluate.
         """
+        self._check_kind()
         if not training and not self._trained():
             raise UserError(
                 f"no checkpoint in {self.checkpoints}: train first, without --test_only, "
@@ -99,7 +104,7 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / LOCK)
             self.lock.acquire(timeout=0)
-            self._check_settings(settings, ("",) if training else OF_EVALUATION)
+            self.check_settings(settings, ("",) if training else OF_EVALUATION)
             if training:
                 self.curves = Curves(self.path / CURVES)
             self.handlers = start_log(self.path / LOG)
@@ -125,7 +130,14 @@ class RunFolder:
     def _trained(self):
         return any(self.checkpoints.glob("CKPT*"))
 
-    def _check_settings(self, settings, prefixes):
+    def _check_kind(self):
+        """Runs and cross-validations do not share a folder, because each has a report there."""
+        if folds_in(self.path):
+            raise UserError(f"{self.path} contains the folds of a cross-validation: {OTHER_FOLDER}")
+        if self.above is not None and (self.above / SETTINGS).is_file():
+            raise UserError(f"{self.above} contains a run, which is no cross-validation: {OTHER_FOLDER}")
+
+    def check_settings(self, settings, prefixes=("",)):
         """Refuse settings that differ from those of an existing run, in keys that begin with one of ``prefixes``."""
         path = self.path / SETTINGS
         if self.debug or not self._trained():

@@ -245,7 +245,8 @@ class TrainingRun:
             return before | recordings | {"evaluated_again": describe_evaluation(self.device)}
         described = describe_training(self.state.history, self.options, self.device)
         gains = batch_norm_gains(self.network)
-        facts = {
+        folds = {key: self.hparams["data"].get(key, 0) for key in ("folds", "fold")}
+        facts = folds | {
             "batch_norm": None if gains is None else dataclasses.asdict(gains),
             "seed": self.hparams["seed"],
             "train_clips": len(self.corpus.train),

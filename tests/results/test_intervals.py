@@ -1,13 +1,20 @@
 """Intervals against values by hand and printed tables."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
-from mil_asc.results.intervals import clustered_interval, paired_interval, student_interval, wilson_interval
+from mil_asc.results.intervals import (
+    clustered_interval,
+    group_interval,
+    paired_interval,
+    student_interval,
+    wilson_interval,
+)
 
-T_TABLE = {1: 12.706, 2: 4.303, 4: 2.776}
+T_TABLE = {1: 12.706, 2: 4.303, 4: 2.776, 6: 2.4469}
 """Two-sided 95 % points of Student's t, from a printed table, by degrees of freedom."""
 
 
@@ -82,3 +89,54 @@ def test_wilson_interval_solves_its_equation():
     """Both ends p are where the share lies 1.96 standard errors of p away."""
     for end in wilson_interval(37, 90):
         assert abs(37 / 90 - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / 90))
+
+
+# -- over groups
+
+
+def slow_group_interval(correct, groups, resamples, seed):
+    """Whole groups of clips are drawn again and again, and their clips counted one by one."""
+    names = sorted(set(groups))
+    clips = {name: [c for c, group in zip(correct, groups) if group == name] for name in names}
+    drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
+    shares = []
+    for row in drawn.tolist():
+        every = [clip for place in row for clip in clips[names[place]]]
+        shares.append(sum(every) / len(every))
+    below = NormalDist().cdf(-math.sqrt(len(names) / (len(names) - 1)) * T_TABLE[len(names) - 1])
+    return tuple(np.quantile(shares, [below, 1 - below]))
+
+
+def test_interval_over_groups_is_that_of_drawing_whole_groups():
+    rng = np.random.default_rng(3)
+    groups = [f"g{number}" for number in rng.integers(7, size=60)]
+    correct = (rng.random(60) < 0.7).tolist()
+    found = group_interval(np.array(correct), groups, 2001, seed=4)
+    assert found == pytest.approx(slow_group_interval(correct, groups, 2001, seed=4), abs=1e-4)
+
+
+def test_interval_over_groups_is_wider_than_over_clips_if_clips_of_a_group_are_alike():
+    groups = [f"g{n // 10}" for n in range(200)]
+    alike, mixed = np.array([n // 10 % 2 == 0 for n in range(200)]), np.array([n % 2 == 0 for n in range(200)])
+    (low, high), (near, far) = (group_interval(correct, groups, 10_000, 0) for correct in (alike, mixed))
+    assert (near, far) == (0.5, 0.5) and high - low == pytest.approx(2 * 2.093 * math.sqrt(0.25 / 19), rel=0.1)
+    single = group_interval(alike, [str(n) for n in range(200)], 10_000, 0)
+    assert single == pytest.approx(wilson_interval(100, 200), abs=0.01)
+
+
+def test_interval_over_groups_holds_the_accuracy_about_as_often_as_it_says():
+    """Ten groups of clips, whose accuracies scatter around 0.8."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(400):
+        size = rng.integers(10, 31, 10)
+        right = rng.binomial(size, rng.beta(16, 4, 10))
+        correct = np.concatenate([np.arange(n) < r for n, r in zip(size, right)])
+        low, high = group_interval(correct, np.repeat([f"g{n}" for n in range(10)], size).tolist(), 1000, 0)
+        held += low <= 0.8 <= high
+    assert 0.91 < held / 400 < 0.98
+
+
+def test_interval_over_many_groups_needs_little_memory():
+    correct = np.arange(20_000) % 4 > 0
+    low, high = group_interval(correct, [f"{n:05d}" for n in range(20_000)], 1000, 0)
+    assert low < 0.75 < high and high - low == pytest.approx(2 * 1.96 * math.sqrt(0.75 * 0.25 / 20_000), rel=0.15)

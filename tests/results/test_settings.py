@@ -3,7 +3,15 @@
 import pytest
 import ruamel.yaml
 
-from mil_asc.results.settings import changed_settings, class_of, flatten, read_settings, setting_texts, tag_of
+from mil_asc.results.settings import (
+    LATER_KEYS,
+    changed_settings,
+    class_of,
+    flatten,
+    read_settings,
+    setting_texts,
+    tag_of,
+)
 
 TEXT = """\
 seed: 1
@@ -38,6 +46,7 @@ def test_texts_leave_out_locations_and_empty_groups():
         "seed": "1",
         "model.network": "!new:mil_asc.model.classifier.MILClassifier",
         "model.network.num_classes": "10",
+        **LATER_KEYS,
     }
 
 
@@ -63,3 +72,10 @@ def test_texts_leave_out_locations_and_empty_groups():
 )
 def test_changes(old, new, changes):
     assert changed_settings(TEXT, TEXT.replace(old, new)) == changes
+
+
+def test_runs_of_versions_without_folds_had_none():
+    later = TEXT.replace("data:\n", "data:\n  folds: 0\n  fold: 0\n  split_seed: 1\n")
+    assert changed_settings(TEXT, later) == changed_settings(later, TEXT) == {}
+    assert changed_settings(TEXT, later.replace("folds: 0", "folds: 5")) == {"data.folds": ("0", "5")}
+    assert changed_settings(later, TEXT.replace("seed: 1", "seed: 2")) == {"seed": ("1", "2")}

@@ -110,9 +110,20 @@ def test_silent_recording_is_found_by_decoding(call, dcase_folder):
     assert "airport-lisbon-10-0-a.wav: silent" in refused(call(dcase_folder, "save", "--waveforms"))
 
 
+def test_fold_of_a_cross_validation_has_manifests_of_its_own(call, dcase_folder, tmp_path):
+    names = []
+    for fold in (1, 2, 3):
+        words = [f"save-{fold}", "--folds=3", f"--fold={fold}", "--labels=[airport, park, tram]"]
+        assert call(dcase_folder, *words)[0] == 0
+        names += json.loads((tmp_path / f"save-{fold}/test.json").read_text())
+    assert len(names) == len(set(names)) == 12
+    assert "--folds=3 has 3 pairs of lists: name one of them" in refused(call(dcase_folder, "save", "--folds=3"))
+
+
 @pytest.mark.parametrize(
     "words, part",
     [
+        (["--fold=2"], "fold=2 needs the number of folds too, such as --folds=5"),
         (["--valid_fraction=1"], "--valid_fraction must be at least 0 and below 1, got 1.0"),
         (["--valid_fraction=nan"], "--valid_fraction must be at least 0 and below 1, got nan"),
         (["--cashe_folder=x"], "--cashe_folder matches no key; did you mean cache_folder? legal: cache_folder,"),

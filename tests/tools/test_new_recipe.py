@@ -87,6 +87,10 @@ def test_written_programs_train_and_prepare(tree, made, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads((recipe / "results/fuse_pnl/seed-1_debug/report.json").read_text())
     assert report["dataset"] == "SetOfTest" and report["labels"] == ["yes", "bath", "kitchen-2", "4"]
+    done = call(tree, "train.py", "hparams/fuse_pnl.yaml", data, *tiny, "--folds=3", cwd=recipe)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((recipe / "results/fuse_pnl/seed-1_folds-3_debug/report.json").read_text())
+    assert report["cross_validation"]["groups"] == 3 and report["evaluation"]["clips"] == 12
     done = call(tree, "set_of_test_prepare.py", tmp_path / "data", tmp_path / "save", cwd=recipe)
     assert done.returncode == 0, done.stderr
     assert len(json.loads((tmp_path / "save/test.json").read_text())) == 4

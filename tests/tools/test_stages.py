@@ -59,6 +59,23 @@ def test_all_stages_of_synth_scenes(checkout):
     assert not [path for path in changed if path.suffix != ".lock"]
 
 
+@pytest.mark.slow
+def test_stages_of_a_cross_validation(checkout):
+    words = ["--stage", "2", "--device", "cpu", "--", *TINY, "--folds=2"]
+    status, out, err = run("SynthScenes", *words, root=checkout)
+    assert status == 0, err
+    results = checkout / "recipes/SynthScenes/results/fuse_pnl"
+    report = json.loads((results / "seed-1_folds-2/report.json").read_text())
+    assert report["evaluation"]["clips"] == 30 and "stage 5: no tables and figures" in out
+    assert "| SynthScenes | fuse_pnl, 2 folds | 1 |" in (results / "summary_folds-2.md").read_text()
+    status, again, err = run("SynthScenes", *words, root=checkout)
+    assert status == 0 and "seed 1 is trained already" in again and "+ python train.py" not in again, err
+    (results / "seed-1_folds-2/fold-2/model.ckpt").unlink()
+    status, again, err = run("SynthScenes", *words, "--fold=2", root=checkout)
+    assert status == 0 and "+ python train.py" in again, err
+    assert "fuse_pnl, single folds of 2 | 1 (fold 2) |" in (results / "summary_folds-2_fold-2.md").read_text()
+
+
 def test_a_stage_alone_needs_those_before_it(checkout):
     status, _, err = run("SynthScenes", "--stage", "4", root=checkout)
     assert (status, err.count("\n")) == (1, 1) and "holds no finished run: start with --stage 3" in err

@@ -83,6 +83,26 @@ def test_runs_on_different_data_have_different_rows(tmp_path, capsys):
     ]
 
 
+def test_folds_and_cross_validations_have_rows_of_their_own(tmp_path, capsys):
+    def part(place, seed, accuracy, folds, fold):
+        folder = write_run(tmp_path / place, "fuse_pnl", seed, accuracy)
+        path = tmp_path / place / f"fuse_pnl/seed-{seed}/report.json"
+        report = json.loads(path.read_text())
+        report["run"] |= {"folds": folds, "fold": fold}
+        path.write_text(json.dumps(report))
+        return folder
+
+    runs = [part("all", 1, 0.7, 5, 0), part("all", 2, 0.8, 5, 0), part("plain", 1, 0.9, 0, 0)]
+    runs += [part("two", 1, 0.6, 5, 2), part("one", 1, 0.4, 5, 1)]
+    assert TOOL.main(runs) == 0
+    rows = [line.split(" | ")[3:7] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [
+        ["fuse_pnl, 5 folds", "1, 2", "8", "75.0 ± 7.1"],
+        ["fuse_pnl", "1", "8", "90.0"],
+        ["fuse_pnl, single folds of 5", "1 (fold 1), 1 (fold 2)", "8", "50.0 ± 14.1"],
+    ]
+
+
 def _without(report, *keys):
     for key in keys[:-1]:
         report = report[key]

@@ -37,6 +37,8 @@ def test_help_without_a_file_lists_the_run_options(capsys):
         r"--data_folder=REQUIRED",
         r"--max_grad_norm=-1.0 +off; the paper does not clip gradients",
         r"--log_floor=1e-05",
+        r"--folds=0 +cross-validation: number of folds, which are trained one after the other",
+        r"--fold=0 +of the folds, train this one alone; 0: all",
         r"--pooling_options=\"{}\" +such as {k: 3} for top_k_mean, .*",
         r"--classes=\"\[\]\" +sub-folders to use, in the order of the model's outputs; empty: all, sorted",
     ],
