@@ -38,7 +38,8 @@ def pool_folds(folder: Path, folds: int) -> dict:
     -------
     dict
         ``evaluation``, ``decisions``, ``labels``, ``notes``, ``warnings``, ``bad_audio`` and ``run`` as in the report
-        of a run, over the clips of all folds. ``cross_validation`` has ``folds``; ``split_seed``; ``groups``, the
+        of a run, over the clips of all folds; ``floor``, with the ``accuracy`` of the folds' floors over all clips (None
+        if a fold has no floor). ``cross_validation`` has ``folds``; ``split_seed``; ``groups``, the
         number of groups that were evaluated; ``per_fold``, with numbers by the dotted key of a fold's report;
         ``spread``, their mean and sample standard deviation over the folds; ``intervals``, 95 % intervals of the
         accuracy over groups, by rule; ``bootstrap``, how these were drawn; ``best_on_validation``, the epochs that were
@@ -63,6 +64,7 @@ def pool_folds(folder: Path, folds: int) -> dict:
         "dataset": runs[0].dataset,
         "labels": labels,
         "evaluation": evaluate_predictions(predictions, every, labels),
+        "floor": _floor(runs, clips),
         "cross_validation": {
             "folds": folds,
             "split_seed": runs[0].settings.get("data.split_seed"),
@@ -165,7 +167,16 @@ def _measures(runs: list[Run], rules: Sequence[str]) -> list[str]:
     keys = [f"evaluation.{rule}.{name}" for name in ("accuracy", "macro_accuracy") for rule in rules]
     keys += [f"evaluation.{name}" for name in ("log_loss", "tmi.auc_macro")]
     keys += [f"evaluation.underestimation.{name}" for name in ("positive_share", "mean_confidence")]
-    return keys + (["events.average_precision"] if all(run.report.get("events") for run in runs) else [])
+    extra = {"events": "events.average_precision", "floor": "floor.accuracy"}
+    return keys + [key for part, key in extra.items() if all(run.report.get(part) for run in runs)]
+
+
+def _floor(runs: list[Run], clips: list[list[Clip]]) -> dict[str, float] | None:
+    """Accuracy of the folds' floors over the clips of all folds; None if a fold has none."""
+    if not all(run.report.get("floor") for run in runs):
+        return None
+    correct = [(run.number("floor.accuracy") or 0.0) * len(own) for run, own in zip(runs, clips)]
+    return {"accuracy": sum(correct) / sum(map(len, clips))}
 
 
 def _over_folds(runs: list[Run], clips: list[list[Clip]], rules: Sequence[str]) -> dict:

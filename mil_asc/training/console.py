@@ -10,6 +10,8 @@ from mil_asc.runtime.allocator import keeps_pages
 
 logger = logging.getLogger(__name__)
 
+FLOOR = "linear classifier on the mean and deviation of each mel bin"
+
 
 def start_log(path):
     """Log all messages to ``path``, those of mil_asc and warnings to the console too; returns the handlers."""
@@ -92,7 +94,7 @@ def print_results(results, page):
         print(text.format(**results["events"]))
     if results["floor"]:
         text = "  floor: accuracy {accuracy:.3f}  class-wise {macro_accuracy:.3f}  log loss {log_loss:.3f} ({name})"
-        print(text.format(**results["floor"], name="linear classifier on the mean and deviation of each mel bin"))
+        print(text.format(**results["floor"], name=FLOOR))
     print(f"  report: {page}")
 
 
@@ -111,6 +113,8 @@ def print_pooled(results, page):
                 f"class-wise {found[name]['macro_accuracy']:.3f}"
             )
     print(f"  log loss {found['log_loss']:.3f}")
+    if results["floor"]:
+        print(f"  floor: accuracy {results['floor']['accuracy']:.3f} ({FLOOR})")
     if results["warnings"]:
         print(f"  warnings in the report: {len(results['warnings'])}")
     print(f"  report: {page}")

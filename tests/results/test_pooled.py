@@ -12,6 +12,7 @@ from references import argmax, count_decision, sigmoid
 from mil_asc.errors import UserError
 from mil_asc.results.intervals import expanded_level
 from mil_asc.results.pooled import pool_folds
+from mil_asc.results.pooled_page import render_pooled_page
 from mil_asc.results.run import Run, folds_in, place_of_run, refuse_folds
 
 
@@ -119,6 +120,24 @@ def test_events_are_pooled_where_all_folds_have_them(tmp_path):
 
 
 # -- folders
+
+
+def test_floor_is_pooled_over_the_clips_where_all_folds_have_one(tmp_path):
+    shares = {1: 0.5, 2: 0.25, 3: 1.0}
+    for fold, share in shares.items():
+        write_fold(tmp_path, fold, floor={"accuracy": share})
+    results = pool_folds(tmp_path, FOLDS)
+    clips = [one["clips"] for one in results["cross_validation"]["per_fold"]]
+    assert len(set(clips)) > 1
+    expected = sum(share * count for share, count in zip(shares.values(), clips)) / sum(clips)
+    assert results["floor"] == {"accuracy": pytest.approx(expected)}
+    assert results["cross_validation"]["spread"]["floor.accuracy"]["mean"] == pytest.approx(1.75 / 3)
+    page = render_pooled_page(results)
+    assert f"the floor, classifies <strong>{100 * expected:.1f}" in page and '<th scope="col">floor</th>' in page
+
+
+def test_without_a_floor_in_every_fold_there_is_none(folder, results):
+    assert results["floor"] is None and "floor.accuracy" not in results["cross_validation"]["spread"]
 
 
 def test_folds_are_found_in_the_order_of_their_numbers(tmp_path):
