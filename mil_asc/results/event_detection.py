@@ -6,7 +6,8 @@ clip's class. The measures are computed by ``sed_scores_eval`` (J. Ebbers, R. Se
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def detection_scores(
     return {"event_f1": float(f_scores["macro_average"]), **{name: float(found[0]) for name, found in psds.items()}}
 
 
-def load_library():
+def load_library() -> tuple[ModuleType, ModuleType, Callable]:
     """What is needed of ``sed_scores_eval``; a ``UserError`` if the extra ``[eval]`` is not installed."""
     try:
         with warnings.catch_warnings():

@@ -38,8 +38,8 @@ def pool_folds(folder: Path, folds: int) -> dict:
     -------
     dict
         ``evaluation``, ``decisions``, ``labels``, ``notes``, ``warnings``, ``bad_audio`` and ``run`` as in the report
-        of a run, over the clips of all folds; ``floor``, with the ``accuracy`` of the folds' floors over all clips (None
-        if a fold has no floor). ``cross_validation`` has ``folds``; ``split_seed``; ``groups``, the
+        of a run, over the clips of all folds; ``floor``, with the ``accuracy`` of the folds' floors over all clips
+        (None if a fold has no floor). ``cross_validation`` has ``folds``; ``split_seed``; ``groups``, the
         number of groups that were evaluated; ``per_fold``, with numbers by the dotted key of a fold's report;
         ``spread``, their mean and sample standard deviation over the folds; ``intervals``, 95 % intervals of the
         accuracy over groups, by rule; ``bootstrap``, how these were drawn; ``best_on_validation``, the epochs that were
