@@ -21,6 +21,8 @@ from mil_asc.store.segments import split_name
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
 """How the intervals over groups are drawn."""
+PARTS = {"events": "average_precision", "floor": "accuracy"}
+"""Parts of a report that not every run has -> the number of each whose spread over the folds is given."""
 AGAIN = "remove the folder of that fold and give the same command again"
 
 
@@ -41,8 +43,9 @@ def pool_folds(folder: Path, folds: int) -> dict:
         of a run, over the clips of all folds. ``cross_validation`` has ``folds``; ``split_seed``; ``groups``, the
         number of groups that were evaluated; ``per_fold``, with numbers by the dotted key of a fold's report;
         ``spread``, their mean and sample standard deviation over the folds; ``intervals``, 95 % intervals of the
-        accuracy over groups, by rule; ``bootstrap``, how these were drawn; ``best_on_validation``, the epochs that were
-        selected on validation sets and the accuracy with them, by rule, or None.
+        accuracy over groups, by rule; ``bootstrap``, how these were drawn; ``floor``, the accuracy of the reports'
+        baseline, or None; ``best_on_validation``, the epochs that were selected on validation sets and the accuracy
+        with them, by rule, or None.
 
     Raises
     ------
@@ -70,6 +73,7 @@ def pool_folds(folder: Path, folds: int) -> dict:
             **_over_folds(runs, clips, predictions.rules),
             "intervals": _intervals(predictions, every, labels),
             "bootstrap": {"resamples": RESAMPLES, "seed": BOOTSTRAP_SEED},
+            "floor": _floor(runs, clips),
             "best_on_validation": _best(runs, predictions.rules),
         },
         "notes": _common([run.report["notes"] for run in runs]),
@@ -165,7 +169,7 @@ def _measures(runs: list[Run], rules: Sequence[str]) -> list[str]:
     keys = [f"evaluation.{rule}.{name}" for name in ("accuracy", "macro_accuracy") for rule in rules]
     keys += [f"evaluation.{name}" for name in ("log_loss", "tmi.auc_macro")]
     keys += [f"evaluation.underestimation.{name}" for name in ("positive_share", "mean_confidence")]
-    return keys + (["events.average_precision"] if all(run.report.get("events") for run in runs) else [])
+    return keys + [f"{part}.{name}" for part, name in PARTS.items() if all(run.report.get(part) for run in runs)]
 
 
 def _over_folds(runs: list[Run], clips: list[list[Clip]], rules: Sequence[str]) -> dict:
@@ -187,6 +191,14 @@ def _over_folds(runs: list[Run], clips: list[list[Clip]], rules: Sequence[str]) 
         mean, deviation = mean_and_spread([number for number in numbers if number is not None]) or (None, None)
         spread[key] = {"mean": mean, "sd": deviation}
     return {"per_fold": per_fold, "spread": spread}
+
+
+def _floor(runs: list[Run], clips: list[list[Clip]]) -> dict | None:
+    """The accuracy over all clips of the baseline that the reports of the folds compare with; None without one."""
+    if not all(run.report.get("floor") for run in runs):
+        return None
+    correct = [(run.number("floor.accuracy") or 0) * len(own) for run, own in zip(runs, clips)]
+    return {"accuracy": sum(correct) / sum(map(len, clips))}
 
 
 def _best(runs: list[Run], rules: Sequence[str]) -> dict | None:

@@ -25,6 +25,6 @@ def write_pooled_report(folder: str | Path, results: dict) -> Path:
 
 def render_pooled_page(results: dict) -> str:
     """The report as one HTML page, which refers to the pages of the folds and to nothing else."""
-    absent: dict = {"history": [], "monitored_list": "evaluation", "events": None}  # of a run's report
+    absent: dict = {"history": [], "monitored_list": "evaluation", "events": None, "floor": None}  # of a run's report
     folds = results["cross_validation"]
     return fill_page("pooled.html", absent | results, [], folds=folds, few_groups=FEW_GROUPS)

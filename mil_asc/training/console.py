@@ -108,6 +108,8 @@ def print_pooled(results, page):
                 f"class-wise {found[name]['macro_accuracy']:.3f}"
             )
     print(f"  log loss {found['log_loss']:.3f}")
+    if folds["floor"]:
+        print(f"  floor: accuracy {folds['floor']['accuracy']:.3f}")
     if results["warnings"]:
         print(f"  warnings in the report: {len(results['warnings'])}")
     print(f"  report: {page}")

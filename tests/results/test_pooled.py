@@ -118,6 +118,16 @@ def test_events_are_pooled_where_all_folds_have_them(tmp_path):
     assert found == {"mean": pytest.approx(0.2), "sd": pytest.approx(0.1)}
 
 
+def test_floor_of_the_folds_is_pooled_by_clips(tmp_path, results):
+    for fold in (1, 2, 3):
+        write_fold(tmp_path, fold, floor={"accuracy": fold / 4})
+    cross = pool_folds(tmp_path, FOLDS)["cross_validation"]
+    clips = [fold["clips"] for fold in cross["per_fold"]]
+    assert cross["floor"]["accuracy"] == pytest.approx((clips[0] + 2 * clips[1] + 3 * clips[2]) / 4 / 28)
+    assert cross["spread"]["floor.accuracy"] == {"mean": pytest.approx(0.5), "sd": pytest.approx(0.25)}
+    assert results["cross_validation"]["floor"] is None
+
+
 # -- folders
 
 

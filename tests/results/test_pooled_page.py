@@ -58,6 +58,13 @@ def test_page_shows_the_own_rule_and_the_epochs_of_validation(tmp_path):
     assert "Chosen on the validation splits: the epochs 2, 3, 4 of the folds." in words
 
 
+def test_page_shows_the_floor_of_the_folds(results):
+    folds = results["cross_validation"] | {"floor": {"accuracy": 0.4321}}
+    words = Elements(render_pooled_page(results | {"cross_validation": folds})).words
+    assert "their floor, reaches 43.2 %." in words
+    assert "floor" not in Elements(render_pooled_page(results)).words
+
+
 def test_debug_runs_are_marked(tmp_path):
     words = Elements(render_pooled_page(pool_folds(write_folds(tmp_path, debug=True), FOLDS))).words
     assert "Debug run: no result." in words and "Do not quote its numbers." in words
