@@ -209,8 +209,8 @@ class RunFolder:
             )
         if audio and before["audio"] != audio:
             corpus.warnings.append(
-                f"the recordings of {corpus.folder} are not those that {self.path} began with, or were decoded by other "
-                "versions: the results mix both"
+                f"the recordings of {corpus.folder} are not those that {self.path} began with, or were decoded by "
+                "other versions: the results mix both"
             )
         return now | ({"audio": before["audio"]} if audio else {})
 

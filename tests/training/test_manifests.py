@@ -119,3 +119,14 @@ def test_another_length_of_the_clips_is_refused(manifests, tmp_path, capsys):
     (manifests / "corpus.json").write_text(json.dumps(facts | {"clip_seconds": 0.95}))
     line = refusal(words(manifests, tmp_path / "run"), capsys)
     assert "a run with other settings (clip_seconds: 0.0 before, 0.95 now)" in line
+
+
+def test_other_durations_than_stated_are_warned_of(manifests, tmp_path):
+    """An edited duration has no effect on what is read of a file."""
+    train = json.loads((manifests / "train.json").read_text())
+    path = sorted(train)[0]
+    train[path]["duration"] = 0.2
+    (manifests / "train.json").write_text(json.dumps(train))
+    assert main(words(manifests, tmp_path / "run")) == 0
+    words_of_it = f"not as long as their manifest states, and are used in full: {path} (1.00 s, not 0.20 s)"
+    assert [words_of_it in warning for warning in report_of(tmp_path / "run")["warnings"]].count(True) == 1
