@@ -136,9 +136,9 @@ class RunFolder:
         except (
             ruamel.yaml.YAMLError,
             AttributeError,
-            UnicodeDecodeError,
+            ValueError,
             RecursionError,
-        ) as error:  # AttributeError: no mapping
+        ) as error:  # AttributeError: no mapping; ValueError: no text, or a number of thousands of digits
             raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
         self._refuse_changes([(key, old, new) for key, (old, new) in changes if key.startswith(prefixes)])
 
