@@ -9,6 +9,10 @@ import operator
 
 from mil_asc.errors import ArgumentError
 
+MAX_COUNT = 2**63 - 1
+MIN_NUMBER, MAX_NUMBER = 1e-37, 1e37
+"""Limits of counts, and of the size of numbers other than 0, which float32 holds with a margin."""
+
 
 def check_count(name, value, least=1):
     """Accept only whole numbers of at least ``least``.
@@ -20,7 +24,9 @@ def check_count(name, value, least=1):
     mil_asc.errors.ArgumentError: batch_size must be a whole number from 1 up, got 0
     """
     if not _is_whole(value) or value < least:
-        raise ArgumentError(f"{name} must be a whole number from {least} up, got {value!r}")
+        raise ArgumentError(f"{name} must be a whole number from {least} up, got {value!r:.80}")
+    if value > MAX_COUNT:
+        raise ArgumentError(f"{name} must be a whole number of at most {MAX_COUNT}, got {value:.0e}")
 
 
 def check_counts(name, values, length=None):
@@ -38,12 +44,17 @@ def check_odd(name, value):
 
 
 def check_number(name, value, least=None, above=None, below=None):
-    """Accept only finite numbers, at least ``least``, greater than ``above`` and less than ``below``."""
+    """Accept only finite numbers, at least ``least``, greater than ``above`` and less than ``below``.
+
+    They must be numbers in float32 too, which the networks compute with: neither 0 nor infinite there.
+    """
     possible = [("from", operator.ge, least), ("above", operator.gt, above), ("below", operator.lt, below)]
     bounds = [bound for bound in possible if bound[2] is not None]
     if not _is_number(value) or not all(holds(value, bound) for _, holds, bound in bounds):
         words = " and ".join(f"{word} {bound:g}{' up' if word == 'from' else ''}" for word, _, bound in bounds)
-        raise ArgumentError(f"{name} must be {' '.join(['a number', words]).strip()}, got {value!r}")
+        raise ArgumentError(f"{name} must be {' '.join(['a number', words]).strip()}, got {value!r:.80}")
+    if value and not MIN_NUMBER <= abs(value) <= MAX_NUMBER:
+        raise ArgumentError(f"{name} must be a number of size {MIN_NUMBER:g} to {MAX_NUMBER:g}, got {value!r:.80}")
 
 
 def check_choice(name, value, legal):
@@ -56,6 +67,8 @@ def check_text(name, value):
     """Accept only non-empty text."""
     if not isinstance(value, str) or not value:
         raise ArgumentError(f"""{name} must be text (put a number in quotes: "'7'"), got {value!r}""")
+    if not is_storable(value):
+        raise ArgumentError(f"{name} must be text without NUL and of UTF-8, got {value!r}")
 
 
 def check_names(name, values):
@@ -84,9 +97,22 @@ def check_fold(folds, fold):
         raise ArgumentError(f"fold must be a whole number from 1 to {folds} (--folds={folds}), got {fold}")
 
 
+def is_storable(text):
+    """Whether text can be a path and be written to a file: without NUL, and nothing that UTF-8 cannot encode.
+
+    Example
+    -------
+    >>> is_storable("dog.wav"), is_storable("a" + chr(0)), is_storable(chr(0xDCFF))
+    (True, False, False)
+    """
+    return "\0" not in text and not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
+
+
 def _is_whole(value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return _is_whole(value)

@@ -202,6 +202,16 @@ def test_bad_audio_is_skipped_with_on_bad_audio_skip(bench):
     assert "WARNING: left out: 3 bad audio file(s): " in err
 
 
+def test_missing_files_and_files_with_a_bad_header_are_named_together(bench):
+    lost, empty, text = (bench.data / f"audio/park-lisbon-{place}-0-a.wav" for place in (11, 14, 17))
+    lost.unlink()
+    empty.write_bytes(b"")
+    text.write_text("no audio at all")
+    message = bench.refuses()
+    assert "3 bad audio file(s): " in message and all(str(path) in message for path in (lost, empty, text))
+    assert not bench.cache.exists()  # nothing was decoded
+
+
 @pytest.mark.parametrize("name, city", [("training", "lisbon"), ("evaluation", "prague")])
 def test_set_without_usable_clips_is_refused(bench, name, city):
     for path in bench.data.glob(f"audio/*-{city}-*"):

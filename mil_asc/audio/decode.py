@@ -15,7 +15,7 @@ import soxr
 
 from mil_asc.audio.containers import UnusableAudio, check_container
 from mil_asc.audio.ffmpeg import convert, needs_ffmpeg
-from mil_asc.errors import AudioError
+from mil_asc.errors import ArgumentError, AudioError
 
 RESAMPLER = f"soxr-{soxr.__version__}-HQ"
 
@@ -54,6 +54,8 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
         One line, ``file: reason``; the file is missing, no regular file, unreadable, empty, truncated, too short
         or silent, holds NaN, infinite or absurdly large samples, or states a sampling rate outside ``MIN_RATE`` to
         ``MAX_RATE`` or more than ``MAX_HOURS``.
+    ArgumentError
+        ``path`` is no path.
 
     Example
     -------
@@ -124,6 +126,8 @@ def read_duration(path: str | os.PathLike) -> float:
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``."""
+    if not isinstance(path, str | os.PathLike):  # open() takes an integer for a file that is open, and closes it
+        raise ArgumentError(f"path must be the path of an audio file, got {path!r:.80}")
     try:
         with _open_complete(path) as file:
             with _open_sound(file) as sound:

@@ -68,7 +68,7 @@ def read_class_folders(
         raise ArgumentError(f"groups must be the path of a table, got {groups!r}")
     halves = ready_lists(folder)
     roots = halves or {"": folder}
-    labels, notes = _choose_labels(folder, roots, as_names("classes", classes))
+    labels, notes = _choose_labels(folder, roots, classes)
     table = _table(folder, groups)
     tree = FolderTree(folder, [root / name for root in roots.values() for name in sub_folders(root)])
     clips = {name: _read_classes(tree, root, labels) for name, root in roots.items()}
@@ -79,7 +79,8 @@ def read_class_folders(
         )
     if table is not None:
         clips = _with_groups(clips, table, notes)
-    wanted = as_names("evaluate_groups", evaluate_groups)
+    groups = sorted({clip.location for own in clips.values() for clip in own})
+    wanted = as_names("evaluate_groups", evaluate_groups, groups)
     if halves and wanted:
         raise UserError(f"{folder}: train/ and {halves['evaluate'].name}/ decide the lists: leave out evaluate_groups")
     warnings = warn_of_depth(folder) + tree.warnings + _warn_of_groups([clip for own in clips.values() for clip in own])
@@ -152,20 +153,44 @@ def draw_groups(counts_GC, fraction, seed):
     return chosen_G
 
 
-def as_names(name, value):
-    """A list of text, of a sequence of names or numbers or of one alone; each once. Others are an ``ArgumentError``."""
+def as_names(name, value, there):
+    """A list of text, of a sequence of names or numbers or of one alone; each once.
+
+    A number is the name in ``there`` that is written with this number: YAML reads ``02`` as 2, and ``1.10`` as 1.1.
+    Other values, and numbers that may mean several names, are an ``ArgumentError``.
+    """
     values = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(each, str | int | float) for each in values):
         raise ArgumentError(f"{name} must be names, such as [dog, rain], got {value!r}")
-    return list(dict.fromkeys(map(str, values)))
+    return list(dict.fromkeys(_as_name(name, each, there) for each in values))
+
+
+def _as_name(argument, value, there):
+    if isinstance(value, str | bool):
+        return str(value)
+    meant = [name for name in there if _is_number(name, value)]
+    if len(meant) > 1:
+        raise ArgumentError(
+            f"{argument}: {value} may mean {' or '.join(map(repr, meant))}: put names in quotes, "
+            f"""such as --{argument}="['{meant[0]}']\""""
+        )
+    return meant[0] if meant else str(value)
+
+
+def _is_number(text, number):
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
 
 
 # -- the tree
 
 
-def _choose_labels(folder, roots, labels):
+def _choose_labels(folder, roots, classes):
     """The classes, and a note on sub-folders that are none."""
     there = sorted({name for root in roots.values() for name in sub_folders(root)})
+    labels = as_names("classes", classes, there)
     chosen = labels or there
     for label in chosen:
         check_label(label, there, f"{folder}: no sub-folder for a class")

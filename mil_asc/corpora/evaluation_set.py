@@ -122,7 +122,7 @@ def _class_folders(folder, labels, options, clips):
     if clips == "train":
         raise UserError(f"{folder} has no lists, all of it is evaluated: leave out --clips=train")
     there = sub_folders(folder)
-    chosen = as_names("classes", options.get("classes", [])) or there
+    chosen = as_names("classes", options.get("classes", []), there) or there
     for name in chosen:
         check_label(name, there, f"{folder}: no sub-folder for a class")
         check_label(name, labels, f"{folder / name}: no class of the model")

@@ -130,6 +130,7 @@ def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | Non
     corpus = Corpus(folder=base, labels=labels, clip_seconds=facts.get("clip_seconds", 0.0), **lists)
     for own in found.values():
         corpus.events |= {_path(e, base): [Event(**event) for event in e["events"]] for _, e in own if e.get("events")}
+        corpus.durations |= {_path(entry, base): entry["duration"] for _, entry in own}
     corpus.notes, corpus.warnings = list(facts.get("notes", [])), list(facts.get("warnings", []))
     return _inspected(corpus)
 
@@ -173,6 +174,7 @@ def read_manifest(folder: str | os.PathLike, names: list[str], data_root: str | 
         train=[],
         evaluate=[clip for clips in lists.values() for clip in clips],
         events={_path(e, base): [Event(**event) for event in e["events"]] for e in entries if e.get("events")},
+        durations={_path(entry, base): entry["duration"] for entry in entries},
         clip_seconds=facts.get("clip_seconds", 0.0),
     )
 

@@ -49,10 +49,11 @@ class Corpus:
     """The clips of a data set: lists to train and to evaluate on, and what a user should know about them.
 
     ``labels`` are the classes in the order of the model's outputs; ``events`` (path -> events) is empty
-    where they are unknown; ``notes`` are announcements (counts, empty classes), ``warnings`` what
-    makes the scores unreliable (a location in both lists); longer recordings are cut into pieces of
-    ``clip_seconds`` (in seconds, 0 keeps them whole). ``list_notes`` are those of the notes that are true of these
-    lists only; ``fixed_by`` says what the user fixed the lists with, and is empty where they may be drawn again.
+    where they are unknown, and so is ``durations`` (path -> seconds that the list states); ``notes`` are
+    announcements (counts, empty classes), ``warnings`` what makes the scores unreliable (a location in both lists);
+    longer recordings are cut into pieces of ``clip_seconds`` (in seconds, 0 keeps them whole). ``list_notes`` are
+    those of the notes that are true of these lists only; ``fixed_by`` says what the user fixed the lists with, and is
+    empty where they may be drawn again.
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Corpus:
     evaluate: list[Clip]
     validation: list[Clip] = field(default_factory=list)
     events: dict[str, list[Event]] = field(default_factory=dict)
+    durations: dict[str, float] = field(default_factory=dict, compare=False)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     clip_seconds: float = 0.0
@@ -147,6 +149,9 @@ def inspect_lists(corpus, expected=None):
 
     ``expected`` maps ``train`` and ``evaluate`` to the official numbers of clips.
     """
+    for label in corpus.labels:
+        if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in label):
+            raise UserError(f"{corpus.folder}: a control character in the class {label!r}: rename it")
     for name, official in (expected or {}).items():
         found = len(getattr(corpus, name))
         if found != official:

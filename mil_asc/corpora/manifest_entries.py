@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from mil_asc.checks import is_storable
 from mil_asc.corpora.manifest import Event, alike
 from mil_asc.errors import UserError
 
@@ -15,6 +16,8 @@ FILES = {"train": "train.json", "validation": "valid.json", "evaluate": "test.js
 CORPUS = "corpus.json"
 KEYS = ("wav", "duration", "label", "city", "location", "device")
 """What every clip of a manifest must have."""
+PARTS = ("start", "stop", "begin", "end", "offset", "frame_offset", "num_frames")
+"""Keys that choose a part of a file in manifests of other programs."""
 DATA_ROOT = "{data_root}/"
 
 
@@ -44,7 +47,7 @@ def read_facts(folder: Path) -> dict:
 
 
 def _are_texts(value):
-    return isinstance(value, list) and all(isinstance(text, str) and text for text in value)
+    return isinstance(value, list) and all(isinstance(text, str) and text and is_storable(text) for text in value)
 
 
 def _without_duplicates(pairs):
@@ -83,6 +86,9 @@ def read_entries(path: Path, root: str | None) -> list[tuple[str, dict]]:
         missing = [name for name in KEYS if name not in entry]
         if missing:
             raise UserError(f"{where} has no {missing[0]}; {', '.join(KEYS)} are needed")
+        parts = [name for name in PARTS if name in entry]
+        if parts:
+            raise UserError(f"{where} has {parts[0]}, but files are used in full: cut the file, or leave the key out")
         clips.append((key, _check_entry(_filled(entry, root, where), where)))
     return clips
 
@@ -106,7 +112,7 @@ def _filled(value, root, where):
 
 def _check_entry(entry, where):
     for name in ("wav", "label", "city", "location", "device"):
-        if not isinstance(entry[name], str) or not entry[name] or "\0" in entry[name]:
+        if not _are_texts([entry[name]]):
             raise UserError(f"{where}: {name} must be text, got {entry[name]!r:.80}")
     if not _is_number(entry["duration"]) or entry["duration"] <= 0:
         raise UserError(f"{where}: duration must be a number of seconds above 0, got {entry['duration']!r:.80}")

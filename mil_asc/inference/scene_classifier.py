@@ -8,6 +8,7 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from speechbrain.inference.interfaces import Pretrained
 from torch import Tensor
 
 from mil_asc.audio.decode import check_waveform, decode
-from mil_asc.errors import UserError
+from mil_asc.errors import ArgumentError, UserError
 from mil_asc.inference.scene import Instance, Scene
 from mil_asc.inference.waveform import as_batch, as_lengths, as_waveform
 from mil_asc.mil.bags import Bags
@@ -54,7 +55,7 @@ class SceneClassifier(Pretrained):
             Output folder of a finished run. Its files must match their checksums, and its YAML file may name only
             network classes of this package: no code of the folder is run.
         run_opts : dict, optional
-            Such as ``{"device": "cuda"}``.
+            ``{"device": "cuda"}``; the scores are computed in float32, so there are no other options.
         savedir : str or Path, optional
             No effect: nothing is downloaded. It is accepted because SpeechBrain's classes take it.
         freeze_params : bool
@@ -65,14 +66,15 @@ class SceneClassifier(Pretrained):
         UserError
             The folder holds no finished run, is damaged, or has weights that do not fit the model or are not finite;
             the device is not available.
+        ArgumentError
+            ``source`` or ``run_opts`` is of another kind.
         """
         del savedir
-        if run_opts and "device" in run_opts:
-            find_device(run_opts["device"])
+        if not isinstance(source, str | os.PathLike):
+            raise ArgumentError(f"source must be the output folder of a run, got {source!r:.80}")
+        device = _device_of(run_opts)
         network, labels, _ = load_model(source)
-        return cls(
-            modules={"model": network}, hparams={"labels": labels}, run_opts=run_opts, freeze_params=freeze_params
-        )
+        return cls(modules={"model": network}, hparams={"labels": labels}, run_opts=device, freeze_params=freeze_params)
 
     def classify_file(self, path: str | Path, assumption: str | None = None) -> Scene:
         """Classify an audio file, of the formats, rates and lengths that ``mil_asc.audio.decode`` takes.
@@ -139,8 +141,8 @@ class SceneClassifier(Pretrained):
         return rate, self.mods.model.min_samples / rate
 
     def _check_rule(self, assumption: str | None) -> None:
-        if assumption is not None and assumption not in RULES:
-            raise ValueError(f"unknown assumption {assumption!r}; legal: {', '.join(RULES)}")
+        if assumption is not None and assumption not in list(RULES):
+            raise ArgumentError(f"unknown assumption {assumption!r:.80}; legal: {', '.join(RULES)}")
 
     def _classify(self, wav_N: Tensor, assumption: str | None, name: str) -> Scene:
         self._check_rule(assumption)
@@ -186,6 +188,14 @@ class SceneClassifier(Pretrained):
                 for winner, p_C, (start, end) in rows
             ],
         )
+
+
+def _device_of(run_opts: Any) -> dict[str, str]:
+    """The device that ``run_opts`` choose, as SpeechBrain takes it; nothing else can be chosen."""
+    if run_opts is not None and not (isinstance(run_opts, dict) and run_opts.keys() <= {"device"}):
+        raise ArgumentError(f"run_opts must be a dictionary with a device, such as {{'device': 'cpu'}}; got {run_opts}")
+    name = (run_opts or {}).get("device")
+    return {} if name is None else {"device": str(find_device(name))}
 
 
 def _check_scores(name: str, *logits: Tensor) -> None:

@@ -54,8 +54,11 @@ def as_lengths(length: Any, wav_BN: Tensor, min_samples: int = 1) -> Tensor | No
     """Lengths (B,) in samples of the waveforms ``wav_BN``, int64; None stays None."""
     if length is None:
         return None
-    length_B = torch.as_tensor(length)
     legal = f"length_B must be {len(wav_BN)} whole numbers from {min_samples} to {wav_BN.shape[1]} (in samples)"
+    try:
+        length_B = torch.as_tensor(length)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ArgumentError(f"{legal}, got {length!r:.80}") from error
     if length_B.shape != wav_BN.shape[:1] or length_B.is_floating_point():
         raise ArgumentError(f"{legal}, got {length_B.dtype} of shape {tuple(length_B.shape)}")
     if ((length_B < min_samples) | (length_B > wav_BN.shape[1])).any():
@@ -65,6 +68,11 @@ def as_lengths(length: Any, wav_BN: Tensor, min_samples: int = 1) -> Tensor | No
 
 def _as_float(wav: Any, name: str) -> Tensor:
     """Samples as a float32 tensor; a NumPy array may have any byte order and strides."""
+    if isinstance(wav, np.ma.MaskedArray) and np.ma.is_masked(wav):
+        raise ArgumentError(f"{name} must have no masked samples: cut them out, or replace them")
+    if isinstance(wav, Tensor) and (wav.layout != torch.strided or wav.is_meta):
+        kind = "meta" if wav.is_meta else wav.layout
+        raise ArgumentError(f"{name} must be a dense tensor with samples, got a {kind} tensor")
     if not isinstance(wav, Tensor):
         try:
             array = np.asarray(wav)

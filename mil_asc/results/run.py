@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -41,6 +40,10 @@ printed under ``tools/reproduce.py``, its lock; checkpoints, TensorBoard curves 
 the trained model, its weights, and the checksums of these two; predictions on the evaluation set; the report for
 programs and for people; and in the folder of a cross-validation, the run of each fold."""
 NUMBER = (int, float)
+MAX_NUMBER = 1e300
+SCORE_SLACK = 1e-4  # between the score of a report and the same one computed on another machine
+SHARES = ("accuracy", "macro_accuracy", "auc_macro", "positive_share", "mean_confidence", "average_precision")
+"""Last parts of the keys of a report whose numbers are shares, from 0 to 1."""
 REPORT_TYPES: dict[str, type | tuple[type, ...]] = {
     "experiment": str,
     "dataset": str,
@@ -111,7 +114,7 @@ class Run:
         """The content of ``report.json``."""
         try:
             report = json.loads(self._read(REPORT))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise UserError(f"{self.folder / REPORT} is damaged ({error}): evaluate the run again") from error
         for key, kind in REPORT_TYPES.items():
             self._typed(report, key, kind)
@@ -128,7 +131,7 @@ class Run:
                 raise self._no_report(f"it has no {key}")
             value = value[name]
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        finite = not isinstance(value, float) or math.isfinite(value)
+        finite = not isinstance(value, NUMBER) or -MAX_NUMBER <= value <= MAX_NUMBER  # NaN is not
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or not finite:
             raise self._no_report(f"{key} is {value!r:.60}")
         return value
@@ -149,15 +152,33 @@ class Run:
         except (
             ruamel.yaml.YAMLError,
             AttributeError,
+            ValueError,
             RecursionError,
-        ) as error:  # AttributeError: a text that is no mapping
+        ) as error:  # AttributeError: a text that is no mapping; ValueError: a number of thousands of digits
             raise UserError(f"{self.folder / SETTINGS} is damaged ({type(error).__name__}): train it again") from error
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
         from mil_asc.results.predictions import read_predictions
 
-        return read_predictions(self.folder / PREDICTIONS, self.labels)
+        arrays = read_predictions(self.folder / PREDICTIONS, self.labels)
+        clips = zip(arrays["paths"].tolist(), (self.labels[c] for c in arrays["truth"].tolist()))
+        self._check_fit(list(clips), self._decisions(lambda row: (row["path"], row["label"])))
+        return arrays
+
+    def _decisions(self, part: Callable[[dict], tuple]) -> list[tuple] | None:
+        """A part of the report's decision for each clip; None if the report has no decisions."""
+        if "decisions" not in self.report:
+            return None
+        try:
+            return [part(row) for row in self.report["decisions"]]
+        except (TypeError, KeyError) as error:
+            raise self._no_report(f"decisions is {self.report['decisions']!r:.60}") from error
+
+    def _check_fit(self, found: list[tuple], reported: list[tuple] | None) -> None:
+        """Refuse predictions that are not those of the report, such as those of another run."""
+        if reported is not None and found != reported:
+            raise UserError(f"{self.folder}: {PREDICTIONS} does not fit {REPORT}: evaluate the run again")
 
     def _read(self, name: str) -> str:
         try:
@@ -241,7 +262,10 @@ class Run:
 
         A ``UserError`` is raised if the report has no such key, or no finite number there.
         """
-        return cast("float | None", self._typed(self.report, key, (*NUMBER, type(None))))
+        value = cast("float | None", self._typed(self.report, key, (*NUMBER, type(None))))
+        if value is not None and key.rpartition(".")[2] in SHARES and not 0 <= value <= 1:
+            raise self._no_report(f"{key} is {value!r:.60}")
+        return value
 
     @property
     def per_group(self) -> dict[str, dict]:
@@ -249,7 +273,8 @@ class Run:
         groups = cast(dict, self._typed(self.report, f"evaluation.{self.decision}", dict)).get("per_group", {})
         kinds: dict[str, type | tuple[type, ...]] = {"accuracy": NUMBER, "clips": int}
         for found in groups.values() if isinstance(groups, dict) else [groups]:
-            if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
+            whole = isinstance(found, dict) and all(isinstance(found.get(key), kind) for key, kind in kinds.items())
+            if not whole or not 0 <= found["accuracy"] <= 1:
                 raise self._no_report(f"per_group is {groups!r:.60}")
         return groups
 
@@ -273,7 +298,15 @@ class Run:
         """The model's predictions of these clips."""
         from mil_asc.results.predictions import Predictions
 
-        return Predictions(self._arrays["logits"], self._arrays["counts"], self._arrays["bag_logits"], self.decision)
+        arrays, rule = self._arrays, self.decision
+        predictions = Predictions(arrays["logits"], arrays["counts"], arrays["bag_logits"], rule)
+        classes_B, score_BC = predictions.decided().tolist(), predictions.scores()
+        reported = self._decisions(lambda row: (row[rule]["label"], float(row[rule]["score"])))
+        if reported is not None and len(reported) == len(classes_B):
+            rows = zip(classes_B, score_BC, reported)  # a score that is computed again may differ in its last digits
+            reported = [(label, abs(score_C[c] - score) < SCORE_SLACK) for c, score_C, (label, score) in rows]
+        self._check_fit([(self.labels[c], True) for c in classes_B], reported)
+        return predictions
 
     # -- is it finished?
 

@@ -12,7 +12,7 @@ def find_device(name=None):
     """The ``torch.device`` called ``name``, by default the GPU if there is one; a ``UserError`` if it is not there."""
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).item()  # the device "meta" has no values
     except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: a PyTorch without CUDA
         raise UserError(f"--device={name}: no such device is available; use --device=cpu") from error
     return torch.device(name)

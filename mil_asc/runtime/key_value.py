@@ -15,8 +15,8 @@ def read_word(word, usage):
     """
     key, equals, text = word.removeprefix("--").partition("=")
     if not word.startswith("--") or not equals:
-        raise UserError(f"{word} is not understood: {usage}")
+        raise UserError(f"{word:.200} is not understood: {usage}")
     try:
         return key, ruamel.yaml.YAML(typ="safe", pure=True).load(text)
-    except (ruamel.yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{word}: the value is not valid YAML") from error
+    except (ruamel.yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: thousands of digits
+        raise UserError(f"{word:.200}: the value is not valid YAML") from error

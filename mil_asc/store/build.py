@@ -71,7 +71,7 @@ def prepare_waveforms(
 ) -> WaveformStore:
     """Decode the clips into a store below ``cache_folder``, or open the store that is there already.
 
-    The store belongs to exactly these files (path, size, time of change), this rate, this shortest length
+    The store belongs to exactly these files (path, size, times of change), this rate, this shortest length
     and this decoder: a changed file makes a new store; the old one stays until ``tools/stores.py`` frees it.
     A killed run is continued by the next. Two processes may call this at once: one works, one waits.
 
@@ -174,13 +174,17 @@ class Job(NamedTuple):
             return error.args[0].removeprefix(f"{path}: ")
 
 
-def _fingerprint(path: str) -> tuple[int, int, bool]:
-    """Size, time of change (in ns), readable; it is the same for all missing files."""
+def _fingerprint(path: str) -> tuple[int, int, int, bool]:
+    """Size, times of change of the content and of the entry (in ns), readable; it is the same for all missing files.
+
+    An archive gives clips of one length the same size and time of change: when two of them change places, only the
+    entries change.
+    """
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
-        return -1, -1, False
-    return status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)
+        return -1, -1, -1, False
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, os.access(path, os.R_OK)
 
 
 def _seconds(path: Path) -> float:

@@ -3,6 +3,8 @@
 Shapes: B batch (rows of the store), N samples.
 """
 
+import hashlib
+import json
 import mmap
 import os
 from collections.abc import Iterator, Sequence
@@ -42,6 +44,8 @@ class WaveformStore:
         (rows,) int64, samples of each clip, at least 1.
     scales : numpy.ndarray
         (rows,) float32, linear amplitude of one step: int16 * scale is the waveform.
+    digest : str
+        SHA-256 over the paths and samples of all rows, the same wherever the recordings are.
 
     Raises
     ------
@@ -67,6 +71,8 @@ class WaveformStore:
         self._maps = map_shards(self.folder, shard_samples * SAMPLE_BYTES)
         self._samples = [np.frombuffer(mapped, dtype=np.int16) for mapped in self._maps]
         self._unchecked = dict(enumerate(index["shard_crc32"]))
+        content = [index[key] for key in ("paths", "lengths", "scales", "shard_crc32")]
+        self.digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         self._touched = 0
 
     def __len__(self) -> int:

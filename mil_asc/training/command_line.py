@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ruamel.yaml
 
+from mil_asc.checks import is_storable
 from mil_asc.errors import UserError
 from mil_asc.results.settings import read_settings
 from mil_asc.training.config import resolve_settings
@@ -67,6 +68,9 @@ def parse_command_line(arguments):
     """
     files, options, overrides = [], {}, {}
     rest = list(arguments)
+    for word in rest:
+        if not is_storable(word):
+            raise UserError(f"{word!r} is not UTF-8 text: rename the file or folder")
     while rest:
         word = rest.pop(0)
         if not word.startswith("-"):
@@ -113,8 +117,10 @@ def _yaml_value(key, text):
     structured = text.startswith(("[", "{", "'", '"'))
     try:
         value = ruamel.yaml.YAML(typ="safe").load(text)
-    except ruamel.yaml.YAMLError as error:
-        if structured:
-            raise UserError(f"--{key}: {text!r} is not a YAML value") from error
+    except (ruamel.yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: thousands of digits
+        if structured or not isinstance(error, ruamel.yaml.YAMLError):
+            raise UserError(f"--{key}: {text!r:.80} is not a YAML value") from error
+        return text
+    if value is None and text.strip().lower() not in ("", "~", "null"):  # a comment, such as a folder called #1
         return text
     return value if structured or value is None or isinstance(value, (bool, int, float)) else text

@@ -21,6 +21,8 @@ from mil_asc.training.keys import check_keys, full_keys, nest
 SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective", "training")
 """Required keys of a recipe's YAML file."""
 MANIFESTS, DATA_FOLDER, OUTPUT_FOLDER = "manifests", "data_folder", "output_folder"
+TEXTS = ("experiment", OUTPUT_FOLDER, DATA_FOLDER, "data.name", "data.data_folder", "data.cache_folder")
+"""Keys whose values are text, which no class checks."""
 WITH_MANIFESTS = (MANIFESTS, DATA_FOLDER, "cache_folder", "on_bad_audio", "validation_fraction", "name")
 """Keys of a data block that have an effect when manifests give the lists; the others are for the set's reader."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
@@ -161,7 +163,7 @@ def _check_top_level(tree, path):
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}")
     for key, value in flatten(tree).items():
-        if key in ("experiment", OUTPUT_FOLDER, DATA_FOLDER, "data.cache_folder"):
+        if key in TEXTS:
             check_text(key, value)
 
 

@@ -1,13 +1,21 @@
 """Keys on the command line: short keys are completed, unknown and forbidden keys are refused."""
 
+import re
+
 from mil_asc.errors import UserError
 from mil_asc.results.settings import flatten, tag_of
 from mil_asc.training.habits import advice
 from mil_asc.training.run_options import RUN_OPTIONS
 
+REFERENCE = re.compile("<[^<>]+>")
+"""What HyperPyYAML replaces by the value of another key."""
+
 
 def full_keys(overrides, tree):
     """Complete shortened keys of overrides; keys that match none or several do not change, and fail the check later.
+
+    A group of values, such as ``model={"num_blocks": 2}``, becomes its parts, so that it does not replace other values
+    of the group that were given before it. The last of two values is used.
 
     Arguments
     ---------
@@ -21,8 +29,20 @@ def full_keys(overrides, tree):
     dict
         Values by dotted key.
     """
-    legal = flatten(tree)
-    return {_full_key(key, legal): value for key, value in overrides.items()}
+    legal, found = flatten(tree), {}
+    for key, value in overrides.items():
+        for name, part in _parts(_full_key(key, legal), value, legal):
+            found.pop(name, None)  # to its place in the order
+            found[name] = part
+    return found
+
+
+def _parts(key, value, legal):
+    """The dotted keys and values that a value stands for: several for a group of values."""
+    node = legal.get(key)
+    if not (isinstance(value, dict) and value and isinstance(node, dict) and node):
+        return [(key, value)]
+    return [pair for name, part in value.items() for pair in _parts(f"{key}.{name}", part, legal)]
 
 
 def check_keys(overrides, tree, path):
@@ -39,8 +59,11 @@ def check_keys(overrides, tree, path):
         node = legal[key]
         if isinstance(node, dict) and node and not (isinstance(value, dict) and value):
             raise UserError(f"--{key} is a group of values: set one of them, such as --{key}.{next(iter(node))}=...")
-        if isinstance(value, dict) and isinstance(node, dict) and node:
-            check_keys({f"{key}.{name}": part for name, part in value.items()}, tree, path)
+        if isinstance(value, str) and (named := REFERENCE.search(value)):
+            raise UserError(
+                f"--{key}: {value!r} contains {named[0]}, which stands for another key in a YAML file: "
+                "use a name without <>"
+            )
         if tag_of(node) and not isinstance(node, dict):
             raise UserError(f"--{key} names code ({tag_of(node)}), which can only be changed in a YAML file")
 

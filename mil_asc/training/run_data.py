@@ -1,14 +1,14 @@
 """The data of a run: lists read, clips decoded once, and what cannot be used left out."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.group_folds import read_lists
-from mil_asc.corpora.json_manifests import read_manifests
+from mil_asc.corpora.json_manifests import measure_durations, read_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
-from mil_asc.errors import ArgumentError, AudioError, UserError
+from mil_asc.errors import ArgumentError, AudioError, UserError, name_some
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
 from mil_asc.store.read import WaveformStore
@@ -17,6 +17,7 @@ from mil_asc.store.segments import cut_recordings
 logger = logging.getLogger(__name__)
 
 ON_BAD_AUDIO = ("stop", "skip")
+DURATION_SLACK = 0.01  # s, and share: headers of compressed files are estimates
 
 
 @dataclass
@@ -66,7 +67,8 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     cache_folder : str or Path
         Where waveform stores are.
     on_bad_audio : str
-        ``stop`` raises an ``AudioError`` if a recording cannot be used, ``skip`` leaves it out.
+        ``stop`` raises an ``AudioError`` if a recording cannot be used, ``skip`` leaves it out. Where files are
+        missing, ``stop`` names them together with those whose headers are bad, before any file is decoded.
     network : MILClassifier
         Its sampling rate and shortest clip decide what can be used.
     progress : bool
@@ -78,7 +80,8 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
         The lists without bad recordings, judged again; the store; bad recordings, path -> reason.
     """
     missing = missing_files(corpus)
-    _check_bad(corpus, missing, on_bad_audio)
+    if missing and on_bad_audio == "stop":  # then decoding, which takes long, would be in vain
+        _check_bad(corpus, measure_durations(corpus)[1], on_bad_audio)
     there = leave_out(corpus, missing)
     paths = [clip.path for clip in there.clips]
     rate = network.front_end.sample_rate
@@ -87,7 +90,19 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     _check_bad(corpus, bad, on_bad_audio)
     if bad:
         logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
-    return leave_out(corpus, bad), store, bad
+    corpus = leave_out(corpus, bad)
+    return replace(corpus, warnings=corpus.warnings + _other_durations(corpus, store)), store, bad
+
+
+def _other_durations(corpus, store):
+    """A warning that names recordings which are not as long as their manifest states; no warnings if there are none."""
+    rate, found = store.sample_rate, []
+    for clip in corpus.clips if corpus.durations else []:
+        seconds, stated = store.lengths[store.row(clip.path)] / rate, corpus.durations[clip.path]
+        if abs(seconds - stated) > DURATION_SLACK * (1 + stated):
+            found.append(f"{clip.path} ({seconds:.2f} s, not {stated:.2f} s)")
+    words = "recording(s) are not as long as their manifest states, and are used in full"
+    return [f"{len(found)} {words}: {name_some(found, 5)}"] if found else []
 
 
 def _check_bad(corpus, bad, on_bad_audio):

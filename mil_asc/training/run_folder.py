@@ -148,9 +148,9 @@ class RunFolder:
         except (
             ruamel.yaml.YAMLError,
             AttributeError,
-            UnicodeDecodeError,
+            ValueError,
             RecursionError,
-        ) as error:  # AttributeError: no mapping
+        ) as error:  # AttributeError: no mapping; ValueError: no text, or a number of thousands of digits
             raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
         self._refuse_changes([(key, old, new) for key, (old, new) in changes if key.startswith(prefixes)])
 
@@ -174,11 +174,19 @@ class RunFolder:
         write_atomically(self.path / RUN_OPTIONS, json.dumps(options, indent=1))
         write_atomically(self.path / LISTS, json.dumps(lists, indent=1))
 
-    def check_lists(self, corpus):
+    def check_lists(self, corpus, audio=None):
         """Refuse a corpus that is not that of the run in this folder; returns the record of it.
 
-        A resumed run needs the same classes, training set and evaluation set; its data may have moved. A run that has
-        its report is evaluated on the same data folder too, because the report is written again.
+        A resumed run needs the same classes, lists and length of the clips; its data may have moved. A run that has its
+        report is evaluated on the same data folder too, because the report is written again. Recordings with other
+        samples are warned of, because another version of a decoder may be the reason.
+
+        Arguments
+        ---------
+        corpus : Corpus
+            As it was read: before training locations are held out, and before recordings are cut. It gets the warning.
+        audio : str, optional
+            ``WaveformStore.digest`` of its recordings, once they are decoded.
 
         Raises
         ------
@@ -186,36 +194,48 @@ class RunFolder:
             The corpus differs, or the record is damaged.
         """
         now = {"labels": corpus.labels, "data_folder": str(corpus.folder.resolve())}
-        for name, clips in (("train", [*corpus.train, *corpus.validation]), ("evaluate", corpus.evaluate)):
-            lines = sorted(f"{clip.path}\t{clip.label}" for clip in clips)
+        for name in LIST_NAMES:
+            lines = sorted(f"{clip.path}\t{clip.label}" for clip in getattr(corpus, name))
             now |= {f"{name}_clips": len(lines), name: sha256("\n".join(lines).encode()).hexdigest()}
-        before = self._recorded(LISTS, now)
+        now |= {"clip_seconds": corpus.clip_seconds} | ({"audio": audio} if audio else {})
+        before = self._recorded(LISTS, now, optional=("validation", "validation_clips", "clip_seconds", "audio"))
         if before["labels"] != now["labels"]:
             words = [", ".join(map(str, lists["labels"])) for lists in (before, now)]
             raise UserError(
                 f"{self.path} contains a run with other classes ({words[0]}), the data has {words[1]}: {OTHER_FOLDER}"
             )
-        for name in ("train", "evaluate"):
+        for name in LIST_NAMES:
             if before[name] != now[name]:
                 counts = f"{before[f'{name}_clips']} clips before, {now[f'{name}_clips']} now"
                 raise UserError(
                     f"{self.path} contains a run with another {LIST_NAMES[name]} ({counts}): {OTHER_FOLDER}, "
                     f"or evaluate the run on these data with {EVALUATE}"
                 )
+        if before["clip_seconds"] != now["clip_seconds"]:
+            lengths = [("clip_seconds", before["clip_seconds"], now["clip_seconds"])]
+            self._refuse_changes(lengths)
         if before["data_folder"] != now["data_folder"] and (self.path / REPORT).is_file():
             raise UserError(
                 f"{self.path} has the report of a run on {before['data_folder']}, not on {now['data_folder']}: "
                 f"evaluate the run there with {EVALUATE}"
             )
-        return now
+        if audio and before["audio"] != audio:
+            corpus.warnings.append(
+                f"the recordings of {corpus.folder} are not those that {self.path} began with, or were decoded by "
+                "other versions: the results mix both"
+            )
+        return now | ({"audio": before["audio"]} if audio else {})
 
     def _check_there(self, path):
         """A trained run without a record could be continued or evaluated on other data without a word."""
         if not path.is_file():
             raise UserError(f"{path} is missing, so what this run was trained on is unknown: {OTHER_FOLDER}")
 
-    def _recorded(self, name, now):
-        """What a JSON file of an existing run says, with the keys of ``now``; ``now`` itself for a new run."""
+    def _recorded(self, name, now, optional=()):
+        """What a JSON file of an existing run says, with the keys of ``now``; ``now`` itself for a new run.
+
+        Keys in ``optional``, which records of earlier versions lack, have the value of ``now`` there.
+        """
         path = self.path / name
         if self.debug or not self._trained():
             return now
@@ -224,6 +244,8 @@ class RunFolder:
             before = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
+        if isinstance(before, dict):
+            before = {key: now[key] for key in optional if key in now} | before
         for key, value in now.items():
             kind = (int, float) if isinstance(value, int | float) else type(value)
             if not isinstance(before, dict) or not isinstance(before.get(key), kind):

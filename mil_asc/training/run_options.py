@@ -84,10 +84,10 @@ def read_run_option(name, text):
         value = option.kind(text)
     except ValueError as error:
         whole = "whole " if option.kind is int else ""
-        raise UserError(f"--{name} must be a {whole}number; got {text!r}") from error
+        raise UserError(f"--{name} must be a {whole}number; got {text!r:.80}") from error
     try:
-        if name in ("debug_batches", "debug_epochs", "grad_accumulation_factor"):
-            check_count(name, value)
+        if option.kind is int:
+            check_count(name, value, least=0 if name.startswith("ckpt_interval") else 1)
         if name == "max_grad_norm":
             check_max_grad_norm(value)
     except ValueError as error:

@@ -97,7 +97,7 @@ class TrainingRun:
             folder.check_lists(corpus)
         shown = not self.options.noprogressbar
         corpus, store, bad = decode_clips(corpus, block["cache_folder"], block["on_bad_audio"], self.network, shown)
-        lists = folder.check_lists(corpus)
+        lists = folder.check_lists(corpus, store.digest)
         if not self.options.debug:
             corpus = self.hold_out(corpus)
         announce_corpus(corpus)

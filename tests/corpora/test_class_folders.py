@@ -233,6 +233,20 @@ def test_folder_or_value_that_cannot_be_used_is_named(tmp_path, paths, options, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value, group", [(2, "02"), ([2], "02"), ("02", "02"), (1.1, "1.10"), ([3, 2], "02")])
+def test_numbers_of_yaml_mean_the_names_that_are_written_with_them(tmp_path, value, group):
+    lay(tmp_path, *(f"{label}/{name}/{i}.wav" for label in ("1", "2") for name in ("02", "1.10", "3") for i in "ab"))
+    corpus = read_class_folders(tmp_path, classes=[1, 2.0], evaluate_groups=value)
+    assert group in {clip.location for clip in corpus.evaluate} and corpus.labels == ["1", "2"]
+
+
+@pytest.mark.parametrize("value, first", [([1.1], "1.1"), (2, "02")])
+def test_numbers_that_may_mean_two_names_are_refused(tmp_path, value, first):
+    lay(tmp_path, *(f"{label}/{name}/x.wav" for label in "ab" for name in ("02", "2", "1.1", "1.10")))
+    with pytest.raises(ArgumentError, match=rf"may mean '{first}' or .*put names in quotes"):
+        read_class_folders(tmp_path, evaluate_groups=value)
+
+
 def test_at_most_twenty_drawn_groups_are_named(tmp_path):
     lay(tmp_path, *(f"{label}/{group:03}/{i}.wav" for label in ("cat", "dog") for group in range(100) for i in (1, 2)))
     (note,) = read_class_folders(tmp_path).notes

@@ -21,14 +21,29 @@ GOOD = {
     "test.json": {"c": entry("c.wav", "park")},
     "corpus.json": {"finished": True, "data_root": "/data", "labels": ["park", "tram"], "clip_seconds": 0.0},
 }
-ODD = [None, True, -1, "\0", {}, [1], ["x", "x"], {"a": 1}, float("nan"), 10**400, [[["x"]]], "{0}", "{data_root}/\0"]
+ODD = [
+    None,
+    True,
+    -1,
+    "\0",
+    {},
+    [1],
+    ["x", "x"],
+    {"a": 1},
+    float("nan"),
+    10**400,
+    [[["x"]]],
+    "{0}",
+    "{data_root}/\0",
+    "\ud800",
+]
 
 
 @pytest.fixture
 def read(tmp_path):
     def read(content):
         for name, part in content.items():
-            (tmp_path / name).write_text(part if isinstance(part, str) else json.dumps(part))
+            (tmp_path / name).write_text(part if isinstance(part, str) else json.dumps(part), errors="surrogatepass")
         return read_manifests(tmp_path)
 
     return read
@@ -73,6 +88,21 @@ def test_good_manifests_are_read(read):
 )
 def test_value_that_cannot_be_used_is_named(read, value, keys, part):
     assert part in refused(read, changed(value, *keys))
+
+
+@pytest.mark.parametrize("key", ["start", "stop", "num_frames"])
+def test_part_of_a_file_is_refused(read, key):
+    """Else the complete file would be used without a word."""
+    message = refused(read, changed({**entry("a.wav", "park"), key: 8000}, "train.json", "a"))
+    assert f"train.json: a has {key}, but files are used in full" in message
+
+
+@pytest.mark.parametrize("label", ["park\nlawn", "park\x85lawn", "park\u2028lawn", "park\t"])
+def test_control_character_in_a_class_is_refused(read, label):
+    content = changed(["tram", label], "corpus.json", "labels")
+    for name, key in (("train.json", "a"), ("test.json", "c")):
+        content[name][key]["label"] = label
+    assert "a control character in the class" in refused(read, content)
 
 
 def test_clip_that_stands_twice_in_a_manifest_is_refused(read):

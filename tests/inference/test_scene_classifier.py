@@ -222,6 +222,9 @@ def test_one_waveform_is_a_batch_of_one(classifier):
         ("any.wav", "must be floating-point samples, got str"),
         (None, "must be floating-point samples, got NoneType"),
         ([[0.1], [0.1, 0.2]], "of one length, got a ragged list"),
+        (np.ma.masked_less(np.linspace(-0.5, 0.5, 16000), 0), "no masked samples"),
+        (torch.ones(16000).to_sparse(), "a dense tensor with samples, got a torch.sparse_coo tensor"),
+        (torch.ones(16000, device="meta"), "a dense tensor with samples, got a meta tensor"),
     ],
 )
 def test_other_waveforms_are_refused_in_one_line(classifier, wav, words):
@@ -230,7 +233,7 @@ def test_other_waveforms_are_refused_in_one_line(classifier, wav, words):
     assert "\n" not in str(caught.value) and str(caught.value).startswith("wav_N ")
 
 
-@pytest.mark.parametrize("length", [[16000.0], [1], [16001], [16000, 16000], 16000])
+@pytest.mark.parametrize("length", [[16000.0], [1], [16001], [16000, 16000], 16000, "x", [None], [2**70]])
 def test_lengths_that_do_not_fit_are_refused(classifier, length):
     with pytest.raises(ArgumentError, match="length_B must be 1 whole numbers from"):
         classifier.classify_batch(np.ones(16000, np.float32), length)
@@ -248,6 +251,32 @@ def test_silent_or_absurd_clip_of_a_batch_is_refused_by_its_position(classifier)
         classifier.classify_batch(wav_BN)
 
 
-def test_unknown_device_is_refused_in_one_line(run_folder):
-    with pytest.raises(UserError, match="^--device=foo: no such device is available; use --device=cpu$"):
-        SceneClassifier.from_hparams(source=run_folder, run_opts={"device": "foo"})
+@pytest.mark.parametrize("name", ["foo", "meta"])
+def test_unknown_device_is_refused_in_one_line(run_folder, name):
+    with pytest.raises(UserError, match=f"^--device={name}: no such device is available; use --device=cpu$"):
+        SceneClassifier.from_hparams(source=run_folder, run_opts={"device": name})
+
+
+def test_device_may_be_an_object(run_folder):
+    assert SceneClassifier.from_hparams(run_folder, run_opts={"device": torch.device("cpu")}).device == "cpu"
+
+
+@pytest.mark.parametrize("run_opts", ["cpu", {"precision": "fp16"}, {"jit": True}, ["device"]])
+def test_run_options_without_effect_are_refused(run_folder, run_opts):
+    with pytest.raises(ArgumentError, match="run_opts must be a dictionary with a device"):
+        SceneClassifier.from_hparams(source=run_folder, run_opts=run_opts)
+
+
+@pytest.mark.parametrize("value", [None, 1, b"any.wav", ["any.wav"]])
+def test_what_is_no_path_is_refused(classifier, value):
+    """An integer would be the number of an open file, which would be closed."""
+    with pytest.raises(ArgumentError, match="path must be the path of an audio file, got"):
+        classifier.classify_file(value)
+    with pytest.raises(ArgumentError, match="source must be the output folder of a run, got"):
+        SceneClassifier.from_hparams(source=value)
+
+
+@pytest.mark.parametrize("rule", ["SMI", "", 1, [], {}])
+def test_unknown_rule_is_refused(classifier, rule):
+    with pytest.raises(ArgumentError, match="unknown assumption .*; legal: smi, cmi, bag"):
+        classifier.classify_waveform(noise(1.0)[:, 0], rule)

@@ -10,6 +10,7 @@ import pytest
 
 from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
+from mil_asc.results.evaluation import decisions
 from mil_asc.results.predictions import Predictions, write_predictions
 from mil_asc.results.run import Run, without_debug_runs
 
@@ -83,6 +84,8 @@ def test_reports_and_settings_are_read_without_pytorch(tmp_path):
         ("report.json", None, "run holds no report.json: name the output folder of a finished run"),
         ("report.json", '{"run": ', r"report.json is damaged \(Expecting value.*\): evaluate the run again"),
         ("report.json", "[]", "report.json is not the report of a run of this version: it has no experiment"),
+        ("report.json", '{"run": ' + "1" * 5000 + "}", r"report.json is damaged \(Exceeds the limit .*\)"),
+        ("hyperparams.yaml", "a: " + "1" * 5000, "hyperparams.yaml is damaged"),
         ("report.json", b"\xff\xfe", "report.json cannot be read: not text"),
         ("hyperparams.yaml", None, "run holds no hyperparams.yaml"),
         ("hyperparams.yaml", "a: [", "hyperparams.yaml is damaged"),
@@ -134,3 +137,55 @@ def test_debug_runs_are_not_finished_and_can_be_left_out(tmp_path):
     assert [one.folder for one in others] == [run] and [one.folder for one in left_out] == [debug]
     with pytest.raises(UserError, match="only debug runs were named"):
         without_debug_runs([debug])
+
+
+def change_report(folder, key, value):
+    """Put a value at a dotted key of a report."""
+    report = json.loads((folder / "report.json").read_text())
+    *parents, last = key.split(".")
+    node = report
+    for parent in parents:
+        node = node[parent]
+    node[last] = value
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), 10**400, True, "x", [0.5]])
+def test_accuracy_that_is_no_share_is_refused(tmp_path, value):
+    folder = write_run(tmp_path / "run")
+    change_report(folder, "evaluation.smi.accuracy", value)
+    with pytest.raises(UserError, match="this version: evaluation.smi.accuracy is "):
+        Run(folder).accuracy("smi")
+
+
+def decisions_of(folder):
+    """The decisions that ``train.py`` writes for the predictions in a folder."""
+    run = Run(folder)
+    clips = [Clip(path, LABELS[c], "", path, "a") for path, c in zip(run.paths, run.truth_B.tolist())]
+    return decisions(run.predictions, clips, LABELS)
+
+
+def test_predictions_of_the_report_are_read(tmp_path):
+    folder = write_run(tmp_path / "run")
+    change_report(folder, "decisions", decisions_of(folder))
+    assert Run(folder).paths == ["bus.wav", "park.wav"] and len(Run(folder).predictions.counts_B) == 2
+
+
+@pytest.mark.parametrize(
+    "row, key, value, words",
+    [
+        (0, "path", "other.wav", "predictions.npz does not fit report.json: evaluate the run again"),
+        (1, "label", "bus", "predictions.npz does not fit report.json"),
+        (1, "cmi", {"label": "park", "score": 0.5}, "predictions.npz does not fit report.json"),
+        (1, "cmi", {"label": "bus", "score": 0.9}, "predictions.npz does not fit report.json"),
+        (1, "cmi", None, "report.json is not the report of a run of this version: decisions is "),
+        (1, "cmi", {"label": "bus"}, "decisions is "),
+    ],
+)
+def test_predictions_of_another_run_are_refused(tmp_path, row, key, value, words):
+    folder = write_run(tmp_path / "run")
+    rows = decisions_of(folder)
+    rows[row][key] = value
+    change_report(folder, "decisions", rows)
+    with pytest.raises(UserError, match=words):
+        Run(folder).predictions  # noqa: B018 (it is read here)

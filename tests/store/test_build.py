@@ -56,6 +56,21 @@ def test_changed_file_is_decoded_again(data):
     assert store.lengths[5] == 50
 
 
+def test_files_that_change_places_are_decoded_again(data):
+    """As from an archive: the same size, the same time of change."""
+    first, second = (data.folder / data.paths[number] for number in (0, 5))
+    for path in (first, second):
+        os.utime(path, ns=(1, 1))
+    assert first.stat().st_size == second.stat().st_size
+    before = prepare(data.folder, data.paths, data.cache_folder)
+    first.rename(data.folder / "third")
+    second.rename(first)
+    (data.folder / "third").rename(second)
+    after = prepare(data.folder, data.paths, data.cache_folder)
+    assert np.array_equal(after.read_one(0), before.read_one(5))
+    assert np.array_equal(after.read_one(5), before.read_one(0))
+
+
 @pytest.mark.parametrize("count, shards", ((1, 1), (16, 1), (17, 2), (2048, 128), (2049, 121), (23000, 128)))
 def test_shards_are_not_too_many_nor_too_small(count, shards):
     job = build.Job(Path("/"), [str(number) for number in range(count)], 16000, 0.0)

@@ -78,6 +78,14 @@ def test_pooling_options_reach_the_pooling():
 
 def test_last_of_two_values_is_used():
     assert load("--seed=3", "--seed=4")["seed"] == 4
+    assert load("--training.learning_rate=0.3", "--learning_rate=0.4")["training"]["learning_rate"] == 0.4
+
+
+def test_group_of_values_leaves_the_other_values_of_the_group():
+    words = ["--num_classes=3", "--model={features: {n_mels: 32}, head: {instance_dim: 4}}", "--hop_ms=64"]
+    network = load("--data.labels=[a, b, c]", *words)["model"]["network"]
+    assert network.num_classes == 3 and network.front_end.n_mels == 32
+    assert network.front_end.hop_length == 1024 and network.detector.in_features == 4
 
 
 @pytest.mark.parametrize(
@@ -112,7 +120,7 @@ def test_given_switch_is_on_and_others_are_off():
 
 
 @pytest.mark.parametrize(
-    "text", ["a=b", "k=v=w", "/a: b", "/data #1", "2019-01-02", "[1", "a, b", "@x", "%x", "no", "x y"]
+    "text", ["a=b", "k=v=w", "/a: b", "/data #1", "#1", "2019-01-02", "[1", "a, b", "@x", "%x", "no", "x y", "<x"]
 )
 def test_text_value_is_not_changed(text):
     if text.startswith("["):
@@ -255,6 +263,21 @@ def test_file_that_is_not_a_recipe_prints_one_line(text, tmp_path, capsys):
         ("--max_grad_norm=x", "--max_grad_norm must be a number"),
         ("--max_grad_norm=0", "--max_grad_norm must be a number above 0, or -1"),
         ("--max_grad_norm=nan", "--max_grad_norm must be"),
+        ("--batch_size=1" + "0" * 30, "batch_size must be a whole number of at most 9223372036854775807, got 1e+30"),
+        ("--seed=1" + "0" * 5000, " is not a YAML value"),
+        ("--learning_rate=1e308", "learning_rate must be a number of size 1e-37 to 1e+37, got 1e+308"),
+        ("--learning_rate=1e-320", "learning_rate must be a number of size"),
+        ("--weight_decay=1e300", "weight_decay must be a number of size"),
+        ("--weight_decay=1" + "0" * 400, "weight_decay must be a number of size"),
+        ("--log_floor=1e-300", "log_floor must be a number of size"),
+        ("--batch_norm=1e300", "batch_norm must be a number of size"),
+        ("--ckpt_interval_minutes=-5", "--ckpt_interval_minutes must be a whole number from 0 up, got -5"),
+        ("--device=meta", "--device=meta: no such device is available"),
+        ("--data.name=[a]", "data.name must be text"),
+        ('--output_folder="a\\0b"', "output_folder must be text without NUL"),
+        ("--cache_folder=a\udcff", "'--cache_folder=a\\udcff' is not UTF-8 text"),
+        ("--data_folder=a<seed>b", "'a<seed>b' contains <seed>, which stands for another key in a YAML file"),
+        ("--data={name: x<seed>}", "--data.name: 'x<seed>' contains <seed>"),
     ],
 )
 def test_wrong_value_raises_one_line(option, part):

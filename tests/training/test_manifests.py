@@ -90,3 +90,43 @@ def test_a_folder_without_manifests_gets_one_line(tmp_path, capsys):
     assert main(words(tmp_path / "nowhere", tmp_path / "run")) == 1
     err = capsys.readouterr().err
     assert err.count("error:") == 1 and "a folder of manifests holds train.json" in err
+
+
+def refusal(arguments, capsys):
+    """The one line of a start that is refused."""
+    capsys.readouterr()
+    assert main(arguments) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_clip_that_moves_to_the_validation_set_changes_the_training_set(manifests, tmp_path, capsys):
+    """Else an epoch could be selected on clips that were trained on."""
+    assert main(words(manifests, tmp_path / "run")) == 0
+    train, valid = (json.loads((manifests / name).read_text()) for name in ("train.json", "valid.json"))
+    moved = sorted(train)[0]
+    valid[moved] = train.pop(moved)
+    (manifests / "train.json").write_text(json.dumps(train))
+    (manifests / "valid.json").write_text(json.dumps(valid))
+    line = refusal(words(manifests, tmp_path / "run"), capsys)
+    assert f"a run with another training set ({len(train) + 1} clips before, {len(train)} now)" in line
+
+
+def test_another_length_of_the_clips_is_refused(manifests, tmp_path, capsys):
+    assert main(words(manifests, tmp_path / "run")) == 0
+    facts = json.loads((manifests / "corpus.json").read_text())
+    (manifests / "corpus.json").write_text(json.dumps(facts | {"clip_seconds": 0.95}))
+    line = refusal(words(manifests, tmp_path / "run"), capsys)
+    assert "a run with other settings (clip_seconds: 0.0 before, 0.95 now)" in line
+
+
+def test_other_durations_than_stated_are_warned_of(manifests, tmp_path):
+    """An edited duration has no effect on what is read of a file."""
+    train = json.loads((manifests / "train.json").read_text())
+    path = sorted(train)[0]
+    train[path]["duration"] = 0.2
+    (manifests / "train.json").write_text(json.dumps(train))
+    assert main(words(manifests, tmp_path / "run")) == 0
+    words_of_it = f"not as long as their manifest states, and are used in full: {path} (1.00 s, not 0.20 s)"
+    assert [words_of_it in warning for warning in report_of(tmp_path / "run")["warnings"]].count(True) == 1

@@ -248,3 +248,21 @@ def test_held_out_locations_depend_on_the_seed(place):
     chosen = {seed: held_out(seed) for seed in (1, 2, 3)}
     assert len({tuple(names) for names in chosen.values()}) > 1
     assert held_out(1) == chosen[1]
+
+
+@pytest.mark.parametrize("more", BOTH)
+def test_recordings_that_changed_since_the_first_start_are_warned_of(place, more):
+    """With the same names and classes; the warning stays in the reports of later starts."""
+    words = "are not those that"
+    assert not any(words in warning for warning in place.report()["warnings"])
+    path = place.data / "audio/airport-lisbon-10-0-a.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(7).normal(size=16000), 16000, subtype="PCM_24")
+    for _ in range(2):
+        assert [words in warning for warning in place.report(*more)["warnings"]].count(True) == 1
+
+
+def test_recordings_that_moved_are_the_same(place, tmp_path):
+    place.report()
+    (place.run / "report.json").unlink()
+    place.data = place.data.rename(tmp_path / "elsewhere")
+    assert not any("are not those that" in warning for warning in place.report()["warnings"])
