@@ -18,6 +18,7 @@ from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import UserError
 from mil_asc.results.run import Run
 from mil_asc.runtime.files import write_atomically
+from mil_asc.runtime.program import run_program
 from mil_asc.store.prepare import SET_BY_ARGUMENTS
 from mil_asc.training.command_line import parse_command_line
 from mil_asc.training.config import resolve_settings
@@ -260,4 +261,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_program(lambda: main(sys.argv[1:])))

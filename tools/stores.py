@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.runtime.files import size_text
+from mil_asc.runtime.program import run_program
 from mil_asc.store.inventory import free_store, is_in_use, list_stores
 
 CACHE_FOLDERS = "recipes/*/results/waveforms"
@@ -66,4 +67,4 @@ def describe(store):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

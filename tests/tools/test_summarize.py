@@ -44,6 +44,16 @@ def test_seeds_share_a_row(tmp_path, capsys):
     )
 
 
+def test_copies_of_a_run_are_warned_of(tmp_path, capsys):
+    runs = [write_run(tmp_path / place, "fuse_pnl", 1, 0.8) for place in ("a", "b")]
+    runs.append(write_run(tmp_path, "fuse_pnl", 2, 0.7))
+    assert TOOL.main(runs) == 0
+    said = capsys.readouterr().err
+    assert (
+        said.startswith(f"WARNING: {runs[0]} and {runs[1]} have the same experiment and seed") and "seed-2" not in said
+    )
+
+
 @pytest.mark.parametrize(
     "debug, words", [(True, "only debug runs were named"), (None, "holds no report.json: name the output folder")]
 )
