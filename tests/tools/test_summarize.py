@@ -49,9 +49,8 @@ def test_copies_of_a_run_are_warned_of(tmp_path, capsys):
     runs.append(write_run(tmp_path, "fuse_pnl", 2, 0.7))
     assert TOOL.main(runs) == 0
     said = capsys.readouterr().err
-    assert (
-        said.startswith(f"WARNING: {runs[0]} and {runs[1]} have the same experiment and seed") and "seed-2" not in said
-    )
+    assert said.startswith(f"WARNING: {runs[0]} and {runs[1]} have the same experiment and seed")
+    assert "seed-2" not in said
 
 
 @pytest.mark.parametrize(
