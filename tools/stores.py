@@ -24,8 +24,10 @@ def main(arguments=None):
     options = parse(arguments)
     folders = options.folders or sorted(Path(__file__).resolve().parents[1].glob(CACHE_FOLDERS))
     try:
-        chosen = [store for folder in folders for store in list_stores(folder)]
-        chosen = [store for store in chosen if age_days(store) >= options.older_than]
+        if not options.older_than >= 0:
+            raise UserError(f"--older_than must be a number of days from 0 up, got {options.older_than}")
+        found = {store.folder.resolve(): store for folder in folders for store in list_stores(folder)}
+        chosen = [store for store in found.values() if age_days(store) >= options.older_than]
         used = {store.folder for store in chosen if is_in_use(store.folder)}
         for store in chosen:
             print(describe(store) + (", in use" if store.folder in used else ""))
