@@ -69,7 +69,7 @@ def check_passed(words):
         key = word[2:].partition("=")[0]
         if not word.startswith("--") or not key:
             raise UserError(f"{word} is no option of train.py: give --KEY=VALUE after --")
-        if key in RESERVED:
+        if key in RESERVED or key.rpartition(".")[2] in RESERVED:
             raise UserError(f"--{key} may not be given after --: the stages set it, or it leaves no results")
 
 
