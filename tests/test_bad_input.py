@@ -202,6 +202,14 @@ def test_bad_audio_is_skipped_with_on_bad_audio_skip(bench):
     assert "WARNING: left out: 3 bad audio file(s): " in err
 
 
+def test_data_folder_as_output_folder_is_refused(bench):
+    """Else the run's folders would be classes at the next start."""
+    before = sorted(bench.data.iterdir())
+    bench.out = bench.data / "../data"
+    assert "is the data folder: give another --output_folder" in bench.refuses()
+    assert sorted(bench.data.iterdir()) == before
+
+
 def test_missing_files_and_files_with_a_bad_header_are_named_together(bench):
     lost, empty, text = (bench.data / f"audio/park-lisbon-{place}-0-a.wav" for place in (11, 14, 17))
     lost.unlink()

@@ -13,5 +13,7 @@ import sys
 
 from bench.command import main
 
+from mil_asc.runtime.program import run_program
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

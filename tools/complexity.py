@@ -17,6 +17,7 @@ from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.model.complexity import DCASE_MACS, DCASE_WEIGHT_BYTES, complexity
 from mil_asc.results import markdown
 from mil_asc.results.run import Run
+from mil_asc.runtime.program import run_program
 from mil_asc.training.config import load_hparams
 
 NOTES = f"""
@@ -94,4 +95,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

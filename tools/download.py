@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from mil_asc.corpora.download import download
 from mil_asc.errors import UserError
+from mil_asc.runtime.program import run_program
 
 
 def parse_arguments(argv):
@@ -55,4 +56,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

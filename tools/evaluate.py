@@ -2,10 +2,11 @@
 
 import sys
 
+from mil_asc.runtime.program import run_program
 from mil_asc.training.launch import calm_progress_bars
 
 if __name__ == "__main__":
     calm_progress_bars()  # before tqdm is imported
     from mil_asc.training.evaluate_run import main
 
-    sys.exit(main())
+    sys.exit(run_program(main))

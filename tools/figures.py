@@ -13,6 +13,7 @@ from mil_asc.errors import UserError
 from mil_asc.paper.figures.experiments import Options, read_experiments
 from mil_asc.paper.figures.page import FIGURES, draw_figures, write_page
 from mil_asc.results.run import without_debug_runs
+from mil_asc.runtime.program import run_program
 
 
 def parse_arguments(arguments=None):
@@ -96,4 +97,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

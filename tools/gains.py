@@ -19,6 +19,7 @@ from mil_asc.corpora.folder_tree import is_audio
 from mil_asc.errors import AudioError, UserError
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results import markdown
+from mil_asc.runtime.program import run_program
 
 LOGIT_LIMIT = 50.0
 
@@ -95,4 +96,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

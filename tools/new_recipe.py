@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.runtime.files import write_atomically
+from mil_asc.runtime.program import run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "tools/recipe_template"
@@ -184,4 +185,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

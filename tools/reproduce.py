@@ -21,6 +21,7 @@ from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets,
 from mil_asc.paper.stale import find_stale, refuse_stale
 from mil_asc.paper.supervise import train_here
 from mil_asc.paper.tables import build_table
+from mil_asc.runtime.program import run_program
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -185,4 +186,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_program(lambda: main(sys.argv[1:])))

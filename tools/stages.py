@@ -18,6 +18,7 @@ from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import UserError
 from mil_asc.results.run import Run, folds_in, place_of_run
 from mil_asc.runtime.files import write_atomically
+from mil_asc.runtime.program import run_program
 from mil_asc.store.prepare import SET_BY_ARGUMENTS
 from mil_asc.training.command_line import parse_command_line
 from mil_asc.training.config import resolve_settings
@@ -68,7 +69,7 @@ def check_passed(words):
         key = word[2:].partition("=")[0]
         if not word.startswith("--") or not key:
             raise UserError(f"{word} is no option of train.py: give --KEY=VALUE after --")
-        if key in RESERVED:
+        if key in RESERVED or key.rpartition(".")[2] in RESERVED:
             raise UserError(f"--{key} may not be given after --: the stages set it, or it leaves no results")
 
 
@@ -282,4 +283,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_program(lambda: main(sys.argv[1:])))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.runtime.files import size_text
+from mil_asc.runtime.program import run_program
 from mil_asc.store.inventory import free_store, is_in_use, list_stores
 
 CACHE_FOLDERS = "recipes/*/results/waveforms"
@@ -23,8 +24,10 @@ def main(arguments=None):
     options = parse(arguments)
     folders = options.folders or sorted(Path(__file__).resolve().parents[1].glob(CACHE_FOLDERS))
     try:
-        chosen = [store for folder in folders for store in list_stores(folder)]
-        chosen = [store for store in chosen if age_days(store) >= options.older_than]
+        if not options.older_than >= 0:
+            raise UserError(f"--older_than must be a number of days from 0 up, got {options.older_than}")
+        found = {store.folder.resolve(): store for folder in folders for store in list_stores(folder)}
+        chosen = [store for store in found.values() if age_days(store) >= options.older_than]
         used = {store.folder for store in chosen if is_in_use(store.folder)}
         for store in chosen:
             print(describe(store) + (", in use" if store.folder in used else ""))
@@ -66,4 +69,4 @@ def describe(store):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -22,6 +22,7 @@ from mil_asc.paper.supervise import train_here
 from mil_asc.results import plots
 from mil_asc.results.event_detection import load_library
 from mil_asc.runtime.files import write_atomically
+from mil_asc.runtime.program import run_program
 from mil_asc.studies.evidence import evidence
 from mil_asc.studies.measures import measure
 from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page
@@ -139,4 +140,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_program(lambda: main(sys.argv[1:])))

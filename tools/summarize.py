@@ -16,6 +16,7 @@ from pathlib import Path
 from mil_asc.errors import UserError, printable
 from mil_asc.results import markdown
 from mil_asc.results.run import without_debug_runs
+from mil_asc.runtime.program import run_program
 
 UNDERESTIMATION = "evaluation.underestimation"
 COLUMNS = {
@@ -53,6 +54,18 @@ def summarize(runs):
         data = [dataset, folder if shared else folder.name, trained_on or dataset]
         rows.append([*data, experiment, seeds, epochs, *cells])
     return markdown.table(["data set", "data folder", "trained on", "experiment", "seeds", "epochs", *COLUMNS], rows)
+
+
+def repeated_seeds(runs):
+    """Lines that name runs of one row with the same seed: a copy of a run makes the deviation too small."""
+    folders = defaultdict(list)
+    for run in runs:
+        folders[run.dataset, run.data_folder, run.trained_on, run.experiment, run.folds, run.seed].append(str(run.folder))
+    return [
+        printable(f"{' and '.join(own)} have the same experiment and seed; each counts as a run of its own")
+        for own in folders.values()
+        if len(own) > 1
+    ]
 
 
 def summarize_groups(runs):
@@ -96,6 +109,8 @@ def main(arguments=None):
     parser.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs")
     try:
         runs, _ = without_debug_runs(parser.parse_args(arguments).runs)
+        for line in repeated_seeds(runs):
+            print(f"WARNING: {line}", file=sys.stderr)
         tables = [summarize(runs), *filter(None, [summarize_groups(runs)])]
         print("\n\n".join("\n".join(map(printable, table.split("\n"))) for table in tables))
     except UserError as error:
@@ -105,4 +120,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(main))

@@ -1,7 +1,8 @@
 """Header checks: does an audio file hold all the bytes that its header states?
 
-libsndfile shortens most truncated files without an error, so headers are compared with the size of the file. It
-reports truncated FLAC, ALAC (CAF) and SDS files itself, and MP3 files that state their length (Xing header).
+libsndfile shortens most truncated files without an error, so headers are compared with the size of the file. A WAV file
+that goes on after the samples that its header states would be read in part, and is refused too. libsndfile reports
+truncated FLAC, ALAC (CAF) and SDS files itself, and MP3 files that state their length (Xing header).
 
 Not determinable, because nothing in the file states its length: MP3 without a Xing header, raw AAC, and PAF, PVF, IRCAM
 and XI files. Of PAF, PVF and IRCAM files it is checked that they do not end within a frame. A WAV, AU, W64 or CAF
@@ -9,12 +10,15 @@ file written into a pipe states that its length is unknown, and passes.
 """
 
 import os
+import re
 from collections.abc import Callable
 from typing import BinaryIO
 
 from mil_asc.audio.fixed_headers import HEADER_BYTES, Extent, read_extent
 
 _UNKNOWN_WAV_BYTES = 0x7FFFF000  # a WAV file written into a pipe states this length or more
+_CHUNK_NAME = re.compile(rb"[ -~]{4}")
+_MOST_SURPLUS_BYTES = 65536  # after the last chunk of a WAV file: programs add a few hundred
 _UNKNOWN_BYTES = 2**63 - 2**32  # W64 and CAF: the largest length, less what a header may add to it
 _OGG_PAGE_BYTES = 65536  # no Ogg page is longer
 _OGG_PAGE_HEADER_BYTES = 27
@@ -86,7 +90,7 @@ def _no_samples() -> UnusableAudio:
 
 
 def _check_wav(file: BinaryIO, size: int) -> None:
-    """The data chunk must not state more bytes than follow it."""
+    """The data chunk must not state more bytes than follow it, nor less than the samples."""
     file.seek(0)
     order = "big" if file.read(4) == b"RIFX" else "little"
     long_length = 0  # RF64: the length of the data chunk is in the ds64 chunk
@@ -102,9 +106,28 @@ def _check_wav(file: BinaryIO, size: int) -> None:
         if name == b"data":
             stated = long_length or (length if length < _UNKNOWN_WAV_BYTES else 0)
             _check_length(stated, size - position - 8)
+            if stated:
+                _check_rest(file, position + 8 + stated + stated % 2, size, order, chunks)
             return
         position += 8 + length + length % 2
     raise _no_samples()
+
+
+def _check_rest(file: BinaryIO, position: int, size: int, order: str, chunks: _Chunks) -> None:
+    """What follows the samples must be chunks or zeros: a recorder that stops without an end leaves an old length."""
+    while position + 8 <= size:
+        chunks.count()
+        file.seek(position)
+        chunk = file.read(8)
+        length = int.from_bytes(chunk[4:], order)
+        if not _CHUNK_NAME.fullmatch(chunk[:4]) or position + 8 + length > size:
+            break
+        position += 8 + length + length % 2
+    file.seek(min(position, size))
+    if size - position > _MOST_SURPLUS_BYTES and any(file.read(_MOST_SURPLUS_BYTES)):
+        raise UnusableAudio(
+            f"corrupt: {size - position} bytes after the samples that the header states, which may be samples too"
+        )
 
 
 def _check_w64(file: BinaryIO, size: int) -> None:

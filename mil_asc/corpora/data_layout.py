@@ -1,5 +1,6 @@
 """Which folder was meant: data folders that are one level too deep or too shallow are recognised by what is near."""
 
+import re
 from pathlib import Path
 
 from mil_asc.corpora.folder_tree import files_beside, is_audio, sub_folders
@@ -7,8 +8,9 @@ from mil_asc.errors import UserError, name_some
 
 EVALUATE = ("evaluate", "eval", "test")
 """Names, beside ``train``, of the folder that holds the evaluation set."""
-OTHER_LISTS = ("training", "testing", "evaluation", "validation", "valid", "val", "dev")
+OTHER_LISTS = ("training", "testing", "evaluation", "validation", "valid", "val", "dev", "development")
 """Further names of folders that hold lists in data sets at large, not classes."""
+FOLD = re.compile(r"(fold|split)[ _-]?\d+")
 META = "meta.csv"
 DEEPEST = 3  # levels below the folder that are searched
 
@@ -26,10 +28,11 @@ def ready_lists(folder):
 def check_no_lists(folder, labels):
     """Raise a ``UserError`` where what would be read as classes are lists by their names, with classes inside."""
     lists = {"train", *EVALUATE, *OTHER_LISTS}
-    if all(label.lower() in lists and sub_folders(folder / label) for label in labels):
+    named = all(label.lower() in lists or FOLD.fullmatch(label.lower()) for label in labels)
+    if named and all(sub_folders(folder / label) for label in labels):
         raise UserError(
             f"{folder}: {', '.join(labels)} look like lists, not classes: call them train/ and evaluate/ (or eval/, "
-            "test/), or name the one that holds the class folders with --data_folder"
+            "test/), name the one that holds the class folders with --data_folder, or name the classes with --classes"
         )
 
 

@@ -1,5 +1,6 @@
 """What the machine supports, and the fastest settings for it."""
 
+import contextlib
 import platform
 import resource
 
@@ -16,6 +17,22 @@ def find_device(name=None):
     except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: a PyTorch without CUDA
         raise UserError(f"--device={name}: no such device is available; use --device=cpu") from error
     return torch.device(name)
+
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""Parts of the messages of PyTorch, which raises a ``RuntimeError`` on a CPU."""
+
+
+@contextlib.contextmanager
+def memory_errors(advice):
+    """Turn errors for lack of memory into a ``UserError`` of one line that ends with ``advice``."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(part in str(error) for part in OUT_OF_MEMORY):
+            raise
+        reason = " ".join(str(error).split()) or "Python found none"
+        raise UserError(f"out of memory ({reason:.200}): {advice}") from error
 
 
 def cpu_has_bf16():

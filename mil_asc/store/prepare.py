@@ -22,8 +22,9 @@ from mil_asc.corpora.group_folds import read_lists
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
-from mil_asc.errors import ArgumentError, UserError, printable
+from mil_asc.errors import UserError, printable
 from mil_asc.runtime.key_value import read_word
+from mil_asc.runtime.program import run_program
 from mil_asc.store.build import prepare_waveforms
 
 SET_BY_ARGUMENTS = ("name", "data_folder", "manifests", "corpus", "validation_fraction")
@@ -41,16 +42,18 @@ def main(block: str | os.PathLike, arguments: Sequence[str] | None = None) -> No
         The command line, by default that of the process.
     """
     options, words = parse_arguments(arguments)
+    sys.exit(run_program(lambda: _prepare_as_told(block, options, words)))
+
+
+def _prepare_as_told(block, options, words) -> int:
+    """Prepare a set as the command line says; returns the exit status."""
     try:
         data = read_block(block, options.data_folder, words)
         prepare(data, options.save_folder, options.valid_fraction, options.seed, options.sample_rate, options.waveforms)
-    except (UserError, ArgumentError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
+        return 130
+    return 0
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:

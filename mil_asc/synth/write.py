@@ -22,6 +22,7 @@ from mil_asc.checks import check_count, check_number
 from mil_asc.corpora import manifest
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.errors import ArgumentError, UserError
+from mil_asc.runtime.files import size_text
 from mil_asc.synth import sounds
 from mil_asc.synth.event_table import read_events
 from mil_asc.synth.placement import PlacedEvent
@@ -29,6 +30,7 @@ from mil_asc.synth.scenes import DEVICE, SCENES, PlannedClip, plan_clips, render
 
 GENERATOR_VERSION = 2  # raise it when the samples made from a seed change
 MARK = "synth_scenes.json"
+SAMPLE_BYTES = 2
 FEWEST_CLIPS = 10  # in either list: one per class
 EVENT_SHARE = 0.5
 AMBIGUOUS_SHARE = 0.3
@@ -100,6 +102,7 @@ def generate_synth_scenes(
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not _is_finished(target, asked):
+                _check_space(target.parent, asked)
                 _write_set(target, asked, progress, workers or min(8, os.cpu_count() or 1))
     except OSError as error:
         raise UserError(f"cannot write synthetic scenes to {target}: {error.strerror or error}") from error
@@ -120,6 +123,17 @@ def _check_parameters(asked: dict) -> None:
             raise ArgumentError(
                 f"{name} must be {LEAST_COVERED / seconds:g} or more in clips of {seconds:g} s, got {share!r}"
             )
+
+
+def _check_space(folder: Path, asked: dict) -> None:
+    """Raise a ``UserError`` if the recordings would fill the disk of ``folder``."""
+    clips = asked["train_clips"] + asked["evaluate_clips"]
+    needed, free = clips * asked["seconds"] * asked["sample_rate"] * SAMPLE_BYTES, shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder}: {clips} synthetic scenes of {asked['seconds']:g} s need {size_text(needed)}, "
+            f"{size_text(free)} are free: make fewer or shorter ones"
+        )
 
 
 def _is_finished(target: Path, asked: dict) -> bool:

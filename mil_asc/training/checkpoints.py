@@ -50,10 +50,20 @@ class AtomicCheckpointer(Checkpointer):
     A checkpoint is written to a hidden folder, and renamed when it is complete and on the disk. A checkpoint that is
     deleted is renamed first. Leftovers of a killed process are removed at the next start. The latest checkpoint is that
     of the greatest ``progress``. Every file has a checksum, which is verified before loading; weights must be finite.
+
+    Arguments
+    ---------
+    checkpoints_dir : str or Path
+        Where they are.
+    run : str, optional
+        What identifies the run. Checkpoints keep it, and one of another run is refused.
+    **kwargs
+        As for ``Checkpointer``.
     """
 
-    def __init__(self, checkpoints_dir, **kwargs):
+    def __init__(self, checkpoints_dir, run=None, **kwargs):
         super().__init__(checkpoints_dir, **kwargs)
+        self.run = run
         for leftover in [*self.checkpoints_dir.glob(PARTIAL + "*"), *self.checkpoints_dir.glob(REMOVED + "*")]:
             shutil.rmtree(leftover)
 
@@ -72,6 +82,7 @@ class AtomicCheckpointer(Checkpointer):
         final = self._custom_checkpoint_dirpath(name or _name(meta, end_of_epoch))
         self.checkpoints_dir = folder / f"{PARTIAL}-{os.getpid()}"
         try:
+            meta = {**meta, "run": self.run}
             saved = super().save_checkpoint(meta, end_of_epoch, final.name[len(CKPT_PREFIX) + 1 :], **kwargs)
             write_checksums(saved.path / CHECKSUMS, [path.name for path in saved.path.iterdir()])
             for path in [*saved.path.iterdir(), saved.path]:
@@ -132,8 +143,10 @@ class AtomicCheckpointer(Checkpointer):
     # -- loading
 
     def load_checkpoint(self, checkpoint):
-        """Load a checkpoint; a ``UserError`` names it if its files are damaged or its weights are not finite."""
+        """Load a checkpoint; a ``UserError`` names it if it is damaged, of another run, or has weights not finite."""
         _refuse(checkpoint.path, _damage_of(checkpoint.path))
+        if checkpoint.meta.get("run", self.run) != self.run:
+            raise UserError(f"{checkpoint.path} is a checkpoint of another run, with other settings or another seed")
         super().load_checkpoint(checkpoint)
         self._check_weights(checkpoint.path)
 

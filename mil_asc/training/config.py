@@ -87,6 +87,7 @@ def checked_overrides(path, overrides):
     """The YAML text with the blocks that ``overrides`` name, and the other overrides by dotted key, which are legal."""
     text = path.read_text(encoding="utf-8")
     if MANIFESTS in overrides:  # these contain the paths of their audio
+        check_text(MANIFESTS, overrides[MANIFESTS])
         overrides = {DATA_FOLDER: str(overrides[MANIFESTS]), **overrides}
     text, overrides = choose_blocks(text, path, overrides)
     tree = _load(_resolve(_filled(text), path, {}))
@@ -163,7 +164,7 @@ def _check_top_level(tree, path):
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}")
     for key, value in flatten(tree).items():
-        if key in TEXTS:
+        if key in TEXTS or (key == f"data.{MANIFESTS}" and value != ""):
             check_text(key, value)
 
 

@@ -44,7 +44,8 @@ def main(arguments=None):
     """Evaluate as given on the command line; returns the exit status."""
     try:
         options, reader_options = parse_arguments(arguments)
-        evaluate_run(**vars(options), reader_options=reader_options)
+        with hardware.memory_errors("evaluate on a machine with more, or on shorter recordings"):
+            evaluate_run(**vars(options), reader_options=reader_options)
     except (UserError, ArgumentError) as error:
         tqdm.write(f"error: {error}", file=sys.stderr)
         return 1
@@ -138,6 +139,8 @@ def evaluate_run(
     hardware.tune(device.type)
     trained, model = Run(run), load_model(run)
     described = trained.provenance
+    if described.get("weights_sha256", model.checksum) != model.checksum:
+        raise UserError(f"{run}: {MODEL_WEIGHTS} is not the model of {REPORT}: give the training command again")
     corpus = read_evaluation_set(data_folder, model.labels, reader_options or {}, clips)
     source = {
         "folder": str(run.resolve()),

@@ -3,6 +3,8 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
+from pathlib import Path
+
 from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.corpora.leave_out import leave_out
@@ -23,8 +25,10 @@ def execute(command):
     options, hparams = load_run(command)
     folder = _run_folder(options, hparams)
     try:
+        _check_apart(folder.path, hparams["data"])
         folder.open(command.settings, training=not options.test_only)
-        return TrainingRun(hparams, command.settings, options, folder).execute()
+        with hardware.memory_errors("lower --batch_size, or use a smaller model or shorter clips"):
+            return TrainingRun(hparams, command.settings, options, folder).execute()
     except OSError as error:
         raise UserError(f"{error.filename or folder.path}: {error.strerror or error}") from error
     except RuntimeError as error:
@@ -57,6 +61,12 @@ def is_finished(command):
 
 def _run_folder(options, hparams):
     return RunFolder(hparams["output_folder"], options.debug, hparams["data"].get("fold", 0))
+
+
+def _check_apart(place, data):
+    """Refuse the data folder as the folder of the run, whose folders would be taken for classes at the next start."""
+    if not data["manifests"] and place.resolve() == Path(data["data_folder"]).resolve():
+        raise UserError(f"output_folder {place} is the data folder: give another --output_folder")
 
 
 def load_run(command):

@@ -59,6 +59,8 @@ def check_keys(overrides, tree, path):
         node = legal[key]
         if isinstance(node, dict) and node and not (isinstance(value, dict) and value):
             raise UserError(f"--{key} is a group of values: set one of them, such as --{key}.{next(iter(node))}=...")
+        if isinstance(value, dict) and value and not isinstance(node, dict):
+            raise UserError(f"--{key} takes a value, not a group of values; got {value!r:.80}")
         if isinstance(value, str) and (named := REFERENCE.search(value)):
             raise UserError(
                 f"--{key}: {value!r} contains {named[0]}, which stands for another key in a YAML file: "

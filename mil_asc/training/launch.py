@@ -9,6 +9,7 @@ import os
 import sys
 
 from mil_asc.runtime.allocator import malloc_environment
+from mil_asc.runtime.program import prepare_output, run_program
 
 
 def keep_pages():
@@ -30,6 +31,7 @@ def calm_progress_bars():
 
 def main():
     """Train as given on the command line, and exit with the status of the run."""
+    prepare_output()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     calm_progress_bars()
     keep_pages()
@@ -38,4 +40,4 @@ def main():
     except KeyboardInterrupt:
         print("stopped before the run started", file=sys.stderr)
         sys.exit(130)
-    sys.exit(train(sys.argv[1:]))
+    sys.exit(run_program(lambda: train(sys.argv[1:])))

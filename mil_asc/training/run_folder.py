@@ -23,7 +23,7 @@ from mil_asc.results.run import (
     folds_in,
     place_of_run,
 )
-from mil_asc.results.settings import changed_settings
+from mil_asc.results.settings import changed_settings, read_settings, setting_texts
 from mil_asc.runtime.files import write_atomically
 from mil_asc.training.console import start_log
 from mil_asc.training.curves import Curves
@@ -173,6 +173,11 @@ class RunFolder:
         write_atomically(self.path / SETTINGS, settings)
         write_atomically(self.path / RUN_OPTIONS, json.dumps(options, indent=1))
         write_atomically(self.path / LISTS, json.dumps(lists, indent=1))
+
+    def identity(self):
+        """SHA-256 of the recorded settings without those that may change, which the run's checkpoints keep."""
+        texts = setting_texts(read_settings((self.path / SETTINGS).read_text(encoding="utf-8")))
+        return sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()
 
     def check_lists(self, corpus, audio=None):
         """Refuse a corpus that is not that of the run in this folder; returns the record of it.

@@ -18,9 +18,10 @@ from mil_asc.errors import UserError
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results.evaluation import evaluate_predictions
 from mil_asc.results.floor import floor_warning
-from mil_asc.results.run import MANIFESTS
+from mil_asc.results.run import MANIFESTS, MODEL_WEIGHTS
 from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
+from mil_asc.runtime.checksums import checksum
 from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
 from mil_asc.training.clip_statistics import measure_floor
 from mil_asc.training.console import announce_corpus, announce_machine, announce_notes, announce_warnings
@@ -75,6 +76,7 @@ class TrainingRun:
         results = self.summarise(outcome, best)
         if not self.options.test_only:
             save_model(self.folder.path, self.network, self.settings, self.corpus.labels)
+            results["run"]["weights_sha256"] = checksum(self.folder.path / MODEL_WEIGHTS)
         outcome.write(self.folder.path, results, self.device)
         return results
 
@@ -140,7 +142,7 @@ class TrainingRun:
                     "keep_best": bool(self.corpus.validation),
                 },
                 run_opts=self.options,
-                checkpointer=AtomicCheckpointer(self.folder.checkpoints),
+                checkpointer=AtomicCheckpointer(self.folder.checkpoints, run=self.folder.identity()),
             )
         except (ValueError, SystemExit) as error:  # raised by SpeechBrain for run options
             raise UserError(" ".join(str(error).split())) from error

@@ -35,6 +35,33 @@ def test_wav_written_into_a_pipe_has_no_length_and_is_read(tmp_path):
     assert len(decode(path)) == 16000
 
 
+@pytest.mark.parametrize("container", ["WAV", "RF64", "WAVEX"])
+def test_wav_whose_header_states_a_part_of_its_samples_is_refused(tmp_path, container):
+    """As a recorder leaves it that lost its power: it states the length at the last update."""
+    path = write(tmp_path / "a.wav", noise(), format=container, subtype="PCM_16")
+    content = path.read_bytes()
+    whole = len(decode(path))
+    at = content.find(b"ds64") + 16 if container == "RF64" else content.find(b"data") + 4
+    path.write_bytes(content[:at] + struct.pack("<I", 9600) + content[at + 4 :])
+    assert reason(path).startswith("corrupt: 86400 bytes after the samples that the header states")
+    assert whole == 48000
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        bytes(200_000),
+        b"TAG" + 125 * b"x",
+        b"LIST" + struct.pack("<I", 3) + b"abc\0" + b"id3 " + struct.pack("<I", 90_000) + 90_000 * b"x",
+    ],
+    ids=["zeros", "tag", "chunks"],
+)
+def test_wav_may_have_zeros_tags_and_chunks_after_its_samples(tmp_path, more):
+    path = write(tmp_path / "a.wav", noise(), subtype="PCM_16")
+    path.write_bytes(path.read_bytes() + more)
+    assert len(decode(path)) == 48000
+
+
 @pytest.mark.parametrize("container, subtype", readable_formats())
 def test_complete_file_of_every_format_is_read(tmp_path, container, subtype):
     assert len(decode(write(tmp_path / "a", noise(8000), 8000, format=container, subtype=subtype))) > 2000

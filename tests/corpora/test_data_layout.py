@@ -81,7 +81,10 @@ def test_table_of_groups_in_the_folder_above_is_warned_of(tmp_path):
     assert f"{sounds} holds a groups.csv that is not used" in warning
 
 
-@pytest.mark.parametrize("names", [("training", "testing"), ("Train", "Test"), ("train", "val"), ("dev", "eval")])
+LISTS = [("training", "testing"), ("Train", "Test"), ("train", "val"), ("dev", "eval"), ("development", "evaluation")]
+
+
+@pytest.mark.parametrize("names", [*LISTS, ("fold1", "fold2", "fold10"), ("Split_1", "Split_2")])
 def test_lists_by_other_names_are_not_read_as_classes(tmp_path, names):
     lay(tmp_path, *(f"{name}/{label}/{i}.wav" for name in names for label in ("cat", "dog") for i in (1, 2)))
     with pytest.raises(UserError, match="look like lists, not classes: call them train/ and evaluate/"):

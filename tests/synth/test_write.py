@@ -246,3 +246,10 @@ def test_prepared_set_has_the_events_of_every_clip(made):
     assert corpus.events.keys() == {clip.path for clip in corpus.clips}
     first = corpus.events[rows[0]["filename"]][0]
     assert (first.kind, first.role, f"{first.onset:.3f}") == (rows[0]["kind"], rows[0]["role"], rows[0]["onset"])
+
+
+@pytest.mark.parametrize("how", [{"train_clips": 10**12}, {"seconds": 1e12}])
+def test_set_that_is_larger_than_the_disk_is_refused_before_it_is_made(tmp_path, how):
+    with pytest.raises(UserError, match="synthetic scenes of .* are free: make fewer or shorter ones"):
+        generate_synth_scenes(tmp_path / "set", progress=False, **how)
+    assert not (tmp_path / "set").exists() and not list(tmp_path.glob("*.partial"))

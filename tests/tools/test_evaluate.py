@@ -275,6 +275,16 @@ def test_folders_that_are_none_are_refused_in_one_line(place, other, tmp_path):
     assert "Not a directory" in place.refusal(other, out=tmp_path / "file/out")
 
 
+def test_the_model_of_another_run_is_refused(place, other, tmp_path):
+    """Its files fit each other, but the report says how another model was trained."""
+    run = tmp_path / "run"
+    shutil.copytree(place.run, run)
+    described = json.loads((run / "report.json").read_text())
+    described["run"]["weights_sha256"] = "0" * 64
+    (run / "report.json").write_text(json.dumps(described))
+    assert "model.ckpt is not the model of report.json: give the training" in place.refusal(other, run=run)
+
+
 def test_damaged_weights_are_refused(place, other, tmp_path):
     shutil.copytree(place.run, tmp_path / "copy")
     path = tmp_path / "copy/model.ckpt"

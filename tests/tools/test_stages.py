@@ -101,6 +101,7 @@ def test_nothing_to_download_is_said(checkout):
         (["--stage", "3", "--stop_stage", "2"], "--stop_stage 2 comes before --stage 3"),
         (["--hparams", "hparams/nothing.yaml"], "nothing.yaml is not a file"),
         (["--", "--seed=3"], "--seed may not be given after --"),
+        (["--", "--data.data_folder=x"], "--data.data_folder may not be given after --"),
         (["--", "seed"], "seed is no option of train.py"),
     ],
 )

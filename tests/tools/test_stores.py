@@ -64,3 +64,15 @@ def test_recipes_are_searched_by_default(stores, capsys, monkeypatch):
 def test_missing_folder_is_refused_in_one_line(capsys, tmp_path):
     status, lines, err = call(capsys, tmp_path / "nowhere")
     assert status == 1 and lines == [] and err.startswith(f"error: {tmp_path}/nowhere: no such folder")
+
+
+def test_store_that_is_named_twice_is_freed_once(stores, capsys):
+    status, lines, err = call(capsys, stores[0].parent, stores[0], f"{stores[0].parent}/../cache", "--free")
+    assert (status, err) == (0, "") and len(lines) == 3 and "in 2 of 2 store(s)" in lines[2]
+
+
+@pytest.mark.parametrize("days", ["nan", "-1"])
+def test_ages_that_are_none_are_refused(stores, capsys, days):
+    status, _, err = call(capsys, stores[0].parent, f"--older_than={days}", "--free")
+    assert status == 1 and "--older_than must be a number of days from 0 up" in err
+    assert all(folder.exists() for folder in stores)

@@ -57,6 +57,15 @@ def test_runs_without_a_floor_share_a_row_with_those_that_have_one(tmp_path, cap
     assert row[header.index("floor")] == "30.0" and row[header.index("seeds")] == "0, 1, 2"
 
 
+def test_copies_of_a_run_are_warned_of(tmp_path, capsys):
+    runs = [write_run(tmp_path / place, "fuse_pnl", 1, 0.8) for place in ("a", "b")]
+    runs.append(write_run(tmp_path, "fuse_pnl", 2, 0.7))
+    assert TOOL.main(runs) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"WARNING: {runs[0]} and {runs[1]} have the same experiment and seed")
+    assert "seed-2" not in said
+
+
 @pytest.mark.parametrize(
     "debug, words", [(True, "only debug runs were named"), (None, "holds no report.json: name the output folder")]
 )

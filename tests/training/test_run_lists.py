@@ -266,3 +266,14 @@ def test_recordings_that_moved_are_the_same(place, tmp_path):
     (place.run / "report.json").unlink()
     place.data = place.data.rename(tmp_path / "elsewhere")
     assert not any("are not those that" in warning for warning in place.report()["warnings"])
+
+
+@pytest.mark.parametrize("more", BOTH)
+def test_checkpoints_of_another_seed_are_refused(place, tmp_path, more):
+    place.report("--seed=2")
+    (place.run / "save").rename(tmp_path / "of_seed_2")
+    shutil.rmtree(place.run)
+    place.report()
+    shutil.rmtree(place.run / "save")
+    (tmp_path / "of_seed_2").rename(place.run / "save")
+    assert "is a checkpoint of another run, with other settings or another seed" in place.refusal(*more)
