@@ -60,7 +60,8 @@ def repeated_seeds(runs):
     """Lines that name runs of one row with the same seed: a copy of a run makes the deviation too small."""
     folders = defaultdict(list)
     for run in runs:
-        folders[run.dataset, run.data_folder, run.trained_on, run.experiment, run.folds, run.seed].append(str(run.folder))
+        key = run.dataset, run.data_folder, run.trained_on, run.experiment, run.folds, run.seed
+        folders[key].append(str(run.folder))
     return [
         printable(f"{' and '.join(own)} have the same experiment and seed; each counts as a run of its own")
         for own in folders.values()
