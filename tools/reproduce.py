@@ -8,7 +8,6 @@ python tools/reproduce.py --table 7 --dataset TAU2019 --data_folder DIR -- --pre
 import argparse
 import os
 import shlex
-import signal
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mil_asc.paper.ray import train_on_ray
 from mil_asc.paper.render import fill_page, write_tables
 from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
 from mil_asc.paper.stale import find_stale, refuse_stale
-from mil_asc.paper.supervise import train_here
+from mil_asc.paper.supervise import exit_status, train_here
 from mil_asc.paper.tables import build_table
 from mil_asc.runtime.program import run_program
 
@@ -170,19 +169,7 @@ def reproduce(options, passed):
 
 def main(arguments):
     """Run the command line; returns the exit status."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # passes every ``finally`` on its way
-    options, passed = parse(arguments)
-    try:
-        failed = reproduce(options, passed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped, with its runs; the same command continues them", file=sys.stderr)
-        return 130
-    if failed:
-        print(f"error: {failed} run(s) failed", file=sys.stderr)
-    return int(failed > 0)
+    return exit_status(lambda: reproduce(*parse(arguments)))
 
 
 if __name__ == "__main__":

@@ -9,16 +9,14 @@ picture are written. Rows stay valid where the run folders are gone.
 import argparse
 import os
 import shlex
-import signal
 import sys
 from functools import lru_cache
 from pathlib import Path
 
-from mil_asc.errors import UserError
 from mil_asc.paper.fill import put_text, read_page
 from mil_asc.paper.plan import Place, find_devices, finished_runs
 from mil_asc.paper.stale import refuse_stale, resolved
-from mil_asc.paper.supervise import train_here
+from mil_asc.paper.supervise import exit_status, train_here
 from mil_asc.results import plots
 from mil_asc.results.event_detection import load_library
 from mil_asc.runtime.files import write_atomically
@@ -96,12 +94,20 @@ def run_study(options):
         record.add(run)
     failures = [] if options.no_run else train(record, options)
     rows = list(record.rows.values())
-    put_text(options.page, text(rows))
+    put_text(options.page, "\n\n".join([*unfinished(record), text(rows)]))
     print(f"written: {options.csv} ({len(rows)} rows; {len(record.missing)} runs missing), {options.page}")
     if paint is not None:
         write_atomically(options.picture, plots.svg(paint, rows))
         print(f"written: {options.picture}")
     return len(failures)
+
+
+def unfinished(record):
+    """A sentence for the page if runs are missing, in a list; else an empty list."""
+    total, missing = len(record.study.runs), len(record.missing)
+    if not missing:
+        return []
+    return [f"**{total - missing} of {total} runs are finished.** The tables and the picture leave the others out."]
 
 
 def print_runs(record):
@@ -125,18 +131,7 @@ def train(record, options):
 
 def main(arguments):
     """Run the command line; returns the exit status."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # passes every ``finally`` on its way
-    try:
-        failed = run_study(parse(arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped, with its runs; the same command continues them", file=sys.stderr)
-        return 130
-    if failed:
-        print(f"error: {failed} run(s) failed", file=sys.stderr)
-    return int(failed > 0)
+    return exit_status(lambda: run_study(parse(arguments)))
 
 
 if __name__ == "__main__":

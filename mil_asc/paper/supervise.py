@@ -14,6 +14,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from mil_asc.errors import UserError
 from mil_asc.paper.plan import PlannedRun
 from mil_asc.results.run import CONSOLE, Run
 
@@ -200,3 +201,22 @@ def train_here(runs, place, devices, finished=lambda run: None):
     finally:
         stop(jobs)
     return progress.failures
+
+
+def exit_status(train):
+    """Status of a program that trains runs: 1 if ``train()``, which returns the number of failed runs, says so.
+
+    A ``UserError`` is one line and status 1; Ctrl-C, like SIGTERM, stops the runs first (130, 143).
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # passes every ``finally`` on its way
+    try:
+        failed = train()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped, with its runs; the same command continues them", file=sys.stderr)
+        return 130
+    if failed:
+        print(f"error: {failed} run(s) failed", file=sys.stderr)
+    return int(failed > 0)

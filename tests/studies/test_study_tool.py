@@ -72,6 +72,7 @@ def test_study_from_nothing_to_its_page_and_again_without_the_runs(run, recipes,
     assert run("--most=1") == 0  # a first part
     assert len(rows_of(tmp_path / "rows.csv")) == 1
     assert "3 runs missing" in capsys.readouterr().out
+    assert "**1 of 4 runs are finished.**" in (tmp_path / "page.md").read_text()
     assert run() == 0
     rows = rows_of(tmp_path / "rows.csv")
     assert [(row["event_share"], row["strategy"], row["seed"]) for row in rows] == [
@@ -85,7 +86,7 @@ def test_study_from_nothing_to_its_page_and_again_without_the_runs(run, recipes,
         assert float(row["event_chance"]) == pytest.approx(float(row["event_share"]), abs=0.15)
         assert row["number_of_epochs"] == "1" and row["precision"] == "fp32"
     text = (tmp_path / "page.md").read_text()
-    assert text.startswith("# Study\n") and text.endswith("\nEnd.\n")
+    assert text.startswith("# Study\n") and text.endswith("\nEnd.\n") and "are finished" not in text
     assert (
         "| 0.4 | no instance loss | 1 |" in text and "| 0.8 | global average pooling − no instance loss | 1 |" in text
     )
