@@ -2,23 +2,23 @@
 
 Prints one row per run, as a Markdown table (or JSON, with --json): the largest gain of a batch-norm channel, the layer,
 dead channels, and per folder of recordings the largest |instance logit| and the recordings with one above 50. Files
-that cannot be decoded are counted. docs/batch-norm.md explains the numbers.
+that cannot be decoded are counted, and recordings with scores that are not finite are named. docs/batch-norm.md
+explains the numbers.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from pathlib import Path
 
-import torch
-
 from mil_asc import SceneClassifier
-from mil_asc.audio.decode import decode
 from mil_asc.corpora.folder_tree import is_audio
-from mil_asc.errors import AudioError, UserError
+from mil_asc.errors import AudioError, UserError, name_some, printable
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results import markdown
+from mil_asc.runtime.hardware import memory_errors
 from mil_asc.runtime.program import run_program
 
 LOGIT_LIMIT = 50.0
@@ -33,21 +33,27 @@ def measure(run, folders, device):
 
 
 def logits_of(classifier, folder):
-    """Largest |instance logit| over the recordings below ``folder``, how many exceed the limit, and how many failed."""
+    """Largest |instance logit| over the recordings below ``folder``, how many exceed the limit, and what failed.
+
+    A recording with scores that are not finite is above the limit, and named; one that cannot be decoded is bad.
+    """
     paths = sorted(path for path in folder.rglob("*") if is_audio(path.name))
     if not paths:
         raise UserError(f"{folder}: no recordings below this folder")
-    model, peaks, bad = classifier.mods.model, [], 0
-    rate = model.front_end.sample_rate
+    peaks, bad = {}, 0
     for path in paths:
         try:
-            wav_N = torch.from_numpy(decode(path, rate, min_seconds=model.min_samples / rate))
+            with memory_errors(f"{path} is too long for this model"):
+                peaks[path] = classifier.score_file(path).logits_BIC.abs().max().item()
         except AudioError:
             bad += 1
-            continue
-        peaks.append(classifier.classify_batch(wav_N.unsqueeze(0)).logits_BIC.abs().max().item())
-    above = sum(not peak <= LOGIT_LIMIT for peak in peaks)
-    return {"recordings": len(peaks), "bad": bad, "largest_logit": max(peaks, default=None), "above_limit": above}
+    return {
+        "recordings": len(peaks),
+        "bad": bad,
+        "largest_logit": max((peak for peak in peaks.values() if math.isfinite(peak)), default=None),
+        "above_limit": sum(not peak <= LOGIT_LIMIT for peak in peaks.values()),
+        "not_finite": [str(path.relative_to(folder)) for path, peak in peaks.items() if not math.isfinite(peak)],
+    }
 
 
 def table(rows):
@@ -74,6 +80,8 @@ def cells(row):
     for found in row["audio"].values():
         largest = "none" if found["largest_logit"] is None else f"{found['largest_logit']:.4g}"
         bad = f", {found['bad']} bad files" if found["bad"] else ""
+        if found["not_finite"]:
+            bad += f", not finite: {printable(name_some(found['not_finite'], 3))}"
         cells.append(f"{largest} ({found['above_limit']} of {found['recordings']} above {LOGIT_LIMIT:.0f}{bad})")
     return cells
 

@@ -15,9 +15,12 @@ from pathlib import Path
 
 from mil_asc.errors import UserError, printable
 from mil_asc.results import markdown
-from mil_asc.results.run import without_debug_runs
+from mil_asc.results.run import SETTINGS, without_debug_runs
+from mil_asc.results.settings import changed_settings
 from mil_asc.runtime.program import run_program
 
+MAY_DIFFER = ("seed", "__set_seed", "data.fold")
+"""Settings in which the runs of a row may differ."""
 UNDERESTIMATION = "evaluation.underestimation"
 COLUMNS = {
     "accuracy": (lambda run: percent(run.accuracy()), 1),
@@ -69,6 +72,27 @@ def repeated_seeds(runs):
     ]
 
 
+def mixed_settings(runs):
+    """Lines that name runs of one row with different settings: their mean is that of no experiment.
+
+    Seeds, folds and places may differ; folders without settings, as tools/evaluate.py writes them, are not compared.
+    """
+    lines, first = [], {}
+    for run in runs:
+        if not (run.folder / SETTINGS).is_file():
+            continue
+        key = run.dataset, run.data_folder, run.trained_on, run.experiment, run.folds[0]
+        other = first.setdefault(key, run)
+        changes = changed_settings(other.settings_text, run.settings_text)
+        for name, (old, new) in changes.items():
+            if name not in MAY_DIFFER:
+                lines.append(
+                    printable(f"{other.folder} and {run.folder} are in one row and differ in {name} ({old} and {new})")
+                )
+                break
+    return lines
+
+
 def summarize_groups(runs):
     """A Markdown table with one row per experiment and group of recordings, for the runs that know such groups.
 
@@ -110,7 +134,7 @@ def main(arguments=None):
     parser.add_argument("runs", nargs="+", type=Path, help="output folders of finished runs")
     try:
         runs, _ = without_debug_runs(parser.parse_args(arguments).runs)
-        for line in repeated_seeds(runs):
+        for line in [*repeated_seeds(runs), *mixed_settings(runs)]:
             print(f"WARNING: {line}", file=sys.stderr)
         tables = [summarize(runs), *filter(None, [summarize_groups(runs)])]
         print("\n\n".join("\n".join(map(printable, table.split("\n"))) for table in tables))

@@ -102,6 +102,15 @@ class SceneClassifier(Pretrained):
         rate, min_seconds = self._limits()
         return self._classify(torch.from_numpy(decode(path, rate, min_seconds)), assumption, str(path))
 
+    def score_file(self, path: str | Path) -> Bags:
+        """``Bags`` (one) of an audio file as ``classify_file`` takes it, on the CPU, without any check of the scores.
+
+        For looking into a model: scores that are not finite are returned as they are. Like ``classify_file``, this
+        takes windows of bounded memory where instances see only what is near.
+        """
+        rate, min_seconds = self._limits()
+        return self._windowed_bags(torch.from_numpy(decode(path, rate, min_seconds)))
+
     def classify_waveform(self, wav_N: Any, assumption: str | None = None) -> Scene:
         """Classify a mono waveform at the model's sampling rate; returns a ``Scene``.
 
@@ -146,9 +155,13 @@ class SceneClassifier(Pretrained):
 
     def _classify(self, wav_N: Tensor, assumption: str | None, name: str) -> Scene:
         self._check_rule(assumption)
-        bags = self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
+        bags = self._windowed_bags(wav_N)
         _check_scores(name, bags.logits_BIC, bags.bag_logits_BC)
         return self._scene(bags, len(wav_N), assumption or self.mods.model.decision)
+
+    def _windowed_bags(self, wav_N: Tensor) -> Bags:
+        with torch.no_grad():
+            return self.mods.model.as_bags(self._windowed_scores(wav_N.to(self.device)))
 
     def _bags(self, wav_BN: Tensor, length_B: Tensor | None = None) -> Bags:
         with torch.no_grad(), self.inference_ctx:

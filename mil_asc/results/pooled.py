@@ -242,12 +242,19 @@ def _provenance(runs: list[Run]) -> dict:
             key: first[key] for key in ("seed", "epochs", "debug", "data_folder", "clip_seconds", "parameters", "folds")
         },
         "fold": 0,
+        "batch_norm": _largest_gain(runs),
         "finished": max(run.provenance["finished"] for run in runs),
         "train_clips": [min(clips), max(clips)],
         "train_seconds": sum(seconds),
         **{key: _listed([run.provenance[key] for run in runs]) for key in ("device", "precision")},
         "versions": {name: _listed(own) for name, own in versions.items()},
     }
+
+
+def _largest_gain(runs: list[Run]) -> dict | None:
+    """The batch norms of the fold whose model has the largest gain; None if a fold has none."""
+    found = [run.provenance.get("batch_norm") for run in runs]
+    return None if not all(found) else max(found, key=lambda gains: gains["largest"])
 
 
 def _listed(values: list[str | None]) -> str:

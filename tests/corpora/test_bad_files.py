@@ -50,11 +50,14 @@ def test_twenty_bad_files_are_named_and_all_are_counted(count, end):
 
 def test_a_hundred_thousand_missing_files_are_counted_in_a_short_message_and_little_memory(tmp_path):
     clips = [Clip(f"audio/{number}.wav", "park", "lisbon", "place", "a") for number in range(100_000)]
-    bad = missing_files(Corpus(tmp_path, ["park", "tram"], clips, evaluate=[]))
-    assert len(bad) == 100_000
     tracemalloc.start()
+    bad = missing_files(Corpus(tmp_path, ["park", "tram"], clips, evaluate=[]))
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
     message = describe_bad(tmp_path, bad)
-    peak = tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
+    assert len(bad) == 100_000 and found < 100_000 * 600  # bytes: 0.6 GB for a million files
     assert message.startswith("100000 bad audio file(s): ") and message.endswith("(and 99980 more)")
     assert len(message) < 5000 and peak < 100_000

@@ -16,8 +16,9 @@ from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.heads import FrequencyMean
 from mil_asc.model.normalization import ResNorm
+from mil_asc.results.settings import read_settings
 from mil_asc.synth.write import generate_synth_scenes
-from mil_asc.training.config import load_hparams
+from mil_asc.training.config import load_hparams, resolve_settings
 from mil_asc.training.entry import main
 from mil_asc.training.run_options import REFUSED_OPTIONS, RUN_OPTIONS
 
@@ -36,6 +37,14 @@ STRATEGIES = {
 }
 """End of an experiment's name -> bag loss, other loss, pooling, confidence."""
 FIELD_SCENES = tiny.ROOT.parent / "shared/data/field-scenes"
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
+def test_batch_norms_are_stable_and_log_floors_fit_the_data_by_default(path):
+    settings = read_settings(resolve_settings(tiny.ROOT / path, {"data_folder": "data"}))
+    assert settings["model.batch_norm"] == "stable"
+    floors = {"SynthScenes": 1e-6, "AnyFolder": 1e-5}
+    assert float(settings["model.features.log_floor"]) == floors.get(path.parts[1], 1e-10)
 
 
 @pytest.fixture(scope="module")

@@ -200,6 +200,7 @@ def test_page_has_all_results(full_page):
         "classes without clips in the evaluation set of this run: tram",
         "Chosen on the validation split: epoch 7.",
         "0.654 chance 0.123",
+        "largest gain 3.1 (extractor.0), 4 of 3,616 channels dead",
         "A linear classifier on the mean and deviation of each mel bin, the floor, classifies 40.0 % correctly.",
         "Accuracy, SMI75.0 % floor 40.0 %",
         "Accuracy, CMI0.0 % floor 40.0 %",

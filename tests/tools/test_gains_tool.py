@@ -2,13 +2,17 @@
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 import tiny
+import torch
 from conftest import write_dcase_folder
 
+from mil_asc import SceneClassifier
+from mil_asc.runtime.checksums import write_checksums
 from mil_asc.training.entry import main
 
 SPEC = importlib.util.spec_from_file_location("gains_tool", tiny.ROOT / "tools/gains.py")
@@ -52,3 +56,28 @@ def test_folder_without_recordings_and_folder_without_run_are_refused_in_one_lin
         assert TOOL.main(arguments) == 1
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
+
+
+def test_long_recording_is_scored_in_windows_like_classify_file(run, tmp_path):
+    noise = np.random.default_rng(0).normal(size=400 * 16000)
+    soundfile.write(tmp_path / "long.wav", 0.1 * noise, 16000)
+    classifier = SceneClassifier.from_hparams(source=run)
+    longest = []
+    forward = classifier.mods.model.forward
+    classifier.mods.model.forward = lambda wav_BN, *more: longest.append(wav_BN.shape[1]) or forward(wav_BN, *more)
+    found = TOOL.logits_of(classifier, tmp_path)
+    assert max(longest) < 300 * 16000 and len(longest) > 1
+    strongest = max(instance.confidence for instance in classifier.classify_file(tmp_path / "long.wav").instances)
+    assert found["largest_logit"] >= np.log(strongest / (1 - strongest)) - 1e-4
+
+
+def test_scores_that_are_not_finite_are_named_and_above_the_limit(run, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    weights = torch.load(folder / "model.ckpt", weights_only=True)
+    weights["detector.weight"] *= 3e38
+    torch.save(weights, folder / "model.ckpt")
+    write_checksums(folder / "model.sha256", ["model.yaml", "model.ckpt"])
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio/a.wav", 0.1 * np.random.default_rng(0).normal(size=16000), 16000)
+    assert TOOL.main([str(folder), "--audio", str(tmp_path / "audio")]) == 0
+    assert "none (1 of 1 above 50, not finite: a.wav)" in capsys.readouterr().out

@@ -57,6 +57,18 @@ def test_runs_without_a_floor_share_a_row_with_those_that_have_one(tmp_path, cap
     assert row[header.index("floor")] == "30.0" and row[header.index("seeds")] == "0, 1, 2"
 
 
+def test_runs_of_one_row_with_other_settings_are_warned_of(tmp_path, capsys):
+    runs = [write_run(tmp_path, "fuse_pnl", seed, 0.5) for seed in (1, 2, 3)]
+    for seed, pooling in ((1, "max"), (2, "max"), (3, "auto")):
+        text = f"seed: {seed}\n__set_seed: !apply:f [{seed}]\nmodel: {{head: {{pooling: {pooling}}}}}\n"
+        (tmp_path / f"fuse_pnl/seed-{seed}/hyperparams.yaml").write_text(text)
+    assert TOOL.main(runs[:2]) == 0
+    assert capsys.readouterr().err == ""
+    assert TOOL.main(runs) == 0
+    said = capsys.readouterr().err
+    assert said == f"WARNING: {runs[0]} and {runs[2]} are in one row and differ in model.head.pooling (max and auto)\n"
+
+
 def test_copies_of_a_run_are_warned_of(tmp_path, capsys):
     runs = [write_run(tmp_path / place, "fuse_pnl", 1, 0.8) for place in ("a", "b")]
     runs.append(write_run(tmp_path, "fuse_pnl", 2, 0.7))
