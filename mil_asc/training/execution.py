@@ -3,10 +3,9 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-from pathlib import Path
-
 from speechbrain.utils.run_opts import RunOptions
 
+from mil_asc.corpora.data_layout import check_apart
 from mil_asc.errors import UserError
 from mil_asc.runtime import hardware
 from mil_asc.training.config import build_hparams, one_line_errors
@@ -22,7 +21,9 @@ def execute(command):
     options, hparams = load_run(command)
     folder = RunFolder(hparams["output_folder"], debug=options.debug)
     try:
-        _check_apart(folder.path, hparams["data"])
+        if not hparams["data"]["manifests"]:
+            check_apart("output_folder", folder.path, hparams["data"]["data_folder"])
+            check_apart("cache_folder", hparams["data"]["cache_folder"], hparams["data"]["data_folder"])
         folder.open(command.settings, training=not options.test_only)
         with hardware.memory_errors("lower --batch_size, or use a smaller model or shorter clips"):
             return TrainingRun(hparams, command.settings, options, folder).execute()
@@ -37,12 +38,6 @@ def execute(command):
         ) from error
     finally:
         folder.close()
-
-
-def _check_apart(place, data):
-    """Refuse the data folder as the folder of the run, whose folders would be taken for classes at the next start."""
-    if not data["manifests"] and place.resolve() == Path(data["data_folder"]).resolve():
-        raise UserError(f"output_folder {place} is the data folder: give another --output_folder")
 
 
 def load_run(command):

@@ -120,6 +120,11 @@ def test_silent_recording_is_found_by_decoding(call, dcase_folder):
         (["--manifests=x"], "--manifests matches no key"),
         (["--on_bad_audio=ignore"], "on_bad_audio must be stop or skip, got 'ignore'"),
         (["--labels=[a"], "--labels=[a: the value is not valid YAML"),
+        (["--cache_folder=<name>"], "--cache_folder: '<name>' contains <name>, which stands for another key"),
+        (["--cache_folder=7", "--waveforms"], "cache_folder must be text"),
+        (["--seed=-1"], "--seed must be a whole number from 0 up, got -1"),
+        (["--sample_rate=0"], "--sample_rate must be a whole number from 1 up, got 0"),
+        (["--labels=1" + "0" * 5000], "the value is not valid YAML"),
         (["third"], "third is not understood: give --KEY=VALUE with one of cache_folder,"),
     ],
 )
