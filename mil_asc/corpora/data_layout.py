@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mil_asc.corpora.folder_tree import files_beside, is_audio, sub_folders
+from mil_asc.corpora.manifest_entries import FILES
 from mil_asc.errors import UserError, name_some
 
 EVALUATE = ("evaluate", "eval", "test")
@@ -33,6 +34,26 @@ def check_no_lists(folder, labels):
         raise UserError(
             f"{folder}: {', '.join(labels)} look like lists, not classes: call them train/ and evaluate/ (or eval/, "
             "test/), name the one that holds the class folders with --data_folder, or name the classes with --classes"
+        )
+
+
+def check_apart(name, place, data_folder):
+    """Raise a ``UserError`` where what is written to ``place`` would be taken for a class at the next start.
+
+    Arguments
+    ---------
+    name : str
+        The option that names it.
+    place : str or Path
+        Where something will be written.
+    data_folder : str or Path
+        The data. What else is in it does not matter if it has the official layout, or manifests.
+    """
+    data, target = Path(data_folder).resolve(), Path(place).resolve()
+    has_lists = any((data / name).is_file() for name in (META, FILES["evaluate"]))
+    if target == data or (target.is_relative_to(data) and data.is_dir() and not has_lists):
+        raise UserError(
+            f"{name} {place} lies in the data folder, where it would be taken for a class: give another one"
         )
 
 

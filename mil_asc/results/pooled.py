@@ -253,8 +253,8 @@ def _provenance(runs: list[Run]) -> dict:
 
 def _largest_gain(runs: list[Run]) -> dict | None:
     """The batch norms of the fold whose model has the largest gain; None if a fold has none."""
-    found = [run.provenance.get("batch_norm") for run in runs]
-    return None if not all(found) else max(found, key=lambda gains: gains["largest"])
+    found = [gains for run in runs if (gains := run.provenance.get("batch_norm"))]
+    return max(found, key=lambda gains: gains["largest"]) if len(found) == len(runs) else None
 
 
 def _listed(values: list[str | None]) -> str:

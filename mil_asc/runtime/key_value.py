@@ -1,8 +1,21 @@
 """Words of a command line of the form ``--KEY=VALUE``, whose values are YAML."""
 
+import re
+
 import ruamel.yaml
 
 from mil_asc.errors import UserError
+
+REFERENCE = re.compile("<[^<>]+>")
+"""What HyperPyYAML replaces by the value of another key."""
+
+
+def check_no_reference(name, value):
+    """Refuse a text with a reference: what is read would not be what was given."""
+    if isinstance(value, str) and (found := REFERENCE.search(value)):
+        raise UserError(
+            f"{name}: {value!r} contains {found[0]}, which stands for another key in a YAML file: use a name without <>"
+        )
 
 
 def read_word(word, usage):

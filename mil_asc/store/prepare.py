@@ -17,13 +17,15 @@ from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml
 
+from mil_asc.checks import check_count, check_text
 from mil_asc.corpora.bad_files import describe_bad, missing_files
+from mil_asc.corpora.data_layout import check_apart
 from mil_asc.corpora.group_folds import read_lists
 from mil_asc.corpora.json_manifests import Written, measure_durations, write_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
 from mil_asc.errors import UserError, printable
-from mil_asc.runtime.key_value import read_word
+from mil_asc.runtime.key_value import check_no_reference, read_word
 from mil_asc.runtime.program import run_program
 from mil_asc.store.build import prepare_waveforms
 
@@ -49,6 +51,10 @@ def _prepare_as_told(block, options, words) -> int:
     """Prepare a set as the command line says; returns the exit status."""
     try:
         data = read_block(block, options.data_folder, words)
+        check_apart("SAVE_FOLDER", options.save_folder, options.data_folder)
+        if options.waveforms:
+            check_text("cache_folder", data["cache_folder"])
+            check_apart("cache_folder", data["cache_folder"], options.data_folder)
         prepare(data, options.save_folder, options.valid_fraction, options.seed, options.sample_rate, options.waveforms)
     except KeyboardInterrupt:
         print("stopped; the same command continues", file=sys.stderr)
@@ -97,7 +103,9 @@ def read_block(block: str | os.PathLike, data_folder: str, words: Sequence[str])
             raise UserError(f"--{key} matches no key; {hint}legal: {', '.join(legal)}")
         if isinstance(value, dict):  # it would be merged into the block's value
             raise UserError(f"{word}: the value must not be a mapping")
+        check_no_reference(f"--{key}", value)
         overrides[key] = value
+    check_no_reference("DATA_FOLDER", data_folder)
     return load_hyperpyyaml(text, overrides)
 
 
@@ -140,6 +148,8 @@ def prepare(
         raise UserError(f"--valid_fraction must be at least 0 and below 1, got {valid_fraction}")
     if data["on_bad_audio"] not in ("stop", "skip"):
         raise UserError(f"on_bad_audio must be stop or skip, got {data['on_bad_audio']!r}")
+    check_count("--seed", seed, least=0)
+    check_count("--sample_rate", sample_rate, least=1)
     corpus = read_lists(data)
     store = _build_store(corpus, data["cache_folder"], sample_rate) if waveforms else None
     corpus = _without_bad_audio(corpus, store.bad if store else {}, data["on_bad_audio"])

@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from mil_asc.corpora.data_layout import check_apart
 from mil_asc.corpora.evaluation_set import CHOICES, OPTIONS, read_evaluation_set
 from mil_asc.corpora.json_manifests import read_manifest
 from mil_asc.errors import ArgumentError, UserError
@@ -148,6 +149,9 @@ def evaluate_run(
         "dataset": trained.dataset,
         "data_folder": described["data_folder"],
     }
+    check_apart("output_folder", output_folder, data_folder)
+    if cache_folder is not None:
+        check_apart("cache_folder", cache_folder, data_folder)
     recordings = {"data_folder": os.path.abspath(corpus.folder), "clip_seconds": corpus.clip_seconds}
     with _opened(output_folder, run, source, recordings):
         corpus, store, bad = decode_clips(

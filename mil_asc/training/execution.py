@@ -3,10 +3,9 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-from pathlib import Path
-
 from speechbrain.utils.run_opts import RunOptions
 
+from mil_asc.corpora.data_layout import check_apart
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.errors import UserError
 from mil_asc.results.run import PAGE, PREDICTIONS, Run
@@ -25,7 +24,9 @@ def execute(command):
     options, hparams = load_run(command)
     folder = _run_folder(options, hparams)
     try:
-        _check_apart(folder.path, hparams["data"])
+        if not hparams["data"]["manifests"]:
+            check_apart("output_folder", folder.path, hparams["data"]["data_folder"])
+            check_apart("cache_folder", hparams["data"]["cache_folder"], hparams["data"]["data_folder"])
         folder.open(command.settings, training=not options.test_only)
         with hardware.memory_errors("lower --batch_size, or use a smaller model or shorter clips"):
             return TrainingRun(hparams, command.settings, options, folder).execute()
@@ -61,12 +62,6 @@ def is_finished(command):
 
 def _run_folder(options, hparams):
     return RunFolder(hparams["output_folder"], options.debug, hparams["data"].get("fold", 0))
-
-
-def _check_apart(place, data):
-    """Refuse the data folder as the folder of the run, whose folders would be taken for classes at the next start."""
-    if not data["manifests"] and place.resolve() == Path(data["data_folder"]).resolve():
-        raise UserError(f"output_folder {place} is the data folder: give another --output_folder")
 
 
 def load_run(command):

@@ -1,14 +1,10 @@
 """Keys on the command line: short keys are completed, unknown and forbidden keys are refused."""
 
-import re
-
 from mil_asc.errors import UserError
 from mil_asc.results.settings import flatten, tag_of
+from mil_asc.runtime.key_value import check_no_reference
 from mil_asc.training.habits import advice
 from mil_asc.training.run_options import RUN_OPTIONS
-
-REFERENCE = re.compile("<[^<>]+>")
-"""What HyperPyYAML replaces by the value of another key."""
 
 
 def full_keys(overrides, tree):
@@ -61,11 +57,7 @@ def check_keys(overrides, tree, path):
             raise UserError(f"--{key} is a group of values: set one of them, such as --{key}.{next(iter(node))}=...")
         if isinstance(value, dict) and value and not isinstance(node, dict):
             raise UserError(f"--{key} takes a value, not a group of values; got {value!r:.80}")
-        if isinstance(value, str) and (named := REFERENCE.search(value)):
-            raise UserError(
-                f"--{key}: {value!r} contains {named[0]}, which stands for another key in a YAML file: "
-                "use a name without <>"
-            )
+        check_no_reference(f"--{key}", value)
         if tag_of(node) and not isinstance(node, dict):
             raise UserError(f"--{key} names code ({tag_of(node)}), which can only be changed in a YAML file")
 

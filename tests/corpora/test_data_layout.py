@@ -3,6 +3,7 @@
 import pytest
 
 from mil_asc.corpora.class_folders import read_class_folders
+from mil_asc.corpora.data_layout import check_apart
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.errors import UserError
 
@@ -89,3 +90,22 @@ def test_lists_by_other_names_are_not_read_as_classes(tmp_path, names):
     lay(tmp_path, *(f"{name}/{label}/{i}.wav" for name in names for label in ("cat", "dog") for i in (1, 2)))
     with pytest.raises(UserError, match="look like lists, not classes: call them train/ and evaluate/"):
         read_class_folders(tmp_path)
+
+
+# -- what is written
+
+
+@pytest.mark.parametrize("place", [".", "results/run", "dog/run"])
+def test_place_in_a_folder_of_classes_is_refused(tmp_path, place):
+    """It would be a class, or audio of one, at the next start."""
+    sounds = lay(tmp_path / "sounds", "cat/a.wav", "dog/b.wav")
+    with pytest.raises(UserError, match="output_folder .* lies in the data folder, where it would be"):
+        check_apart("output_folder", sounds / place, sounds)
+
+
+def test_places_elsewhere_and_in_data_with_lists_are_allowed(dcase_folder, tmp_path):
+    sounds = lay(tmp_path / "sounds", "cat/a.wav", "dog/b.wav")
+    for place, data in ((tmp_path / "sounds2/run", sounds), (tmp_path, sounds), (dcase_folder / "run", dcase_folder)):
+        check_apart("output_folder", place, data)
+    lay(sounds, "test.json")
+    check_apart("output_folder", sounds / "run", sounds)
