@@ -127,6 +127,7 @@ def paint_evidence(figure, rows):
         panel.set_title(title, fontsize=10)
         panel.set_ylim(0, 1)
         panel.set_xticks(SHARES)
+        panel.set_xlim(min(SHARES) - 0.05, max(SHARES) + 0.05)
         panel.grid(color=plots.FAINT, linewidth=0.6)
     _paint_line(axes.flat[0], short, "floor", "floor")
     _paint_line(axes.flat[3], short, "event_chance", "chance")
