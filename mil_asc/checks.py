@@ -7,7 +7,7 @@ the value that was given.
 import math
 import operator
 
-from mil_asc.errors import ArgumentError
+from mil_asc.errors import ArgumentError, is_storable
 
 MAX_COUNT = 2**63 - 1
 MIN_NUMBER, MAX_NUMBER = 1e-37, 1e37
@@ -76,17 +76,6 @@ def check_names(name, values):
     legal = isinstance(values, list | tuple) and len(values) > 0 and all(isinstance(v, str) and v for v in values)
     if not legal or len(set(values)) < len(values):
         raise ArgumentError(f"{name} must be a list of different names, got {values!r}")
-
-
-def is_storable(text):
-    """Whether text can be a path and be written to a file: without NUL, and nothing that UTF-8 cannot encode.
-
-    Example
-    -------
-    >>> is_storable("dog.wav"), is_storable("a" + chr(0)), is_storable(chr(0xDCFF))
-    (True, False, False)
-    """
-    return "\0" not in text and not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
 
 
 def _is_whole(value):
