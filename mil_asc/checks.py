@@ -7,7 +7,7 @@ the value that was given.
 import math
 import operator
 
-from mil_asc.errors import ArgumentError
+from mil_asc.errors import ArgumentError, is_storable
 
 MAX_COUNT = 2**63 - 1
 MIN_NUMBER, MAX_NUMBER = 1e-37, 1e37
@@ -95,17 +95,6 @@ def check_fold(folds, fold):
         raise ArgumentError(f"fold={fold} needs the number of folds too, such as --folds=5")
     if fold > folds:
         raise ArgumentError(f"fold must be a whole number from 1 to {folds} (--folds={folds}), got {fold}")
-
-
-def is_storable(text):
-    """Whether text can be a path and be written to a file: without NUL, and nothing that UTF-8 cannot encode.
-
-    Example
-    -------
-    >>> is_storable("dog.wav"), is_storable("a" + chr(0)), is_storable(chr(0xDCFF))
-    (True, False, False)
-    """
-    return "\0" not in text and not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
 
 
 def _is_whole(value):

@@ -38,6 +38,17 @@ def printable(text):
     return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNPRINTABLE else c for c in text)
 
 
+def is_storable(text):
+    """Whether text can be a path and be written to a file: without NUL, and nothing that UTF-8 cannot encode.
+
+    Example
+    -------
+    >>> is_storable("dog.wav"), is_storable("a" + chr(0)), is_storable(chr(0xDCFF))
+    (True, False, False)
+    """
+    return "\0" not in text and not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)
+
+
 def name_some(names, most=20, separator=", ", count=None):
     """The first ``most`` of a collection of names in one line, and how many more there are.
 

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from mil_asc.checks import is_storable
 from mil_asc.corpora.manifest import Event, alike
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, is_storable
 
 FILES = {"train": "train.json", "validation": "valid.json", "evaluate": "test.json"}
 """List of a corpus -> its manifest."""

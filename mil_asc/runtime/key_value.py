@@ -4,10 +4,16 @@ import re
 
 import ruamel.yaml
 
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, is_storable
 
 REFERENCE = re.compile("<[^<>]+>")
 """What HyperPyYAML replaces by the value of another key."""
+
+
+def check_encodable(word):
+    """Refuse a word of a command line that no report and no settings could keep."""
+    if not is_storable(word):
+        raise UserError(f"{word!r} is not UTF-8 text: rename the file or folder")
 
 
 def check_no_reference(name, value):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import ruamel.yaml
 
-from mil_asc.checks import is_storable
 from mil_asc.errors import UserError
 from mil_asc.results.settings import read_settings
+from mil_asc.runtime.key_value import check_encodable
 from mil_asc.training.config import resolve_settings
 from mil_asc.training.habits import advice
 from mil_asc.training.run_options import (
@@ -69,8 +69,7 @@ def parse_command_line(arguments):
     files, options, overrides = [], {}, {}
     rest = list(arguments)
     for word in rest:
-        if not is_storable(word):
-            raise UserError(f"{word!r} is not UTF-8 text: rename the file or folder")
+        check_encodable(word)
     while rest:
         word = rest.pop(0)
         if not word.startswith("-"):

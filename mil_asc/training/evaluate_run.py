@@ -28,7 +28,7 @@ from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import CHECKPOINTS, LISTS, LOCK, LOG, MANIFESTS, MODEL_WEIGHTS, REPORT, SETTINGS, Run
 from mil_asc.results.trained_model import load_model
 from mil_asc.runtime import hardware
-from mil_asc.runtime.key_value import read_word
+from mil_asc.runtime.key_value import check_encodable, read_word
 from mil_asc.training.console import announce_corpus, start_log
 from mil_asc.training.environment import describe_evaluation
 from mil_asc.training.outcome import Outcome
@@ -77,6 +77,9 @@ def parse_arguments(arguments):
     add("--on_bad_audio", choices=ON_BAD_AUDIO, default="stop", help="what to do with bad files (default stop)")
     add("--device", help="such as cuda or cpu (default: the GPU if there is one)")
     add("--noprogressbar", action="store_true", help="show no progress bars")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for word in arguments:
+        check_encodable(word)
     options, words = parser.parse_known_args(arguments)
     return options, dict(map(_reader_option, words))
 

@@ -260,6 +260,7 @@ def test_an_evaluation_is_repeated_but_not_replaced_by_another(place, other, cla
         (["--batch=5"], "--batch=5 is not understood: options of readers are --KEY=VALUE with"),
         (["--fold"], "--fold is not understood"),
         (["--device=tpu9"], "--device=tpu9: no such device is available"),
+        (["--name=a\udcff"], "is not UTF-8 text"),
     ],
 )
 def test_wrong_options_are_refused_in_one_line(place, other, words, part):
