@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mil_asc.errors import UserError
 from mil_asc.paper.fill import read_page
-from mil_asc.paper.plan import Place, check_data, check_options, find_devices, finished_runs, runs_of
+from mil_asc.paper.plan import Place, check_data, check_options, check_seeds, find_devices, finished_runs, runs_of
 from mil_asc.paper.ray import train_on_ray
 from mil_asc.paper.render import fill_page, write_tables
 from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
@@ -136,8 +136,7 @@ def write(found, results, place, options):
 
 def reproduce(options, passed):
     """Do what the command line says; returns the number of runs that failed."""
-    if options.seeds < 1:
-        raise UserError(f"--seeds must be a whole number from 1 up, got {options.seeds}")
+    check_seeds(options.seeds)
     if options.ray is not None and options.devices != "auto":
         raise UserError("--ray and --devices exclude each other: Ray gives each run its device")
     if Path(options.results).is_absolute() or ".." in Path(options.results).parts:

@@ -11,6 +11,10 @@ RESERVED = ("seed", "data_folder", "output_folder", "experiment", "device", "deb
 """Options of ``train.py`` that are set for each run, or would leave no result."""
 
 
+MOST_SEEDS = 1000
+"""More seeds than anybody trains; a million planned runs would fill the memory."""
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """An experiment of a recipe with a seed; ``rule`` (of ``report.json``) is that of the accuracy to announce.
@@ -88,6 +92,12 @@ def check_options(options):
             raise UserError(f"{option} is not an option of train.py: give --KEY=VALUE after --")
         if key in RESERVED or key.rpartition(".")[2] in RESERVED:
             raise UserError(f"--{key} may not be passed to the runs: it is set for each, or would leave no result")
+
+
+def check_seeds(seeds):
+    """Refuse a number of seeds below 1 or above ``MOST_SEEDS`` (``UserError``)."""
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds must be a whole number from 1 to {MOST_SEEDS}, got {seeds}")
 
 
 def check_data(runs, place):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from mil_asc.errors import UserError
 from mil_asc.paper.plan import PlannedRun
 
 STRATEGIES = {"no_il": "fuse_no_il", "pnl": "fuse_pnl", "gt": "fuse_gt", "gap": "fuse_gap"}
@@ -29,9 +28,3 @@ class Study:
     def keys(self):
         """Key of a row -> planned run."""
         return {self.key({**factors, "seed": run.seed}): run for run, factors in self.runs.items()}
-
-
-def check_seeds(seeds):
-    """Refuse numbers of seeds below 1 (``UserError``)."""
-    if seeds < 1:
-        raise UserError(f"--seeds must be a whole number from 1 up, got {seeds}")

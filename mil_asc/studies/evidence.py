@@ -1,7 +1,7 @@
 """When does the instance loss help? The share of a clip that shows its class, against strategy."""
 
-from mil_asc.paper.plan import PlannedRun
-from mil_asc.studies.design import RECIPE, STRATEGIES, Study, check_seeds
+from mil_asc.paper.plan import PlannedRun, check_seeds
+from mil_asc.studies.design import RECIPE, STRATEGIES, Study
 
 SHARES = (0.2, 0.4, 0.6, 0.8)
 """Mean share of a clip that its class's distinct events cover."""

@@ -1,8 +1,8 @@
 """A benchmark of poolings: each from instances to bag, without and with the instance loss."""
 
 from mil_asc.mil.pooling import POOLINGS
-from mil_asc.paper.plan import PlannedRun
-from mil_asc.studies.design import RECIPE, STRATEGIES, Study, check_seeds
+from mil_asc.paper.plan import PlannedRun, check_seeds
+from mil_asc.studies.design import RECIPE, STRATEGIES, Study
 
 COMPARED = ("no_il", "pnl")
 

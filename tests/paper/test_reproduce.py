@@ -176,7 +176,11 @@ def test_a_page_is_filled_with_all_tables(place, tmp_path):
         (["--table=10"], "--table must be a number from 2 to 9, or all; got '10'"),
         (["--table=5", "--dataset=Nowhere"], "no recipe Nowhere"),
         (["--table=4", "--dataset=TAU2020m"], "Table 4 has no rows of TAU2020m"),
-        (["--table=5", "--dataset=Tiny", "--seeds=0"], "--seeds must be a whole number from 1 up, got 0"),
+        (["--table=5", "--dataset=Tiny", "--seeds=0"], "--seeds must be a whole number from 1 to 1000, got 0"),
+        (
+            ["--table=5", "--dataset=Tiny", "--seeds=1000000"],
+            "--seeds must be a whole number from 1 to 1000, got 1000000",
+        ),
         (["--table=5", "--dataset=Tiny", "--devices=tpu"], "tpu is not available here"),
         (["--table=5", "--dataset=Tiny", "--results=/tmp/x"], "--results must be a folder inside each recipe's"),
         (["--table=5", "--dataset=Tiny", "--data_folder=Tiny"], "--data_folder must say whose audio is where"),
