@@ -47,4 +47,5 @@ def test_inference_does_not_import_scikit_learn_or_the_modules_of_training_and_r
 def test_version_is_the_same_everywhere():
     root = Path(mil_asc.__file__).parents[1]
     assert f"version: {mil_asc.__version__}\n" in (root / "CITATION.cff").read_text()
-    assert (root / "CHANGELOG.md").read_text().split("## ")[1].startswith(f"{mil_asc.__version__}\n")
+    headings = [line for line in (root / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert [heading for heading in headings if heading != "## Unreleased"][0] == f"## {mil_asc.__version__}"
