@@ -2,11 +2,15 @@
 
 import csv
 import io
+import math
 
 from mil_asc.errors import UserError
 from mil_asc.results.settings import read_settings
 from mil_asc.runtime.files import write_atomically
-from mil_asc.studies.measures import SETTINGS
+from mil_asc.studies.measures import DETECTION, SCORES, SETTINGS
+
+NUMBERS = (*SCORES, *DETECTION, "train_seconds")
+"""Columns of numbers."""
 
 
 def read_rows(path, study):
@@ -15,7 +19,7 @@ def read_rows(path, study):
     Raises
     ------
     UserError
-        The file cannot be read, lacks columns, or has a row twice.
+        The file cannot be read, lacks columns, has scores that are no finite numbers, or a row twice.
     """
     if not path.exists():
         return {}
@@ -26,12 +30,22 @@ def read_rows(path, study):
         raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     found = {}
     for line, row in enumerate(rows, 2):
-        if None in row or None in row.values() or not {*study.factors, "seed", *SETTINGS} <= row.keys():
+        if None in row or None in row.values() or not {*study.factors, "seed", *SETTINGS, *NUMBERS} <= row.keys():
             raise UserError(f"{path}, line {line}: not a row of the study {study.name}")
+        for name in NUMBERS:
+            if not _is_finite(row[name]):
+                raise UserError(f"{path}, line {line}: {name} must be a finite number, got {row[name]!r:.80}")
         if study.key(row) in found:
             raise UserError(f"{path}, line {line}: a second row of {', '.join(study.key(row))}")
         found[study.key(row)] = row
     return found
+
+
+def _is_finite(text):
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def write_rows(path, study, rows):

@@ -130,7 +130,7 @@ def test_the_only_group_of_a_class_is_trained_on_in_every_fold_with_a_warning():
 
 
 def test_class_that_is_wholly_in_one_fold_is_warned_of():
-    """Three pairs of groups share a class each, so two of the three are in one of two folds together."""
+    """Each pair of three groups has a class of its own, and two of the three must be in the same of two folds."""
     parts = folds_of(clips_of("axy", "ayz", "azx", "aa"), 2)
     untrained = [part.counts("evaluate").keys() - part.counts("train").keys() for part in parts]
     assert sorted(map(len, untrained)) == [0, 1]

@@ -11,7 +11,7 @@ import tiny
 from mil_asc.errors import UserError
 from mil_asc.paper.plan import Place
 from mil_asc.studies import design, evidence, rows_file
-from mil_asc.studies.measures import DETECTION, SCORES
+from mil_asc.studies.measures import DETECTION
 
 pytest.importorskip("sed_scores_eval", reason='needs the extra [eval]: pip install -e ".[eval]"')
 SIZES = (
@@ -105,7 +105,7 @@ def some_rows(tmp_path):
     study = tiny_design(1)
     first = next(iter(study.runs.items()))
     settings = dict.fromkeys(rows_file.SETTINGS, "None")
-    row = {**settings, **first[1], "seed": 1, **dict.fromkeys((*SCORES, *DETECTION), 0.5)}
+    row = {**settings, **first[1], "seed": 1, **dict.fromkeys(rows_file.NUMBERS, 0.5)}
     rows_file.write_rows(tmp_path / "rows.csv", study, {study.key(row): row})
     return study, tmp_path / "rows.csv"
 
@@ -123,6 +123,8 @@ def test_damaged_tables_are_refused(some_rows, tmp_path):
         (text + text.splitlines()[1] + "\n", "line 3: a second row"),
         (text + "1,2\n", "line 3: not a row"),
         (text.replace("strategy", "stratagem"), "line 2: not a row"),
+        (text.replace("0.5", "nan", 1), "line 2: accuracy must be a finite number, got 'nan'"),
+        (text.replace("0.5", "half", 1), "line 2: accuracy must be a finite number, got 'half'"),
     ):
         path.write_text(damaged)
         with pytest.raises(UserError, match=words):
