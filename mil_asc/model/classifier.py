@@ -68,6 +68,7 @@ class MILClassifier(nn.Module):
         self.instances = GENERATORS[head.instances](extractor.out_channels, height, head.instance_dim)
         self.detector = InstanceDetector(self.instances.dim, head.num_classes, head.detectors, head.confidence)
         self.attention = ATTENTIONS[head.pooling](self.instances.dim) if head.pooling in ATTENTIONS else None
+        self.pooling_name = head.pooling
         self.pooling = partial(POOLINGS[head.pooling], **head.pooling_options)
         self.sharpness_C = nn.Parameter(torch.zeros(head.num_classes)) if head.pooling == "auto" else None
         self.decision = "smi" if head.pooling == "max" else "bag"
