@@ -13,6 +13,8 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from mil_asc import SceneClassifier
 from mil_asc.corpora.folder_tree import is_audio
 from mil_asc.errors import AudioError, UserError, name_some, printable
@@ -44,7 +46,7 @@ def logits_of(classifier, folder):
     for path in paths:
         try:
             with memory_errors(f"{path} is too long for this model"):
-                peaks[path] = classifier.score_file(path).logits_BIC.abs().max().item()
+                peaks[path] = float(np.abs(classifier.score_file(path).logits_IC).max())
         except AudioError:
             bad += 1
     return {

@@ -65,12 +65,12 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     >>> decode(file).shape
     (16000,)
     """
-    with _opened(path) as sound:
-        mono_N, rate = _mean_of_channels(_read_frames(sound)), sound.samplerate
-        _check_samples(mono_N)
+    with opened(path) as sound:
+        mono_N, rate = mean_of_channels(read_frames(sound, sound.frames)), sound.samplerate
+        check_samples(mono_N.min(), mono_N.max())
         wav_N = _resample(mono_N, rate, sample_rate)
-        _check_length(len(wav_N) / sample_rate, min_seconds)
-        _check_samples(wav_N)
+        check_length(len(wav_N) / sample_rate, min_seconds)
+        check_samples(wav_N.min(), wav_N.max())
     return wav_N
 
 
@@ -100,8 +100,8 @@ def check_waveform(name: str, wav_N: np.ndarray, sample_rate: int = 16000, min_s
     mil_asc.errors.AudioError: my clip: silent (every sample is zero)
     """
     try:
-        _check_length(len(wav_N) / sample_rate, min_seconds)
-        _check_samples(wav_N)
+        check_length(len(wav_N) / sample_rate, min_seconds)
+        check_samples(wav_N.min(), wav_N.max())
     except UnusableAudio as error:
         raise AudioError(f"{name}: {error}") from error
 
@@ -119,12 +119,12 @@ def read_duration(path: str | os.PathLike) -> float:
     AudioError
         As ``decode`` raises it, except what only the samples show.
     """
-    with _opened(path) as sound:
+    with opened(path) as sound:
         return sound.frames / sound.samplerate
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
+def opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
     """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``."""
     if not isinstance(path, str | os.PathLike):  # open() takes an integer for a file that is open, and closes it
         raise ArgumentError(f"path must be the path of an audio file, got {path!r:.80}")
@@ -190,16 +190,17 @@ def _check_header(sound: soundfile.SoundFile) -> None:
         )
 
 
-def _read_frames(sound: soundfile.SoundFile) -> np.ndarray:
-    """Every frame, float32 (N, C)."""
+def read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:
+    """The next ``count`` frames, float32 (N, C); ``UnusableAudio`` where they are not all there."""
+    begin = sound.tell() if sound.seekable() else 0
     try:
-        wav_NC = sound.read(sound.frames, dtype="float32", always_2d=True)
+        wav_NC = sound.read(count, dtype="float32", always_2d=True)
     except MemoryError:
         raise
     except Exception as error:  # whatever the decoder fails with, the file is at fault
         raise UnusableAudio(f"truncated, corrupt or not supported after the header ({_reason(error)})") from error
-    if len(wav_NC) < sound.frames:
-        raise UnusableAudio(f"truncated: the header states {sound.frames} frames, {len(wav_NC)} can be read")
+    if len(wav_NC) < count:
+        raise UnusableAudio(f"truncated: the header states {sound.frames} frames, {begin + len(wav_NC)} can be read")
     return wav_NC
 
 
@@ -209,8 +210,8 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
-def _mean_of_channels(wav_NC: np.ndarray) -> np.ndarray:
-    """(N,) mean, channel by channel: eight times as fast as ``mean(axis=1)``, and no work for one channel."""
+def mean_of_channels(wav_NC: np.ndarray) -> np.ndarray:
+    """(N, C) -> (N,) mean, channel by channel: eight times as fast as ``mean(axis=1)``, and no work for one channel."""
     channels = wav_NC.shape[1]
     if channels == 1:
         return wav_NC[:, 0]
@@ -231,8 +232,8 @@ def _resample(mono_N: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     return wav_N[:count]
 
 
-def _check_samples(wav_N: np.ndarray) -> None:
-    low, high = wav_N.min(), wav_N.max()  # NaN wins in both
+def check_samples(low: float, high: float) -> None:
+    """Refuse a recording by its least and greatest sample, which are NaN if any is (``UnusableAudio``)."""
     if not np.isfinite(low) or not np.isfinite(high):
         raise UnusableAudio("holds NaN or infinite samples")
     if low == 0 and high == 0:
@@ -243,7 +244,8 @@ def _check_samples(wav_N: np.ndarray) -> None:
         )
 
 
-def _check_length(seconds: float, min_seconds: float) -> None:
+def check_length(seconds: float, min_seconds: float) -> None:
+    """Refuse a recording that is empty or shorter than ``min_seconds`` (``UnusableAudio``)."""
     if seconds < min_seconds or seconds == 0:
         raise UnusableAudio(f"too short: {seconds:.3f} s, at least {min_seconds:.3f} s needed")
 

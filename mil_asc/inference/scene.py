@@ -1,6 +1,17 @@
 """What a classifier says of a recording, as plain data."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mil_asc.inference.recording_scores import RecordingScores
+
+UNFAMILIAR = "unlike the training data"
 
 
 @dataclass(frozen=True)
@@ -19,19 +30,102 @@ class Instance:
     scores: dict[str, float]
 
 
+class Instances(Sequence[Instance]):
+    """The instances of a recording, each made when it is asked for, so that hours of them need little memory.
+
+    Arguments
+    ---------
+    labels : list of str
+        Classes C.
+    winners_I, confidences_IC, times_I2 : numpy.ndarray
+        Index of the most confident class; confidences (float64, 0 to 1); start and end (in seconds).
+    decided : int
+        Index of the class decided for the recording.
+    """
+
+    def __init__(
+        self, labels: list[str], winners_I: np.ndarray, confidences_IC: np.ndarray, times_I2: np.ndarray, decided: int
+    ):
+        self.labels, self.decided = labels, decided
+        self.winners_I, self.confidences_IC, self.times_I2 = winners_I, confidences_IC, times_I2
+
+    def __len__(self) -> int:
+        return len(self.winners_I)
+
+    @overload
+    def __getitem__(self, position: int) -> Instance: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[Instance]: ...
+
+    def __getitem__(self, position: int | slice) -> Instance | list[Instance]:
+        if isinstance(position, slice):
+            return [self[i] for i in range(*position.indices(len(self)))]
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"instance {position} of {len(self)}")
+        winner, p_C = int(self.winners_I[position]), self.confidences_IC[position].tolist()
+        start, end = self.times_I2[position].tolist()
+        label = self.labels[winner]
+        return Instance(start, end, label, p_C[winner], winner == self.decided, dict(zip(self.labels, p_C)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(own == theirs for own, theirs in zip(self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} instances>"
+
+    @property
+    def positive_I(self) -> np.ndarray:
+        """(I,) bool, True where an instance is positive."""
+        return self.winners_I == self.decided
+
+
 @dataclass(frozen=True)
 class Scene:
     """The class decided for a recording, the scores of all classes under each decision rule, and the instances.
 
-    ``scores["smi"]`` and ``scores["bag"]`` are bag confidences (0 to 1 each) by maximum and by the model's pooling,
-    ``scores["cmi"]`` shares of instances, which sum to 1. ``label`` is the class decided under the rule ``assumption``:
-    no other has a greater score, but scores may tie where the underlying logits and counts do not.
+    Attributes
+    ----------
+    label : str
+        The class decided under the rule ``assumption``. No other has a greater score, but scores may tie where the
+        underlying logits and counts do not.
+    assumption : str
+        ``smi``, ``cmi`` or ``bag``.
+    scores : dict
+        Rule -> class -> score. ``scores["smi"]`` and ``scores["bag"]`` are bag confidences (0 to 1 each) by maximum
+        and by the model's pooling, ``scores["cmi"]`` shares of instances, which sum to 1.
+    instances : sequence of Instance
+        In the order of time.
+    start, end : float
+        The stretch of the recording that this is about (in seconds).
+    probability : float or None
+        Calibrated probability (0 to 1) that ``label`` is correct, for recordings like those of the training data; None
+        without a calibration.
+    unfamiliarity : float or None
+        Out-of-domain score, greater for recordings less like the training data; None without a calibration.
+    familiar : bool or None
+        False where ``unfamiliarity`` exceeds the threshold: the label then means little. None without a calibration.
     """
 
     label: str
     assumption: str
     scores: dict[str, dict[str, float]]
-    instances: list[Instance]
+    instances: Sequence[Instance]
+    start: float = 0.0
+    end: float = 0.0
+    probability: float | None = None
+    unfamiliarity: float | None = None
+    familiar: bool | None = None
+    recording: RecordingScores | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def positive_instances(self) -> list[Instance]:
+        """Instances whose most confident class is the one decided."""
+        return [instance for instance in self.instances if instance.positive]
 
     def present(self, theta: int = 1, tau: float = 0.5) -> list[str]:
         """Classes present under TMI: those with at least ``theta`` >= 1 instances of confidence ``tau`` or more.
@@ -43,12 +137,30 @@ class Scene:
         counts = {label: sum(i.scores[label] >= tau for i in self.instances) for label in self.scores["smi"]}
         return [label for label, count in counts.items() if count >= theta]
 
+    def timeline(self, seconds: float = 10.0) -> list[Scene]:
+        """A ``Scene`` for every window of the recording, decided by the same rule from the window's instances.
+
+        Arguments
+        ---------
+        seconds : float
+            Length of a window, above 0. An instance belongs to the window in which its middle lies; the last window
+            may be shorter, and one without an instance is left out.
+
+        Raises
+        ------
+        ValueError
+            ``seconds`` is not above 0, or the scene was not made by a classifier.
+        """
+        if self.recording is None:
+            raise ValueError("only the scene of a whole recording has a timeline")
+        return [replace(part.scene(self.assumption), recording=None) for part in self.recording.windows(seconds)]
+
     def __str__(self) -> str:
         best = self.scores[self.assumption][self.label]
-        positive = [instance for instance in self.instances if instance.positive]
-        strongest = sorted(positive, key=lambda instance: -instance.confidence)[:3]
+        strongest = sorted(self.positive_instances, key=lambda instance: -instance.confidence)[:3]
         moments = ", ".join(f"{i.start:.2f}-{i.end:.2f} s ({i.confidence:.2f})" for i in strongest) or "none"
+        doubt = f", {UNFAMILIAR}" if self.familiar is False else ""
         return (
-            f"{self.label} ({self.assumption.upper()} {best:.2f}); "
-            f"{len(positive)} of {len(self.instances)} instances positive; strongest: {moments}"
+            f"{self.label} ({self.assumption.upper()} {best:.2f}){doubt}; "
+            f"{len(self.positive_instances)} of {len(self.instances)} instances positive; strongest: {moments}"
         )

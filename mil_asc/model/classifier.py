@@ -168,15 +168,21 @@ class MILClassifier(nn.Module):
         parts = [bags.logits_BIC] if self.attention is None else [bags.logits_BIC, bags.attention_BI.unsqueeze(2)]
         return torch.cat(parts, dim=2)
 
-    def _scores(self, wav_BN):
-        """Logits (and attention) in float32 or better, even under autocast: bfloat16 would round instances to a tie."""
+    def vectors_and_scores(self, wav_BN):
+        """(B, N) waveforms of one length -> (B, I, D) instance vectors, (B, I, C) logits (C + 1 with attention).
+
+        Both in float32 or better, even under autocast: bfloat16 would round instances to a tie.
+        """
         instance_BID = self.instance_vectors(wav_BN)
         with torch.autocast(wav_BN.device.type, enabled=False):
             instance_BID = instance_BID.to(torch.promote_types(instance_BID.dtype, torch.float32))
             scores = [self.detector(instance_BID)]
             if self.attention is not None:
                 scores.append(self.attention(instance_BID))
-            return torch.cat(scores, dim=2)
+            return instance_BID, torch.cat(scores, dim=2)
+
+    def _scores(self, wav_BN):
+        return self.vectors_and_scores(wav_BN)[1]
 
     def _scores_by_length(self, wav_BN, length_B):
         lengths = length_B.unique().tolist()

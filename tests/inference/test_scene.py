@@ -1,31 +1,27 @@
 """What a scene says: which instances are positive, and which moments are the strongest."""
 
+import numpy as np
 import pytest
-import torch
 
-from mil_asc.inference.scene import Instance, Scene
-from mil_asc.inference.scene_classifier import SceneClassifier
-from mil_asc.mil.bags import make_bags
+from mil_asc.inference.recording_scores import RecordingScores
+from mil_asc.inference.scene import Instance, Instances, Scene
+from mil_asc.model.interface import NetworkInterface
 
 LABELS = ["bus", "metro", "park", "tram"]
+INTERFACE = NetworkInterface(LABELS, 16000, 3584, 4096, 512, 12)
 
 
-@pytest.fixture
-def classifier(small_model):
-    return SceneClassifier(modules={"model": small_model}, hparams={"labels": LABELS}, run_opts={"device": "cpu"})
+def recording_of(rows):
+    """A recording with these instance logits."""
+    logits_IC = np.array(rows, np.float32)
+    return RecordingScores(INTERFACE, logits_IC, INTERFACE.instance_times(len(rows), 4096 * len(rows)))
 
 
-def scene_of(classifier, rows):
-    """The scene decided by SMI of a clip with these instance logits."""
-    samples = classifier.mods.model.front_end.hop_length * 8 * len(rows)
-    return classifier._scene(make_bags(torch.tensor([rows])), samples, "smi")
-
-
-def test_instance_is_positive_if_the_class_decided_is_its_most_confident(classifier):
+def test_instance_is_positive_if_the_class_decided_is_its_most_confident():
     """Whether its confidence is below one half, or another instance is surer of another class, does not matter."""
-    scene = scene_of(
-        classifier, [[0.0, 2.0, -1.0, -1.0], [-2.0, -1.0, -3.0, -3.0], [1.0, -5.0, 0.0, 0.0], [1.5, 1.4, 0.0, 0.0]]
-    )
+    scene = recording_of(
+        [[0.0, 2.0, -1.0, -1.0], [-2.0, -1.0, -3.0, -3.0], [1.0, -5.0, 0.0, 0.0], [1.5, 1.4, 0.0, 0.0]]
+    ).scene("smi")
     assert scene.label == "metro"
     assert [instance.label for instance in scene.instances] == ["metro", "metro", "bus", "bus"]
     assert [instance.positive for instance in scene.instances] == [True, True, False, False]
@@ -39,3 +35,35 @@ def test_text_names_the_strongest_positive_instances_first():
     start, _, strongest = text.partition("; strongest: ")
     assert start == "bus (SMI 0.95); 4 of 5 instances positive"
     assert strongest == "1.00-2.00 s (0.95), 4.00-5.00 s (0.75), 2.00-3.00 s (0.65)"
+
+
+def test_recording_unlike_the_training_data_is_marked_in_the_text():
+    scene = Scene("bus", "smi", {"smi": {"bus": 0.95}}, [], familiar=False)
+    assert str(scene).startswith("bus (SMI 0.95), unlike the training data; ")
+    assert "unlike" not in str(Scene("bus", "smi", {"smi": {"bus": 0.95}}, [], familiar=True))
+    assert "unlike" not in str(Scene("bus", "smi", {"smi": {"bus": 0.95}}, []))
+
+
+def test_instances_are_a_sequence():
+    instances = recording_of([[0.0, 2.0, -1.0, -1.0], [-2.0, -1.0, -3.0, 3.0]]).scene().instances
+    assert len(instances) == 2 and [one.label for one in instances[:]] == ["metro", "tram"]
+    assert instances[-1] == instances[1] and list(instances) == instances and instances[:1] != instances
+    with pytest.raises(IndexError):
+        instances[2]
+    assert isinstance(instances, Instances) and instances.positive_I.tolist() == [False, True]
+
+
+def test_timeline_decides_every_window_from_its_own_instances():
+    rows = [[5.0, 0, 0, 0]] * 4 + [[0, 4.0, 0, 0]] * 4 + [[0, 0, 3.0, 0]]
+    scene = recording_of(rows).scene()
+    parts = scene.timeline(1.0)  # an instance lasts 0.256 s
+    assert [part.label for part in parts] == ["bus", "metro", "park"]
+    assert [len(part.instances) for part in parts] == [4, 4, 1]
+    assert parts[0].start == 0 and all(a.end == b.start for a, b in zip(parts, parts[1:]))
+    assert parts[-1].end == scene.end == (9 * 4096 - 256) / 16000 and scene.label == "bus"
+    assert scene.timeline(1e9)[0] == scene
+    for seconds in (0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="seconds must be a number above 0"):
+            scene.timeline(seconds)
+    with pytest.raises(ValueError, match="only the scene of a whole recording"):
+        parts[0].timeline()

@@ -1,0 +1,113 @@
+"""Classify recordings with ONNX Runtime: numpy, soundfile, soxr and onnxruntime are all that is needed.
+
+>>> from mil_asc.inference.onnx import OnnxSceneClassifier                            # doctest: +SKIP
+>>> classifier = OnnxSceneClassifier.from_hparams(source="synthscenes-fuse-pnl")      # doctest: +SKIP
+>>> print(classifier.explain_file("any.wav"))                                         # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from mil_asc.checks import check_count
+from mil_asc.errors import ArgumentError, UserError
+from mil_asc.inference.explainer import Explainer, check_rejected
+from mil_asc.inference.recording_scores import REJECTED
+from mil_asc.inference.windows import WindowScores
+from mil_asc.model.interface import NetworkInterface
+from mil_asc.packaging.familiarity import Calibration
+from mil_asc.packaging.graph_file import read_graph
+from mil_asc.packaging.sources import resolve_source
+
+INPUT = "waveform"
+
+
+class OnnxSceneClassifier(Explainer):
+    """As ``mil_asc.SceneClassifier``, without PyTorch: the same methods and scenes, with arrays in place of tensors.
+
+    Arguments
+    ---------
+    session : onnxruntime.InferenceSession
+        Of a graph that ``mil_asc`` exported.
+    calibration : Calibration, optional
+        That of the model.
+    rejected : float
+        Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        calibration: Calibration | None = None,
+        rejected: float = REJECTED,
+    ):
+        self.session = session
+        self.interface = NetworkInterface.from_metadata(session.get_modelmeta().custom_metadata_map)
+        self.calibration = calibration
+        self.rejected = check_rejected(rejected)
+        names = {output.name for output in session.get_outputs()}
+        self._outputs = ["logits"]
+        self._outputs += ["attention"] if self.interface.has_attention else []
+        self._outputs += ["vectors"] if calibration is not None else []
+        missing = {INPUT, *self._outputs} - names - {one.name for one in session.get_inputs()}
+        if missing:
+            raise UserError(f"the ONNX file has no {', '.join(sorted(missing))}: it was not exported for waveforms")
+
+    @classmethod
+    def from_hparams(
+        cls, source: str | Path, rejected: float = REJECTED, threads: int | None = None, **download: Any
+    ) -> OnnxSceneClassifier:
+        """Load a model.
+
+        Arguments
+        ---------
+        source : str or Path
+            A model folder, an ONNX file that ``mil-asc export`` wrote, the name of a shipped model, or
+            ``hf:user/model``. Local paths and names never touch the network, and no code of a folder is run.
+        rejected : float
+            Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2.
+        threads : int, optional
+            Threads of the computation, by default one per core.
+        **download
+            ``revision``, ``cache`` and ``offline`` of ``mil_asc.packaging.sources.resolve_source``, for ``hf:``.
+
+        Raises
+        ------
+        UserError
+            There is no such model, or it is damaged.
+        ArgumentError
+            A value is not legal.
+        """
+        if not isinstance(source, str | os.PathLike):
+            raise ArgumentError(f"source must be a model folder, an ONNX file or a name, got {source!r:.80}")
+        check_rejected(rejected)
+        graph = read_graph(resolve_source(source, **download))
+        session = onnxruntime.InferenceSession(graph.data, _session_options(threads), ["CPUExecutionProvider"])
+        text = session.get_modelmeta().custom_metadata_map.get("calibration")
+        return cls(session, None if text is None else Calibration.from_json(text), rejected)
+
+    def compute(self, wav_N: np.ndarray) -> WindowScores:
+        """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
+        found = dict(zip(self._outputs, self.session.run(self._outputs, {INPUT: wav_N[None]})))
+        logits_IC = found["logits"][0]
+        attention_I = found["attention"][0] if self.interface.has_attention else None
+        traits_IK = None if self.calibration is None else self.calibration.traits(logits_IC, found["vectors"][0])
+        return WindowScores(logits_IC, attention_I, traits_IK)
+
+    def spectrogram(self, wav_N: np.ndarray) -> np.ndarray:
+        """(F, T) log-mel spectrogram of (N,) float32 samples, as the network sees it."""
+        return self.session.run(["logmel"], {INPUT: wav_N[None]})[0][0]
+
+
+def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        check_count("threads", threads)
+        options.intra_op_num_threads = threads
+    return options
