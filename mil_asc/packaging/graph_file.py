@@ -1,0 +1,159 @@
+"""ONNX files, checked before a runtime sees them; without PyTorch and without the package onnx.
+
+A file that somebody sent must not hang the program, open other files, or ask for memory that has nothing to do with its
+size. So only plain graphs are accepted: no loops or branches, no functions, no foreign operators, no weights in other
+files. The check reads the file's structure (Protocol Buffers, as https://onnx.ai/onnx/repo-docs/IR.html describes it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from mil_asc.errors import UserError
+from mil_asc.packaging.layout import CHECKSUMS, GRAPH
+from mil_asc.runtime.checksums import find_damage
+
+MOST_BYTES = 256 << 20
+"""Largest file that is read."""
+MOST_NODES = 20_000
+MODEL_GRAPH, MODEL_TRAINING, MODEL_FUNCTIONS = 7, 20, 25
+GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
+NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
+ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS, ATTRIBUTE_SPARSE = 5, 6, 10, 11, 22
+TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
+"""Numbers of the fields of onnx.proto."""
+DOMAINS = ("", "ai.onnx")
+
+
+class GraphFile(NamedTuple):
+    """An ONNX file: where it lies, and its bytes, which were checked."""
+
+    path: Path
+    data: bytes
+
+
+def read_graph(place: Path) -> GraphFile:
+    """The checked ONNX file at ``place``, or of the model folder there.
+
+    Arguments
+    ---------
+    place : Path
+        A file that ``mil-asc export`` wrote, or a model folder, whose files must match their checksums.
+
+    Raises
+    ------
+    UserError
+        There is no such file, it is damaged, or it is no plain graph.
+    """
+    path = place
+    if place.is_dir():
+        path = place / GRAPH
+        if not path.is_file():
+            raise UserError(f"{place} has no {GRAPH}: name a model folder that mil-asc pack wrote, or use PyTorch")
+        damage = find_damage(place / CHECKSUMS, [GRAPH])
+        if damage:
+            raise UserError(f"{place} is damaged ({damage}): copy it again")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path} is larger than {MOST_BYTES >> 20} MiB: not a model of mil_asc")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        check_plain(data)
+    except ValueError as error:
+        raise UserError(f"{path} is not an ONNX file that mil_asc exports: {error}") from error
+    return GraphFile(path, data)
+
+
+def check_plain(data: bytes) -> None:
+    """Refuse a model that is not one plain graph of standard operators (``ValueError`` of a few words)."""
+    graphs = 0
+    for number, value in _fields(memoryview(data)):
+        if number in (MODEL_TRAINING, MODEL_FUNCTIONS):
+            raise ValueError("it has functions or training steps")
+        if number == MODEL_GRAPH:
+            graphs += 1
+            _check_graph(_message(value))
+    if graphs != 1:
+        raise ValueError(f"it has {graphs} graphs")
+
+
+def _check_graph(graph: memoryview) -> None:
+    nodes = 0
+    for number, value in _fields(graph):
+        if number == GRAPH_SPARSE:
+            raise ValueError("it has sparse weights")
+        if number == GRAPH_INITIALIZER:
+            _check_tensor(_message(value))
+        if number == GRAPH_NODE:
+            nodes += 1
+            _check_node(_message(value))
+    if not 0 < nodes <= MOST_NODES:
+        raise ValueError(f"it has {nodes} operators, 1 to {MOST_NODES} are allowed")
+
+
+def _check_node(node: memoryview) -> None:
+    for number, value in _fields(node):
+        if number == NODE_DOMAIN and bytes(_message(value)).decode(errors="replace") not in DOMAINS:
+            raise ValueError(f"operators of {bytes(_message(value)).decode(errors='replace')!r:.60} are not allowed")
+        if number == NODE_ATTRIBUTE:
+            _check_attribute(_message(value))
+
+
+def _check_attribute(attribute: memoryview) -> None:
+    for number, value in _fields(attribute):
+        if number in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS, ATTRIBUTE_SPARSE):
+            raise ValueError("it has loops, branches or sparse values")
+        if number in (ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS):
+            _check_tensor(_message(value))
+
+
+def _check_tensor(tensor: memoryview) -> None:
+    for number, value in _fields(tensor):
+        if number == TENSOR_EXTERNAL or (number == TENSOR_LOCATION and value):
+            raise ValueError("it has weights in other files")
+
+
+# -- Protocol Buffers
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a field has another type")
+    return value
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """(number, value) of the fields of a message: a whole number, or the bytes of a text or message."""
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        kind = tag & 7
+        if kind == 0:
+            value, position = _varint(data, position)
+            yield tag >> 3, value
+            continue
+        size = {1: 8, 5: 4}.get(kind)
+        if kind == 2:
+            size, position = _varint(data, position)
+        if size is None or position + size > len(data):
+            raise ValueError("it is cut off, or not Protocol Buffers")
+        yield tag >> 3, data[position : position + size]
+        position += size
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    """A number of 7 bits per byte, and the position behind it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            break
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if byte < 0x80:
+            return value, position
+    raise ValueError("it is cut off, or not Protocol Buffers")
