@@ -21,6 +21,7 @@ setup(
         "mil_asc": ["py.typed"],
         "mil_asc.corpora": ["*.yaml"],
         "mil_asc.results": ["*.html"],
+        "mil_asc.packaging": ["shipped/*/*"],
         "mil_asc.paper": ["*.html"],
         "mil_asc.paper.facts": ["*.csv"],
     },

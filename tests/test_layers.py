@@ -18,7 +18,8 @@ BELOW = {
     "model": ["errors", "checks", "runtime", "mil"],
     "results": ["errors", "checks", "runtime", "corpora", "store", "mil", "model"],
     "training": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
-    "inference": ["errors", "checks", "runtime", "audio", "mil", "model", "results"],
+    "packaging": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
+    "inference": ["errors", "checks", "runtime", "audio", "mil", "model", "results", "packaging"],
     "paper": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),
         *("mil", "model", "results", "training", "inference"),

@@ -109,9 +109,8 @@ def _assemble(config: ModelConfig, front_end: nn.Module) -> MILClassifier:
     head, name = config.head, config.extractor["name"]
     extractor = registered_extractors()[name](**config.extractor["arguments"])
     if extractor.time_reduction > MOST_REDUCTION:
-        raise UserError(
-            f"extractor.arguments: an instance every {extractor.time_reduction} frames, at most {MOST_REDUCTION} are legal"
-        )
+        every = f"an instance every {extractor.time_reduction} frames"
+        raise UserError(f"extractor.arguments: {every}, at most {MOST_REDUCTION} are legal")
     settings = Head(
         num_classes=len(config.labels),
         instance_dim=head.instance_dim,

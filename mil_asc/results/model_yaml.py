@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.constructor import SafeConstructor
@@ -64,7 +65,7 @@ def read_model_yaml(content: bytes, where: object) -> ModelConfig:
 
 def _config_of(tree: dict) -> ModelConfig:
     """The config of the plain values of a file, with the defaults of all arguments that it leaves out."""
-    labels = tree.get("labels")
+    labels: Any = tree.get("labels")
     check_names("labels", labels)
     unknown = [name for name in tree if name not in ("labels", "model")]
     if unknown:

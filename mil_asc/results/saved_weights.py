@@ -112,7 +112,8 @@ class _Weights(pickle.Unpickler):
             record = self.records.get(f"data/{key}")
             if record is None or type(count) is not int or len(record) != count * dtype.itemsize:
                 raise ValueError(f"the values {key!r:.40} are missing, or of another length than it claims")
-            self.storages[key] = torch.frombuffer(bytearray(record), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+            values = torch.frombuffer(bytearray(record), dtype=dtype) if count else torch.empty(0, dtype=dtype)
+            self.storages[key] = values
         if self.storages[key].dtype != dtype:
             raise ValueError(f"the values {key!r:.40} are of two types")
         return self.storages[key]
