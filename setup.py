@@ -45,6 +45,7 @@ setup(
         "urllib3>=2.6.3",
         "filelock>=3.13",
         "ruamel.yaml>=0.18",
+        "safetensors>=0.5",
     ],
     extras_require={
         "test": [
@@ -59,6 +60,7 @@ setup(
         # tools/study.py; two of its own dependencies require older versions: dcase_util pkg_resources, and pandas 3
         # hands out read-only arrays that sed_scores_eval cannot take
         "eval": ["sed_scores_eval>=0.0.4", "pandas<3", "setuptools<81"],
+        "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
     },
 )

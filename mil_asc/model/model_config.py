@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 
-from mil_asc.checks import check_choice, check_count, check_names, check_number
+from mil_asc.checks import check_choice, check_names, check_number
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.mil.pooling import POOLINGS, check_pooling_options
 from mil_asc.model.extractors import registered_extractors
@@ -215,7 +215,7 @@ def _check_plain(name: str, value: object, depth: int = 0) -> None:
         check_number(name, value)
     elif isinstance(value, int):
         if abs(value) > MOST_NUMBER:
-            raise ArgumentError(f"{name} must be from {-MOST_NUMBER} to {MOST_NUMBER}, got {value:.1e}")
+            raise ArgumentError(f"{name} must be from {-MOST_NUMBER} to {MOST_NUMBER}, got {value!r:.40}")
     elif value is not None:
         raise ArgumentError(f"{name} must be a number, text, true, false or a list of these, got {value!r:.80}")
 
@@ -234,9 +234,8 @@ def _check_line(name: str, value: object, longest: int) -> None:
 
 
 def _check_range(name: str, value: object, most: int) -> None:
-    check_count(name, value)
-    if value > most:  # type: ignore[operator]
-        raise ArgumentError(f"{name} must be a whole number from 1 to {most}, got {value!r:.80}")
+    if type(value) is not int or not 1 <= value <= most:
+        raise ArgumentError(f"{name} must be a whole number from 1 to {most}, got {value!r:.40}")
 
 
 def _exact_keys(name: str, values: object, legal: list[str]) -> dict:

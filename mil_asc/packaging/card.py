@@ -109,7 +109,8 @@ def _use(facts: CardFacts) -> str:
     return (
         "```python\n"
         "from mil_asc import SceneClassifier\n\n"
-        f"classifier = SceneClassifier.from_hparams(source={json.dumps(facts.name)})  # the path of this folder, or hf:user/model\n"
+        "# source: the path of this folder, or hf:user/model\n"
+        f"classifier = SceneClassifier.from_hparams(source={json.dumps(facts.name)})\n"
         'print(classifier.explain_file("recording.wav"))\n'
         "```"
     )
@@ -178,8 +179,8 @@ def _making(run: Run, config: ModelConfig, facts: CardFacts, parameters: int) ->
         f"- command: `{facts.command or command_of(run)}`",
         f"- seed {run.seed}, {made['epochs']} epochs, {_line(str(made.get('device', 'unknown device')))}, "
         f"precision {_line(str(made.get('precision', 'unknown')))}",
-        f"- network: {config.extractor['name']}, {parameters:,} parameters, pooling {config.head.pooling}; its values are in "
-        "`config.json`, the run's settings in `hyperparams.yaml`",
+        f"- network: {config.extractor['name']}, {parameters:,} parameters, pooling {config.head.pooling}; its values "
+        "are in `config.json`, the run's settings in `hyperparams.yaml`",
         f"- versions: {', '.join(f'{name} {_line(str(versions[name]))}' for name in VERSIONS if name in versions)}",
         f"- finished {_line(str(made.get('finished', 'at an unknown time')))}",
     ]

@@ -1,5 +1,6 @@
 """Files of a stranger: read only if they are plain files of a bounded size."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
     check_plain_file(path, most_bytes)
     try:
         with open(path, "rb") as file:
-            content = file.read(most_bytes + 1)
+            size = os.fstat(file.fileno()).st_size  # read() takes the memory that it is asked for
+            content = file.read(min(size, most_bytes) + 1)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(content) > most_bytes:
