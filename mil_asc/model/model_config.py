@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 
@@ -31,7 +32,9 @@ MOST_NUMBER = 1_000_000
 MOST_ITEMS = 64
 MOST_TEXT = 1000
 MOST_NAME = 100
-"""Most items of a list of arguments; longest text of ``trained_on``, longest label and name."""
+"""Most items of a list of arguments; longest label and text of ``trained_on``, longest name."""
+CONTROLS = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories that no text has: control characters, lone surrogates, line and paragraph separators."""
 MOST_MELS, MOST_FFT, MOST_FILTERS = 8192, 2**18, 2**23
 """Most mel filters, samples of an analysis window, and coefficients of all filters (32 MB)."""
 
@@ -169,7 +172,7 @@ def _check_labels(labels: object) -> None:
         raise ArgumentError(f"labels must be at most {MOST_CLASSES} names, got {len(labels)}")
     check_names("labels", labels)
     for label in labels:  # type: ignore[attr-defined]  # check_names refuses anything but a list
-        _check_line("labels", label, MOST_NAME)
+        _check_line("labels", label, MOST_TEXT)
 
 
 def _check_front_end(values: object) -> None:
@@ -229,8 +232,9 @@ def _check_provenance(values: object) -> None:
 
 
 def _check_line(name: str, value: object, longest: int) -> None:
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= longest:
-        raise ArgumentError(f"{name} must be 1 to {longest} printable characters, got {value!r:.80}")
+    legal = isinstance(value, str) and 0 < len(value) <= longest
+    if not legal or any(unicodedata.category(letter) in CONTROLS for letter in value):  # type: ignore[attr-defined]
+        raise ArgumentError(f"{name} must be 1 to {longest} characters of one line, got {value!r:.80}")
 
 
 def _check_range(name: str, value: object, most: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mil_asc.errors import UserError
 from mil_asc.packaging.folder import load_model_folder
 from mil_asc.packaging.layout import CARD, CHECKSUMS, MOST_BYTES
-from mil_asc.packaging.sources import repository_of
+from mil_asc.packaging.sources import hub_errors, repository_of
 
 
 def push(
@@ -51,7 +51,6 @@ def push(
             raise UserError(f"{folder} has no {name}, which a published model needs")
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     except ImportError as error:
         raise UserError("push needs huggingface_hub: pip install huggingface_hub") from error
     api = HfApi(endpoint=endpoint, token=token)
@@ -66,7 +65,7 @@ def push(
             commit_message="Upload a mil_asc model",
             allow_patterns=list(MOST_BYTES),
         )
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+    except hub_errors() as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{folder} cannot be uploaded to {to}: {reason}") from error
     return str(commit.commit_url)

@@ -108,7 +108,7 @@ def _download(source: str, revision: str | None, cache: str | Path | None, offli
     name = repository_of(source)
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+        from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError as error:
         raise UserError(f"{source} needs huggingface_hub: pip install huggingface_hub") from error
     options = {"revision": revision, "cache_dir": cache, "allow_patterns": list(MOST_BYTES), "endpoint": endpoint}
@@ -123,5 +123,13 @@ def _download(source: str, revision: str | None, cache: str | Path | None, offli
     except LocalEntryNotFoundError as error:
         where = "the cache (offline)" if offline else "the cache, and the hub cannot be reached"
         raise UserError(f"{source}: not in {where}") from error
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise UserError(f"{source} cannot be downloaded: {' '.join(str(error).split())[:200]}") from error
+    except hub_errors() as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{source} cannot be downloaded: {reason}") from error
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises: refusals of the hub, a network that does not answer, a name or a file it refuses."""
+    from huggingface_hub.errors import HTTPError  # the base of its HTTP client's errors
+
+    return HTTPError, OSError, ValueError, RuntimeError

@@ -397,8 +397,8 @@ config_value("labels must be", "labels_twice", ["labels"], ["bus", "bus", "tram"
 config_value("labels must be", "labels_10_5", ["labels"], [f"{n}" for n in range(100_000)])
 config_value("at most 1.0 MB", "labels_10_6", ["labels"], [f"{n}" for n in range(10**6)])
 config_value("the model has", "one_label_more", ["labels"], ["bus", "park", "tram", "metro"])
-config_value("printable", "label_with_escape_codes", ["labels"], ["bus", "park", "\x1b[2J"])
-config_value("printable", "endless_label", ["labels"], ["bus", "park", "x" * 5000])
+config_value("characters of one line", "label_with_escape_codes", ["labels"], ["bus", "park", "\x1b[2J"])
+config_value("characters of one line", "endless_label", ["labels"], ["bus", "park", "x" * 5000])
 config_value("trained_on", "provenance_is_a_number", ["trained_on"], {"seed": 1})
 config_of("rule is missing", "missing_key")(lambda values: values.pop("rule") and None)
 config_of("num_blocks is missing", "missing_argument")(
