@@ -83,11 +83,10 @@ def write_noise(folder, seconds=SECONDS, files=FILES):
 
 def sources(model, folder):
     """Runtime -> what it loads."""
-    from mil_asc.packaging.layout import WEIGHTS
-    from mil_asc.packaging.sources import resolve_source
-
     from mil_asc.packaging.export import calibration_waveforms, to_fp16, to_int8
     from mil_asc.packaging.graph_file import read_graph
+    from mil_asc.packaging.layout import WEIGHTS
+    from mil_asc.packaging.sources import resolve_source
 
     place = resolve_source(model)
     graph = read_graph(place)
