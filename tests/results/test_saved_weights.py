@@ -34,11 +34,14 @@ def test_views_and_memory_formats_are_kept():
 
 def test_state_dict_of_a_module_is_read():
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3))
-    found = read_saved_weights(saved(module.state_dict()))
+    found = read_saved_weights(saved(dict(module.state_dict())))
     assert all(torch.equal(found[name], value) for name, value in module.state_dict().items())
 
 
-@pytest.mark.parametrize("content", [[1], torch.zeros(2), {"a": 1}, {1: torch.zeros(2)}, {"a": [torch.zeros(1)]}])
+@pytest.mark.parametrize(
+    "content",
+    [[1], torch.nn.Linear(1, 1).state_dict(), torch.zeros(2), {"a": 1}, {1: torch.zeros(2)}, {"a": [torch.zeros(1)]}],
+)
 def test_anything_but_tensors_by_name_is_refused(content):
     with pytest.raises(ValueError):
         read_saved_weights(saved(content))
