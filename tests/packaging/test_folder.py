@@ -26,17 +26,17 @@ def test_failure_leaves_nothing_behind(one_run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_full_disk_leaves_the_old_model(one_run, model_folder, monkeypatch):
-    before = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+def test_full_disk_leaves_the_old_model(one_run, model_copy, monkeypatch):
+    before = {path.name: path.read_bytes() for path in model_copy.iterdir()}
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError):
-        pack_run(one_run, model_folder, graph=None, force=True)
-    assert {path.name: path.read_bytes() for path in model_folder.iterdir()} == before
-    assert [path.name for path in model_folder.parent.iterdir()] == [model_folder.name]
+        pack_run(one_run, model_copy, graph=None, force=True)
+    assert {path.name: path.read_bytes() for path in model_copy.iterdir()} == before
+    assert [path.name for path in model_copy.parent.iterdir()] == [model_copy.name]
 
 
 def test_empty_folder_is_filled(one_run, tmp_path):
@@ -44,21 +44,21 @@ def test_empty_folder_is_filled(one_run, tmp_path):
     load_model_folder(pack_run(one_run, tmp_path / "model", graph=None))
 
 
-def test_model_folder_is_replaced_only_by_force(one_run, model_folder):
-    (model_folder / "model.onnx").write_bytes(b"old")
+def test_model_folder_is_replaced_only_by_force(one_run, model_copy):
+    (model_copy / "model.onnx").write_bytes(b"old")
     with pytest.raises(UserError, match="holds a model already"):
-        pack_run(one_run, model_folder, graph=None)
-    pack_run(one_run, model_folder, graph=None, force=True)
-    assert not (model_folder / "model.onnx").exists() and load_model_folder(model_folder).calibration is None
-    assert [path.name for path in model_folder.parent.iterdir()] == [model_folder.name]
+        pack_run(one_run, model_copy, graph=None)
+    pack_run(one_run, model_copy, graph=None, force=True)
+    assert not (model_copy / "model.onnx").exists() and load_model_folder(model_copy).calibration is None
+    assert [path.name for path in model_copy.parent.iterdir()] == [model_copy.name]
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_folder_with_other_files_is_never_replaced(one_run, model_folder, force):
-    (model_folder / "thesis.tex").write_text("years of work")
+def test_folder_with_other_files_is_never_replaced(one_run, model_copy, force):
+    (model_copy / "thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="it has thesis.tex"):
-        pack_run(one_run, model_folder, graph=None, force=force)
-    assert (model_folder / "thesis.tex").read_text() == "years of work"
+        pack_run(one_run, model_copy, graph=None, force=force)
+    assert (model_copy / "thesis.tex").read_text() == "years of work"
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -70,9 +70,9 @@ def test_place_that_is_no_folder_is_refused(one_run, tmp_path, force):
             pack_run(one_run, tmp_path / name, graph=None, force=force)
 
 
-def test_run_folder_is_never_replaced(one_run, run_folder):
+def test_run_folder_is_never_replaced(one_run, run_copy):
     with pytest.raises(UserError, match="is no empty folder"):
-        pack_run(one_run, run_folder, graph=None, force=True)
+        pack_run(one_run, run_copy, graph=None, force=True)
 
 
 def test_leftovers_of_a_killed_process_are_removed(one_run, tmp_path):
@@ -88,11 +88,11 @@ def test_packing_again_gives_the_same_bytes(one_run, tmp_path):
     assert sums[0] == sums[1]
 
 
-def test_other_files_are_ignored(model_folder):
-    (model_folder / "model.py").write_text("raise SystemExit")
-    (model_folder / ".gitattributes").write_text("*")
-    os.mkfifo(model_folder / "pipe")
-    load_model_folder(model_folder)
+def test_other_files_are_ignored(model_copy):
+    (model_copy / "model.py").write_text("raise SystemExit")
+    (model_copy / ".gitattributes").write_text("*")
+    os.mkfifo(model_copy / "pipe")
+    load_model_folder(model_copy)
 
 
 def test_links_of_a_hub_cache_are_followed(one_model, tmp_path):

@@ -121,12 +121,12 @@ def test_only_absolute_paths_are_shortened(text, expected):
     assert without_machine_paths(text) == expected
 
 
-def test_command_is_that_of_the_console_without_folders(run_folder):
+def test_command_is_that_of_the_console_without_folders(run_copy):
     first = (
         "$ /home/anna/bin/python3 train.py hparams/fuse_pnl.yaml --seed=3 --output_folder=x --list=/home/anna/a.csv\n"
     )
-    (run_folder / "console.log").write_text(first + "more\n")
-    assert command_of(Run(run_folder)) == "python train.py hparams/fuse_pnl.yaml --seed=3 --list=.../a.csv"
+    (run_copy / "console.log").write_text(first + "more\n")
+    assert command_of(Run(run_copy)) == "python train.py hparams/fuse_pnl.yaml --seed=3 --list=.../a.csv"
 
 
 def changed_report(folder, **values):
@@ -143,18 +143,18 @@ def changed_report(folder, **values):
         ({"weights_sha256": "0" * 64}, "its report is not that of its weights"),
     ],
 )
-def test_run_that_is_no_finished_one_is_refused(run_folder, tmp_path, values, words):
-    changed_report(run_folder, **values)
+def test_run_that_is_no_finished_one_is_refused(run_copy, tmp_path, values, words):
+    changed_report(run_copy, **values)
     with pytest.raises(UserError, match=words):
-        pack_run(run_folder, tmp_path / "model", graph=None)
+        pack_run(run_copy, tmp_path / "model", graph=None)
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("name", ["report.json", "model.ckpt", "model.yaml", "hyperparams.yaml"])
-def test_run_without_a_file_is_refused(run_folder, tmp_path, name):
-    (run_folder / name).unlink()
+def test_run_without_a_file_is_refused(run_copy, tmp_path, name):
+    (run_copy / name).unlink()
     with pytest.raises(UserError, match=name):
-        pack_run(run_folder, tmp_path / "model", graph=None)
+        pack_run(run_copy, tmp_path / "model", graph=None)
 
 
 @pytest.mark.parametrize("text, words", [("[]", "must be a mapping"), ("{", "no legal JSON"), ('{"a": NaN}', "NaN")])
