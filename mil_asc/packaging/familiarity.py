@@ -156,7 +156,7 @@ class Calibration:
 
     def _check_table(self) -> None:
         for share in self.shares:
-            check_finite_number("shares", share, 0.0, 1.0)
+            check_finite_number("shares", share, 1 / LARGEST, 1.0)
         for threshold in self.thresholds:
             check_finite_number("thresholds", threshold, 0.0, LARGEST)
         if not 2 <= len(self.shares) <= 1000 or len(self.thresholds) != len(self.shares):
