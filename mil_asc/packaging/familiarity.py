@@ -337,7 +337,7 @@ def brief(number: float) -> float:
 
 def check_finite_number(name: str, value: Any, least: float, most: float) -> None:
     """Accept only numbers from ``least`` to ``most``."""
-    if type(value) not in (int, float) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ArgumentError(f"{name} must be a number from {least:g} to {most:g}, got {value!r:.80}")
 
 
