@@ -2,6 +2,7 @@
 # make test       set up and run the tests that are fast: a few minutes on two cores
 # make test-all   the same and the tests marked slow: kills, full disks, whole runs, the wheel
 # make lint       ruff (rules and format) and mypy
+# make docs       the pages of docs/ with the API reference, as a site in build/site
 # A .venv that is a link is an environment of your own: it is used as it is, never installed into and never removed.
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +20,7 @@ STAMP := $(VENV)/installed
 OWN_VENV := $(VENV)
 endif
 
-.PHONY: install train test test-all lint clean
+.PHONY: install train test test-all lint docs clean
 
 install: $(STAMP)
 
@@ -42,6 +43,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)
+	@$(BIN)/python -c "import mkdocstrings" 2>/dev/null || { test -n "$(OWN_VENV)" && \
+		$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[docs]"; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(OWN_VENV) build *.egg-info
