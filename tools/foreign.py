@@ -99,11 +99,12 @@ class Model:
         return run_clips(self.network, tqdm(waveforms, desc=name, unit="clip", leave=False))
 
     def own(self, folder, seconds=None):
-        """(``Clips``, class indices) of a labelled set, cut to ``seconds``."""
+        """(``Clips``, class indices, locations) of a labelled set, cut to ``seconds``."""
         clips = read_dcase_folder(folder, self.labels).clips
         count = None if seconds is None else round(seconds * self.rate)
         waveforms = (decode(folder / clip.path, self.rate, self.least)[:count] for clip in clips)
-        return self.run(folder.name, waveforms), np.array([self.labels.index(clip.label) for clip in clips])
+        found = self.run(folder.name, waveforms)
+        return found, np.array([self.labels.index(clip.label) for clip in clips]), [clip.location for clip in clips]
 
 
 def compare(model, parsed):

@@ -79,8 +79,12 @@ def run_clips(network: MILClassifier, waveforms: Iterator[np.ndarray]) -> Clips:
 Score = Callable[[Clips], np.ndarray]
 
 
-def fit_scores(network: MILClassifier, own: Clips, truth_B: np.ndarray) -> tuple[dict[str, Score], Calibration]:
+def fit_scores(
+    network: MILClassifier, own: Clips, truth_B: np.ndarray, groups: list[str] | None = None
+) -> tuple[dict[str, Score], Calibration]:
     """Every score by its name, fitted to ``own`` clips of classes ``truth_B``, and the calibration that is packed.
+
+    ``groups`` are as ``fit_calibration`` takes them.
 
     Raises
     ------
@@ -94,9 +98,8 @@ def fit_scores(network: MILClassifier, own: Clips, truth_B: np.ndarray) -> tuple
     truth = torch.from_numpy(truth_B)
     principal = min(PRINCIPAL, network.instances.dim // 2)
     weight_CD, bias_C = network.detector.weight.detach(), network.detector.bias.detach()
-    calibration = fit_calibration(
-        own.logits, own.vectors, truth_B, own.bag_logits_BC, (min(own.seconds), max(own.seconds))
-    )
+    seconds = (min(own.seconds), max(own.seconds))
+    calibration = fit_calibration(own.logits, own.vectors, truth_B, own.bag_logits_BC, seconds, groups)
     centre_S, spread_S = own.statistics_BS.mean(0), own.statistics_BS.std(0) + 1e-6
 
     def statistics(clips: Clips) -> torch.Tensor:
