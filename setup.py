@@ -48,7 +48,6 @@ setup(
         "ruamel.yaml>=0.18",
         "click>=8.1",
         "safetensors>=0.5",
-        "huggingface_hub>=0.30",
         "onnxruntime>=1.22",
         "onnx>=1.18",
         "onnxscript>=0.5",
@@ -67,6 +66,7 @@ setup(
         # tools/study.py; two of its own dependencies require older versions: dcase_util pkg_resources, and pandas 3
         # hands out read-only arrays that sed_scores_eval cannot take
         "eval": ["sed_scores_eval>=0.0.4", "pandas<3", "setuptools<81"],
+        "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"],  # make docs

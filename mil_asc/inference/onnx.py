@@ -86,7 +86,8 @@ class OnnxSceneClassifier(Explainer):
         if not isinstance(source, str | os.PathLike):
             raise ArgumentError(f"source must be a model folder, an ONNX file or a name, got {source!r:.80}")
         check_rejected(rejected)
-        graph = read_graph(resolve_source(source, **download))
+        place = Path(source) if Path(source).suffix == ".onnx" else resolve_source(source, **download)
+        graph = read_graph(place)
         session = onnxruntime.InferenceSession(graph.data, _session_options(threads), ["CPUExecutionProvider"])
         text = session.get_modelmeta().custom_metadata_map.get("calibration")
         return cls(session, None if text is None else Calibration.from_json(text), rejected)

@@ -83,6 +83,14 @@ class Instances(Sequence[Instance]):
         """(I,) bool, True where an instance is positive."""
         return self.winners_I == self.decided
 
+    def positive(self, most: int | None = None) -> list[Instance]:
+        """The positive instances in the order of time; or the ``most`` confident of them, the greatest first."""
+        positions_P = np.flatnonzero(self.positive_I)
+        if most is not None:
+            order_P = np.argsort(-self.confidences_IC[positions_P, self.decided], kind="stable")
+            positions_P = positions_P[order_P[:most]]
+        return [self[position] for position in positions_P.tolist()]
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -98,8 +106,8 @@ class Scene:
     scores : dict
         Rule -> class -> score. ``scores["smi"]`` and ``scores["bag"]`` are bag confidences (0 to 1 each) by maximum
         and by the model's pooling, ``scores["cmi"]`` shares of instances, which sum to 1.
-    instances : sequence of Instance
-        In the order of time.
+    instances : Instances
+        ``Instance``s in the order of time: a sequence.
     start, end : float
         The stretch of the recording that this is about (in seconds).
     probability : float or None
@@ -114,18 +122,13 @@ class Scene:
     label: str
     assumption: str
     scores: dict[str, dict[str, float]]
-    instances: Sequence[Instance]
+    instances: Instances
     start: float = 0.0
     end: float = 0.0
     probability: float | None = None
     unfamiliarity: float | None = None
     familiar: bool | None = None
     recording: RecordingScores | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def positive_instances(self) -> list[Instance]:
-        """Instances whose most confident class is the one decided."""
-        return [instance for instance in self.instances if instance.positive]
 
     def present(self, theta: int = 1, tau: float = 0.5) -> list[str]:
         """Classes present under TMI: those with at least ``theta`` >= 1 instances of confidence ``tau`` or more.
@@ -134,8 +137,8 @@ class Scene:
         """
         if theta < 1 or not 0 < tau < 1:
             raise ValueError(f"theta must be at least 1 and tau between 0 and 1, got {theta} and {tau}")
-        counts = {label: sum(i.scores[label] >= tau for i in self.instances) for label in self.scores["smi"]}
-        return [label for label, count in counts.items() if count >= theta]
+        counts_C = (self.instances.confidences_IC >= tau).sum(0).tolist()
+        return [label for label, count in zip(self.instances.labels, counts_C) if count >= theta]
 
     def timeline(self, seconds: float = 10.0) -> list[Scene]:
         """A ``Scene`` for every window of the recording, decided by the same rule from the window's instances.
@@ -157,10 +160,11 @@ class Scene:
 
     def __str__(self) -> str:
         best = self.scores[self.assumption][self.label]
-        strongest = sorted(self.positive_instances, key=lambda instance: -instance.confidence)[:3]
+        strongest = self.instances.positive(most=3)
         moments = ", ".join(f"{i.start:.2f}-{i.end:.2f} s ({i.confidence:.2f})" for i in strongest) or "none"
+        positive = int(self.instances.positive_I.sum())
         doubt = f", {UNFAMILIAR}" if self.familiar is False else ""
         return (
             f"{self.label} ({self.assumption.upper()} {best:.2f}){doubt}; "
-            f"{len(self.positive_instances)} of {len(self.instances)} instances positive; strongest: {moments}"
+            f"{positive} of {len(self.instances)} instances positive; strongest: {moments}"
         )

@@ -1,14 +1,13 @@
 """Classify recordings with a trained model in PyTorch, and see which moments decided.
 
 >>> from mil_asc import SceneClassifier                                          # doctest: +SKIP
->>> classifier = SceneClassifier.from_hparams(source="results/fuse_pnl/seed-1")  # doctest: +SKIP
+>>> classifier = SceneClassifier.from_hparams(source="synthscenes-fuse-pnl")  # doctest: +SKIP
 >>> print(classifier.explain_file("any.wav"))                                    # doctest: +SKIP
 """
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ from mil_asc.inference.recording_scores import REJECTED
 from mil_asc.inference.scene import Scene
 from mil_asc.inference.windows import WindowScores
 from mil_asc.model.interface import interface_of
-from mil_asc.results.trained_model import load_model
+from mil_asc.packaging.familiarity import Calibration
+from mil_asc.packaging.folder import load_any
+from mil_asc.packaging.sources import HUB, resolve_source
 from mil_asc.runtime.hardware import find_device
 
 
@@ -51,39 +52,44 @@ class SceneClassifier(Pretrained, Explainer):
         savedir: str | Path | None = None,
         freeze_params: bool = True,
         rejected: float = REJECTED,
+        revision: str | None = None,
+        offline: bool = False,
     ) -> "SceneClassifier":
-        """Load a model; the weights must fit it exactly.
+        """Load a model; the weights must fit it exactly, and no code of a folder is run.
 
         Arguments
         ---------
         source : str or Path
-            Output folder of a finished run. Its files must match their checksums, and its YAML file may name only
-            network classes of this package: no code of the folder is run.
+            A model folder or the output folder of a finished run; the name of a shipped model; or ``hf:user/model``.
+            Only the last uses the network. Files must match their checksums.
         run_opts : dict, optional
             ``{"device": "cuda"}``; the scores are computed in float32, so there are no other options.
         savedir : str or Path, optional
-            No effect: nothing is downloaded. It is accepted because SpeechBrain's classes take it.
+            Folder for what is downloaded (``hf:``); by default the cache of huggingface_hub.
         freeze_params : bool
             Whether the weights get no gradients, and the modules are in evaluation mode.
         rejected : float
             Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2.
+        revision : str, optional
+            Branch, tag or commit of a model on the hub.
+        offline : bool
+            Take a model of the hub from the cache alone.
 
         Raises
         ------
         UserError
-            The folder holds no finished run, is damaged, or has weights that do not fit the model or are not finite;
-            the device is not available.
+            There is no such model, it is damaged, or it has weights that do not fit or are not finite; the device is
+            not available.
         ArgumentError
-            ``source``, ``run_opts`` or ``rejected`` is of another kind.
+            A value is of another kind.
         """
-        del savedir
-        if not isinstance(source, str | os.PathLike):
-            raise ArgumentError(f"source must be the output folder of a run, got {source!r:.80}")
         check_rejected(rejected)
         device = _device_of(run_opts)
-        network, labels, _ = load_model(source)
-        hparams = {"labels": labels, "rejected": rejected}
-        return cls(modules={"model": network}, hparams=hparams, run_opts=device, freeze_params=freeze_params)
+        cache = savedir if str(source).startswith(HUB) else None
+        loaded = load_any(resolve_source(source, revision=revision, cache=cache, offline=offline))
+        calibration = None if loaded.calibration is None else Calibration.from_json(loaded.calibration)
+        hparams = {"labels": loaded.config.labels, "calibration": calibration, "rejected": rejected}
+        return cls(modules={"model": loaded.network}, hparams=hparams, run_opts=device, freeze_params=freeze_params)
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""

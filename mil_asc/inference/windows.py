@@ -14,8 +14,8 @@ import numpy as np
 
 from mil_asc.model.interface import NetworkInterface
 
-WINDOW_INSTANCES = 128
-"""Instances that are computed at once, without their context."""
+WINDOW_INSTANCES = 48
+"""Instances that are computed at once, without their context; more are no faster, and need more memory."""
 
 
 class WindowScores(NamedTuple):

@@ -15,7 +15,7 @@ from mil_asc.packaging.waveform_graph import WaveformGraph
 
 OPSET = 20
 MOST_FOLDED = 4096
-"""Largest constant that is computed at export (in bytes); larger ones are products of small ones, left to the runtime."""
+"""Largest constant that is computed at export (in bytes); a runtime computes larger ones from small ones."""
 INPUT = "waveform"
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mil_asc.errors import UserError
-from mil_asc.packaging.layout import CHECKSUMS, GRAPH
-from mil_asc.runtime.checksums import find_damage
+from mil_asc.packaging.layout import GRAPH, check_files, is_model_folder, read_file
+from mil_asc.runtime.bounded_files import read_bounded
 
 MOST_BYTES = 256 << 20
 """Largest file that is read."""
@@ -47,20 +47,16 @@ def read_graph(place: Path) -> GraphFile:
     UserError
         There is no such file, it is damaged, or it is no plain graph.
     """
-    path = place
     if place.is_dir():
         path = place / GRAPH
-        if not path.is_file():
-            raise UserError(f"{place} has no {GRAPH}: name a model folder that mil-asc pack wrote, or use PyTorch")
-        damage = find_damage(place / CHECKSUMS, [GRAPH])
-        if damage:
-            raise UserError(f"{place} is damaged ({damage}): copy it again")
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path} is larger than {MOST_BYTES >> 20} MiB: not a model of mil_asc")
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        if is_model_folder(place) and not path.exists():
+            raise UserError(f"{place} has no {GRAPH}: pack it again, or use PyTorch")
+        if not path.exists():
+            raise UserError(f"{place} is no model folder: name one that mil-asc pack wrote, or use PyTorch")
+        data = read_file(place, GRAPH, check_files(place, without=(GRAPH,)))
+    else:
+        path = place
+        data = read_bounded(path, MOST_BYTES)
     try:
         check_plain(data)
     except ValueError as error:

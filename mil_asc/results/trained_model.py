@@ -1,36 +1,33 @@
 """The trained model of a run: ``model.yaml`` says how to build it, ``model.ckpt`` has its weights; written and loaded.
 
-The YAML file of a folder that somebody sent must not run code. It may only name network classes of this package, which
-is checked before anything is built.
+The folder may be somebody else's: nothing of it is run. Its YAML file is read as plain values and checked as the
+``config.json`` of a model folder is, its weights are read as tensors and nothing else, and neither takes more memory
+than the files have.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
-import pickle
-import re
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 import ruamel.yaml
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from mil_asc.checks import check_names
-from mil_asc.errors import ArgumentError, UserError
+from mil_asc.errors import UserError
+from mil_asc.model.build_network import REFUSALS, budget_of, build_network, fill_network
 from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.model_config import ModelConfig
 from mil_asc.model.weights import check_finite
+from mil_asc.results.model_yaml import MOST_YAML_BYTES, read_model_yaml
 from mil_asc.results.run import MODEL_CHECKSUMS, MODEL_SETTINGS, MODEL_WEIGHTS, refuse_folds
-from mil_asc.runtime.checksums import checksum, find_damage, write_checksums
+from mil_asc.results.saved_weights import read_saved_weights
+from mil_asc.runtime.bounded_files import check_plain_file, read_bounded
+from mil_asc.runtime.checksums import find_damage, write_checksums
 from mil_asc.runtime.files import write_atomically
 
-PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null"))
-CLASS_TAG = re.compile(r"!new:(mil_asc\.model(?:\.\w+)+)\.(\w+)")
-"""The legal tags of ``model.yaml``: plain values, and classes of ``mil_asc.model``."""
-REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)
-"""Exceptions of classes that refuse a value of a damaged file."""
+MOST_WEIGHT_BYTES = 1_000_000_000
 
 
 class TrainedModel(NamedTuple):
@@ -38,6 +35,14 @@ class TrainedModel(NamedTuple):
 
     network: MILClassifier
     labels: list[str]
+    checksum: str
+
+
+class ConfiguredModel(NamedTuple):
+    """A trained network, the values that build it, and the SHA-256 checksum of its weights' file."""
+
+    network: MILClassifier
+    config: ModelConfig
     checksum: str
 
 
@@ -75,83 +80,37 @@ def load_model(folder: str | Path) -> TrainedModel:
     ------
     UserError
         The folder has no finished run, or one per fold; a file does not match its checksum; ``model.yaml`` is damaged
-        or names anything but classes of ``mil_asc.model``; the weights do not fit or are not finite.
+        or names anything but networks of ``mil_asc.model``; the weights do not fit or are not finite.
     """
+    network, config, found = load_configured(folder)
+    return TrainedModel(network, list(config.labels), found)
+
+
+def load_configured(folder: str | Path) -> ConfiguredModel:
+    """As ``load_model``, with the values that build the network."""
     folder = Path(folder)
     refuse_folds(folder)
+    limits = {MODEL_SETTINGS: MOST_YAML_BYTES, MODEL_WEIGHTS: MOST_WEIGHT_BYTES, MODEL_CHECKSUMS: 10_000}
     for name in (MODEL_SETTINGS, MODEL_WEIGHTS):
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise UserError(f"{folder} holds no finished run ({name} is missing): give a training run's output folder")
-    damage = find_damage(folder / MODEL_CHECKSUMS, [MODEL_SETTINGS, MODEL_WEIGHTS])
+    for name, most in limits.items():
+        if (folder / name).exists():
+            check_plain_file(folder / name, most)
+    damage = find_damage(folder / MODEL_CHECKSUMS, [MODEL_SETTINGS, MODEL_WEIGHTS], others=False)
     if damage:
         raise UserError(f"{folder} is damaged ({damage}): copy it again, or give the training command again")
-    labels, network = _build(folder / MODEL_SETTINGS)
+    config = read_model_yaml(read_bounded(folder / MODEL_SETTINGS, MOST_YAML_BYTES), folder / MODEL_SETTINGS)
     path = folder / MODEL_WEIGHTS
+    content = read_bounded(path, MOST_WEIGHT_BYTES)
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(weights, strict=True)
-    except (*REFUSALS, pickle.UnpicklingError, EOFError) as error:
+        weights = read_saved_weights(content)
+    except REFUSALS as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} does not fit {MODEL_SETTINGS}: {reason[:300]}") from error
-    check_finite(network.state_dict(), path)
-    return TrainedModel(network.eval(), labels, checksum(path))
-
-
-def _build(path: Path) -> tuple[list[str], MILClassifier]:
-    """(labels, network) of a ``model.yaml`` that was checked to build nothing but networks."""
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = ruamel.yaml.YAML().compose(text)
-        if not isinstance(tree, MappingNode):
-            raise ValueError("it has no model.network")
-        _check_tags(tree, path)
-        hparams = load_hyperpyyaml(text)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ruamel.yaml.YAMLError, *REFUSALS) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} is damaged: {reason[:300]}") from error
-    model = hparams.get("model")
-    network = model.get("network") if isinstance(model, dict) else None
-    if not isinstance(network, MILClassifier):
-        raise UserError(f"{path} is damaged: it has no model.network that is a MILClassifier")
-    labels = hparams.get("labels")
-    try:
-        check_names("labels", labels)
-    except ArgumentError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if len(labels) != network.num_classes:
-        raise UserError(f"{path} is damaged: {len(labels)} labels for a model of {network.num_classes} classes")
-    return labels, network
-
-
-def _check_tags(node: Node, path: Path, seen: set[int] | None = None) -> None:
-    """Refuse every tag of a YAML tree but those of plain values and of network classes of this package."""
-    seen = set() if seen is None else seen
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    tag = str(node.tag)
-    if tag not in PLAIN_TAGS and not _is_network_class(tag):
-        line = node.start_mark.line + 1
-        raise UserError(f"{path}, line {line}: {tag} is not allowed, only !new: of classes of mil_asc.model")
-    if isinstance(node, MappingNode):
-        for pair in node.value:
-            for part in pair:
-                _check_tags(part, path, seen)
-    elif isinstance(node, SequenceNode):
-        for part in node.value:
-            _check_tags(part, path, seen)
-
-
-def _is_network_class(tag: str) -> bool:
-    """Whether a tag names a class that is defined in a module of ``mil_asc.model``; only such modules are imported."""
-    found = CLASS_TAG.fullmatch(tag)
-    if found is None:
-        return False
-    try:
-        module = importlib.import_module(found[1])
-    except ImportError:
-        return False
-    named = vars(module).get(found[2])
-    return isinstance(named, type) and named.__module__ == found[1]
+        network = build_network(config, budget_of(weights))
+    except UserError as error:
+        raise UserError(f"{folder / MODEL_SETTINGS} is damaged: {error}") from error
+    fill_network(network, weights, path, rebuilt=set())
+    return ConfiguredModel(network, config, sha256(content).hexdigest())

@@ -24,10 +24,11 @@ def write_checksums(path, names):
     write_atomically(path, "".join(f"{checksum(path.parent / name)}  {name}\n" for name in sorted(names)))
 
 
-def find_damage(path, names):
+def find_damage(path, names, others=True):
     """What is wrong with the files that the checksums at ``path`` name, in a few words; None if nothing.
 
-    ``names`` are files that must be among them.
+    ``names`` are files that must be among them; without ``others`` there may be no more. A name is that of a file in
+    the same folder: one with a path is wrong, and nothing outside of the folder is read.
 
     Example
     -------
@@ -45,6 +46,8 @@ def find_damage(path, names):
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     sums = {found[2]: found[1] for line in lines if (found := re.fullmatch(r"([0-9a-f]{64})  (.+)", line))}
     for name in sorted({*names, *sums}):
+        if Path(name).name != name or not (others or name in names):
+            return f"{path.name} names {name!r:.80}"
         if not (path.parent / name).is_file():
             return f"{name} is missing"
         if name not in sums:

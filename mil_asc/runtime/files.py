@@ -1,9 +1,11 @@
-"""Atomic writes: a killed process leaves no half-written files."""
+"""Atomic writes: a killed process leaves no half-written files or folders."""
 
 import os
 import re
+import shutil
 import socket
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 STALE_SECONDS = 24 * 3600
@@ -63,7 +65,10 @@ def _remove_leftovers(path):
             has_ended = found[1] == socket.gethostname() and not _is_running(int(found[2]))
             leftover = path.with_name(name)
             if has_ended or _age(leftover) > STALE_SECONDS:
-                leftover.unlink(missing_ok=True)
+                if leftover.is_dir():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
 
 
 def _is_running(process):
@@ -82,3 +87,43 @@ def _age(path):
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+@contextmanager
+def complete_folder(path):
+    """A new folder that appears at ``path`` when the block ends without an error; otherwise nothing changes.
+
+    The block gets the folder ``.NAME.COMPUTER.PROCESS.partial`` beside it to fill. A folder that is at ``path`` is
+    replaced. Partial folders that killed processes left are removed.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "new"
+    >>> with complete_folder(place) as partial:
+    ...     _ = (partial / "a").write_text("one")
+    >>> sorted(path.name for path in place.iterdir())
+    ['a']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    place = f".{path.name}.{socket.gethostname()}.{os.getpid()}"
+    partial, old = path.with_name(f"{place}.partial"), path.with_name(f"{place}.old.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.iterdir():
+            flush_to_disk(file)
+        flush_to_disk(partial)
+        if path.is_dir() and any(path.iterdir()):
+            os.replace(path, old)
+        os.replace(partial, path)
+    except BaseException:
+        if old.is_dir() and not path.exists():
+            os.replace(old, path)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

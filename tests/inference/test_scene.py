@@ -1,10 +1,12 @@
 """What a scene says: which instances are positive, and which moments are the strongest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mil_asc.inference.recording_scores import RecordingScores
-from mil_asc.inference.scene import Instance, Instances, Scene
+from mil_asc.inference.scene import Instances
 from mil_asc.model.interface import NetworkInterface
 
 LABELS = ["bus", "metro", "park", "tram"]
@@ -29,19 +31,17 @@ def test_instance_is_positive_if_the_class_decided_is_its_most_confident():
 
 
 def test_text_names_the_strongest_positive_instances_first():
-    confidences = [0.55, 0.95, 0.65, 0.85, 0.75]
-    instances = [Instance(float(k), k + 1.0, "bus", p, p != 0.85, {"bus": p}) for k, p in enumerate(confidences)]
-    text = str(Scene("bus", "smi", {"smi": {"bus": 0.95}}, instances))
-    start, _, strongest = text.partition("; strongest: ")
-    assert start == "bus (SMI 0.95); 4 of 5 instances positive"
-    assert strongest == "1.00-2.00 s (0.95), 4.00-5.00 s (0.75), 2.00-3.00 s (0.65)"
+    logits = [[z, -9.0, 9.0 if z == 1.7 else -9.0, -9.0] for z in (0.2, 2.9, 0.6, 1.7, 1.1)]
+    start, _, strongest = str(recording_of([*logits, [12.0, -9.0, -9.0, -9.0]]).scene()).partition("; strongest: ")
+    assert start == "bus (SMI 1.00); 5 of 6 instances positive"
+    assert strongest == "1.26-1.52 s (1.00), 0.24-0.50 s (0.95), 1.01-1.26 s (0.75)"
 
 
 def test_recording_unlike_the_training_data_is_marked_in_the_text():
-    scene = Scene("bus", "smi", {"smi": {"bus": 0.95}}, [], familiar=False)
+    scene = replace(recording_of([[2.9, 0.0, 0.0, 0.0]]).scene(), familiar=False)
     assert str(scene).startswith("bus (SMI 0.95), unlike the training data; ")
-    assert "unlike" not in str(Scene("bus", "smi", {"smi": {"bus": 0.95}}, [], familiar=True))
-    assert "unlike" not in str(Scene("bus", "smi", {"smi": {"bus": 0.95}}, []))
+    assert "unlike" not in str(replace(scene, familiar=True))
+    assert "unlike" not in str(replace(scene, familiar=None))
 
 
 def test_instances_are_a_sequence():
