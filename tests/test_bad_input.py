@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import write_dcase_folder
+from dcase_files import write_dcase_folder
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_dcase_folder
+from dcase_files import write_dcase_folder
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

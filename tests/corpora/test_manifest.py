@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import write_dcase_folder
+from dcase_files import write_dcase_folder
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -22,7 +22,7 @@ from mil_asc.training.entry import main
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    from conftest import write_dcase_folder
+    from dcase_files import write_dcase_folder
 
     clips = [(name, label, "lisbon", place, 0) for place, (name, label) in enumerate(
         [("train", "park"), ("train", "tram"), ("evaluate", "park"), ("evaluate", "tram")]
@@ -174,7 +174,7 @@ def test_scores_that_are_not_finite_give_no_label(classifier, tmp_path, monkeypa
 
 
 def test_folder_without_a_finished_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="no such folder and no shipped model"):
         SceneClassifier.from_hparams(source=tmp_path / "no_such_run")
 
 
@@ -328,7 +328,7 @@ def test_what_is_no_path_is_refused(classifier, value):
     """An integer would be the number of an open file, which would be closed."""
     with pytest.raises(ArgumentError, match="path must be the path of an audio file, got"):
         classifier.explain_file(value)
-    with pytest.raises(ArgumentError, match="source must be the output folder of a run, got"):
+    with pytest.raises(ArgumentError, match="source must be a folder, a shipped model's name or hf:user/model, got"):
         SceneClassifier.from_hparams(source=value)
 
 

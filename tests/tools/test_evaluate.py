@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
-from conftest import write_dcase_folder
+from dcase_files import write_dcase_folder
 
 from mil_asc.corpora.json_manifests import read_manifests
 from mil_asc.training.entry import main as train

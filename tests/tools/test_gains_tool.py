@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import tiny
 import torch
-from conftest import write_dcase_folder
+from dcase_files import write_dcase_folder
 
 from mil_asc import SceneClassifier
 from mil_asc.runtime.checksums import write_checksums

@@ -42,7 +42,7 @@ def weights(folder):
 
 @pytest.fixture(scope="module")
 def data_folder(tmp_path_factory):
-    from conftest import write_dcase_folder
+    from dcase_files import write_dcase_folder
 
     classes = ["airport", "park", "tram"]
     clips = [("train", classes[i % 3], "lisbon", 10 + i, 0) for i in range(10)]
