@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mil_asc.inference.explainer import Explainer
 
 
-@click.command("explain")
+@click.command("explain", short_help="Show which moments of a recording decided.")
 @click.argument("file", type=click.Path())
 @model_options
 @click.option("--to", type=click.Path(), required=True, metavar="PAGE", help="The page, such as street.html.")

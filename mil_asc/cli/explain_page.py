@@ -1,4 +1,4 @@
-"""The page of ``mil-asc explain``: one file of HTML with its pictures and the recording in it, which needs no network."""
+"""The page of ``mil-asc explain``: one file of HTML with its pictures and the recording in it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from mil_asc.cli.model_choice import VARIABLE, choose
 from mil_asc.errors import printable
 
 
-@click.command("info")
+@click.command("info", short_help="Say what a model is, and what is in its folder.")
 @click.argument("source", metavar="MODEL", required=False, envvar=VARIABLE)
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
 def command(source: str | None, as_json: bool) -> None:
@@ -30,7 +30,7 @@ def command(source: str | None, as_json: bool) -> None:
         print(json.dumps(facts, indent=1))
         return
     for name, value in facts.items():
-        print(f"{name.replace('_', ' ')}: {_text(value)}")
+        print(f"{name.replace('_', ' ')}: {_text(value)}".replace(": \n", ":\n"))
 
 
 def _text(value: object) -> str:

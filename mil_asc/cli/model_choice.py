@@ -66,14 +66,24 @@ class ModelChoice(NamedTuple):
             files = [self.place]
         else:
             from mil_asc.packaging.layout import CALIBRATION, CONFIG, GRAPH, WEIGHTS
-            from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
 
-            names = [GRAPH] if self.backend == "onnx" else [CONFIG, WEIGHTS, CALIBRATION, MODEL_SETTINGS, MODEL_WEIGHTS]
+            names = [GRAPH] if self.backend == "onnx" else [CONFIG, WEIGHTS, CALIBRATION]
+            if is_run(self.place):
+                from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
+
+                names = [MODEL_SETTINGS, MODEL_WEIGHTS]
             files = [self.place / name for name in names if (self.place / name).is_file()]
         digest = sha256()
         for file in files:
             digest.update(sha256(file.read_bytes()).digest())
         return digest.hexdigest()
+
+
+def is_run(place: Path) -> bool:
+    """Whether a place is the folder of a run, not that of a model."""
+    from mil_asc.packaging.layout import is_model_folder
+
+    return place.is_dir() and not is_model_folder(place)
 
 
 def choose(
@@ -117,8 +127,8 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "source",
             metavar="MODEL",
             envvar=VARIABLE,
-            help="A model folder, the folder of a finished run, an ONNX file of `mil-asc export`, the name of a shipped "
-            f"model, or hf:user/model. Also by the environment variable {VARIABLE}.",
+            help="A model folder, the folder of a finished run, an ONNX file of `mil-asc export`, the name of a "
+            f"shipped model, or hf:user/model. Also by the environment variable {VARIABLE}.",
         ),
         click.option(
             "--backend",

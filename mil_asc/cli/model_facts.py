@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mil_asc.cli.model_choice import ModelChoice
+from mil_asc.cli.model_choice import ModelChoice, is_run
 from mil_asc.packaging.layout import CONFIG, MOST_BYTES, WEIGHTS
-from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS, REPORT, Run
+from mil_asc.runtime.bounded_files import read_bounded
 from mil_asc.runtime.files import size_text
+from mil_asc.runtime.strict_json import parse_json
 
 if TYPE_CHECKING:
     from mil_asc.packaging.familiarity import Calibration
@@ -38,12 +40,14 @@ def describe(model: ModelChoice) -> dict[str, Any]:
 
 
 def _parameters(place: Path) -> dict[str, int]:
-    """``parameters``: numbers in the weights that training adapts; of a model folder or a run, not of an ONNX file."""
+    """``parameters``: the weights that training adapts; not of an ONNX file alone, and not without PyTorch."""
+    if find_spec("torch") is None:
+        return {}
     if (place / WEIGHTS).is_file():
         from mil_asc.packaging.folder import load_model_folder
 
         network = load_model_folder(place).network
-    elif (place / MODEL_WEIGHTS).is_file():
+    elif is_run(place):
         from mil_asc.results.trained_model import load_model
 
         network = load_model(place).network
@@ -63,10 +67,11 @@ def _calibration(found: Calibration | None) -> dict[str, Any] | str:
 
 def _provenance(place: Path) -> dict[str, str]:
     if (place / CONFIG).is_file():
-        from mil_asc.model.model_config import ModelConfig
+        found = parse_json(read_bounded(place / CONFIG, MOST_BYTES[CONFIG]), place / CONFIG).get("trained_on", {})
+        return {str(name): str(text) for name, text in found.items()}
+    if is_run(place):
+        from mil_asc.results.run import Run
 
-        return dict(ModelConfig.from_json((place / CONFIG).read_bytes(), place / CONFIG).trained_on)
-    if (place / REPORT).is_file():
         run = Run(place)
         return {"dataset": run.dataset, "experiment": run.experiment, "seed": str(run.seed)}
     return {}
@@ -76,5 +81,9 @@ def _files(place: Path) -> dict[str, str]:
     """Sizes of the model's files."""
     if place.is_file():
         return {place.name: size_text(place.stat().st_size)}
-    names = [*MOST_BYTES, MODEL_SETTINGS, MODEL_WEIGHTS]
+    names = list(MOST_BYTES)
+    if is_run(place):
+        from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
+
+        names = [MODEL_SETTINGS, MODEL_WEIGHTS]
     return {name: size_text((place / name).stat().st_size) for name in names if (place / name).is_file()}

@@ -32,7 +32,7 @@ import click
     "--cache",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Decoded clips of --calibrate; by default temporary.",
+    help="Decoded clips of --calibrate; else temporary.",
 )
 @click.option("--no-onnx", is_flag=True, help="Without an ONNX file.")
 @click.option("--force", is_flag=True, help="Replace a model folder.")

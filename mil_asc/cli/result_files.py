@@ -44,6 +44,7 @@ class Results(ABC):
 
     def finish(self) -> None:
         """Complete what was written, after the last recording."""
+        return None
 
 
 @contextlib.contextmanager

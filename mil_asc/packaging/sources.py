@@ -39,8 +39,8 @@ def resolve_source(
     Arguments
     ---------
     source : str or Path
-        The path of a run's or a model's folder, or of an ONNX file; the name of a shipped model (a folder of this name comes first); or
-        ``hf:user/model``. Only the last uses the network, and needs huggingface_hub.
+        The path of a run's or a model's folder, or of an ONNX file; the name of a shipped model (a folder of this name
+        comes first); or ``hf:user/model``. Only the last uses the network, and needs huggingface_hub.
     revision : str, optional
         Branch, tag or commit of a model on the hub.
     cache : str or Path, optional
