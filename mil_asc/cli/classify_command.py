@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,7 +137,7 @@ def command(
     form = form or _format_of(to)
     _check_usage(paths, form, to, timeline)
     model = choose(source, backend, device, rejected)
-    settings = {"format": form, "model": model.identity if to else "", "backend": model.backend}
+    settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
     settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected}
     return _Classification(paths, model, to, settings, force, quiet).run(jobs)
 
@@ -211,6 +211,7 @@ class _Classification:
             tempfile.TemporaryFile("w+", encoding="utf-8") as bad,
         ):
             todo = (one for one in itertools.chain(first, recordings) if not self._is_done(results, one))
+            outcomes: Generator[tuple[tuple[str, str], Any], None, None]
             if jobs == 1:
                 work = job.work_with(classifier)
                 outcomes = ((recording, work(recording)) for recording in todo)

@@ -24,6 +24,7 @@ def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     earlier: set[str] = set()
     for path in paths:
         top = os.path.basename(os.path.abspath(path)) if len(paths) > 1 else ""
+        found: Iterator[tuple[str, str]]
         if os.path.isdir(path):
             found = ((file, os.path.join(top, os.path.relpath(file, path))) for file in _below(path, ()))
         else:
@@ -51,7 +52,8 @@ def _below(folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[str]:
     own = (status.st_dev, status.st_ino)
     if own in around:
         return
-    files, folders = [], []
+    files: list[str] = []
+    folders: list[str] = []
     for entry in entries_of(folder):
         if not is_hidden(entry.name):
             (folders if _is_folder(entry) else files).append(entry.name)

@@ -67,8 +67,9 @@ def _calibration(found: Calibration | None) -> dict[str, Any] | str:
 
 def _provenance(place: Path) -> dict[str, str]:
     if (place / CONFIG).is_file():
-        found = parse_json(read_bounded(place / CONFIG, MOST_BYTES[CONFIG]), place / CONFIG).get("trained_on", {})
-        return {str(name): str(text) for name, text in found.items()}
+        config = parse_json(read_bounded(place / CONFIG, MOST_BYTES[CONFIG]), place / CONFIG)
+        found = config.get("trained_on") if isinstance(config, dict) else None
+        return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
     if is_run(place):
         from mil_asc.results.run import Run
 

@@ -41,7 +41,8 @@ def open_parquet(place: Path, how: Formatting) -> Iterator[Results]:
 
 class _ParquetRows(Results):
     def __init__(self, writer: Any, schema: Any):
-        self._writer, self._schema, self._rows = writer, schema, []
+        self._writer, self._schema = writer, schema
+        self._rows: list[dict[str, Any]] = []
 
     def add(self, name: str, content: Any) -> None:
         self._rows.append(content)

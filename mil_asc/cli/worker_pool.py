@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ class Refused(NamedTuple):
     message: str
 
 
-def map_in_order(items: Iterable[Any], setup: Setup, jobs: int) -> Iterator[tuple[Any, Any]]:
+def map_in_order(items: Iterable[Any], setup: Setup, jobs: int) -> Generator[tuple[Any, Any], None, None]:
     """(item, result) for every item, in their order.
 
     Arguments
