@@ -1,7 +1,7 @@
-"""The stages of a recipe, as its run.sh calls them: python tools/stages.py TAU2019 --stage 1 --stop_stage 5
+"""The stages of a recipe, as its run.sh calls them: python tools/stages.py TAU2019 --stage 1 --stop_stage 6
 
-1 download, 2 prepare (manifests and waveform store), 3 train, 4 results over seeds, 5 tables and figures. A stage that
-is done is not repeated; one that was stopped resumes. Options after -- go to train.py:
+1 download, 2 prepare (manifests and waveform store), 3 train, 4 results over seeds, 5 tables and figures, 6 pack each
+run as a model folder. A stage that is done is not repeated; one that was stopped resumes. Options after -- go to train.py:
 run.sh --seeds "1 2 3" -- --model=bc_resnet --number_of_epochs=50
 """
 
@@ -16,6 +16,7 @@ import ruamel.yaml
 
 from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import UserError
+from mil_asc.packaging.layout import CHECKSUMS
 from mil_asc.results.run import Run, folds_in, place_of_run
 from mil_asc.runtime.files import write_atomically
 from mil_asc.runtime.program import run_program
@@ -24,7 +25,7 @@ from mil_asc.training.command_line import parse_command_line
 from mil_asc.training.config import resolve_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = range(1, 6)
+STAGES = range(1, 7)
 MANIFESTS = "results/manifests"
 RESERVED = ("seed", "device", "data_folder", "manifests", "output_folder", "experiment", "debug", "test_only")
 """Options of ``train.py`` that the stages set themselves, or that leave no results to report."""
@@ -47,7 +48,7 @@ def parse_arguments(arguments):
     add = parser.add_argument
     add("recipe", help="folder under recipes/, such as TAU2019")
     add("--stage", type=int, choices=STAGES, default=1, help="first stage (default 1)")
-    add("--stop_stage", type=int, choices=STAGES, default=5, help="last stage (default 5)")
+    add("--stop_stage", type=int, choices=STAGES, default=6, help="last stage (default 6)")
     add("--data_folder", type=Path, metavar="DIR", help="the recordings, or where to download them to")
     add("--hparams", type=Path, default=Path("hparams/fuse_pnl.yaml"), metavar="FILE", help="YAML file of the recipe")
     add("--seeds", default="1", metavar='"1 2 3"', help="one run per seed (default 1)")
@@ -224,7 +225,20 @@ def illustrate(recipe):
     return None
 
 
-WORK = {1: download, 2: prepare, 3: train, 4: report, 5: illustrate}
+def pack(recipe):
+    """Stage 6: a model folder of each run, beside the runs; a debug run or a cross-validation has none."""
+    if recipe.folds:
+        return say(6, "no model folder: a cross-validation has a model per fold; pack one with mil-asc pack")
+    for folder in trained(recipe):
+        model = folder.with_name(f"{folder.name}-model")
+        if is_newer(model / CHECKSUMS, [folder]):
+            say(6, f"{model} is up to date")
+        else:
+            recipe.call("-m", "mil_asc.cli.main", "pack", folder, "--to", model, "--force")
+    return None
+
+
+WORK = {1: download, 2: prepare, 3: train, 4: report, 5: illustrate, 6: pack}
 
 
 def device_of(recipe):

@@ -21,7 +21,7 @@ from mil_asc.inference.recording_scores import REJECTED
 from mil_asc.inference.windows import WindowScores
 from mil_asc.model.interface import NetworkInterface
 from mil_asc.packaging.familiarity import Calibration
-from mil_asc.packaging.graph_file import read_graph
+from mil_asc.packaging.graph_file import GraphFile, read_graph
 from mil_asc.packaging.sources import resolve_source
 
 INPUT = "waveform"
@@ -88,7 +88,7 @@ class OnnxSceneClassifier(Explainer):
         check_rejected(rejected)
         place = Path(source) if Path(source).suffix == ".onnx" else resolve_source(source, **download)
         graph = read_graph(place)
-        session = onnxruntime.InferenceSession(graph.data, _session_options(threads), ["CPUExecutionProvider"])
+        session = _session(graph, threads)
         text = session.get_modelmeta().custom_metadata_map.get("calibration")
         return cls(session, None if text is None else Calibration.from_json(text), rejected)
 
@@ -96,6 +96,8 @@ class OnnxSceneClassifier(Explainer):
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
         found = dict(zip(self._outputs, self.session.run(self._outputs, {INPUT: wav_N[None]})))
         logits_IC = found["logits"][0]
+        if logits_IC.shape[1:] != (len(self.interface.labels),):
+            raise UserError(f"the ONNX file gives scores of shape {logits_IC.shape}, not of its labels: it is damaged")
         attention_I = found["attention"][0] if self.interface.has_attention else None
         traits_IK = None if self.calibration is None else self.calibration.traits(logits_IC, found["vectors"][0])
         return WindowScores(logits_IC, attention_I, traits_IK)
@@ -105,6 +107,15 @@ class OnnxSceneClassifier(Explainer):
         if "logmel" not in {output.name for output in self.session.get_outputs()}:
             return None
         return self.session.run(["logmel"], {INPUT: wav_N[None]})[0][0]
+
+
+def _session(graph: GraphFile, threads: int | None) -> onnxruntime.InferenceSession:
+    options = _session_options(threads)
+    try:
+        return onnxruntime.InferenceSession(graph.data, options, ["CPUExecutionProvider"])
+    except Exception as error:  # whatever the runtime refuses a graph with, the file is at fault
+        reason = " ".join(str(error).split())
+        raise UserError(f"{graph.path} cannot be loaded by ONNX Runtime: {reason:.200}") from error
 
 
 def _session_options(threads: int | None) -> onnxruntime.SessionOptions:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mil_asc import SceneClassifier
+
 ROOT = Path(__file__).parents[2]
 FIELD_SCENES = ROOT.parent / "shared/data/field-scenes"
 TINY = (
@@ -51,6 +53,9 @@ def test_all_stages_of_synth_scenes(checkout):
     assert "| SynthScenes | fuse_pnl | 1, 2 |" in (recipe / "results/fuse_pnl/summary.md").read_text()
     assert "Figure 10" in (recipe / "results/fuse_pnl/figures/figures.md").read_text()
     assert (recipe / "results/tables/table-2-SynthScenes.md").is_file()
+    for seed in (1, 2):
+        model = SceneClassifier.from_hparams(recipe / f"results/fuse_pnl/seed-{seed}-model", run_opts={"device": "cpu"})
+        assert model.interface.labels[0] == "airport"
     before = {path: path.stat().st_mtime_ns for path in recipe.rglob("*") if path.is_file()}
     status, again, err = run("SynthScenes", *words, root=checkout)
     assert status == 0, err
@@ -67,6 +72,7 @@ def test_stages_of_a_cross_validation(checkout):
     results = checkout / "recipes/SynthScenes/results/fuse_pnl"
     report = json.loads((results / "seed-1_folds-2/report.json").read_text())
     assert report["evaluation"]["clips"] == 30 and "stage 5: no tables and figures" in out
+    assert "stage 6: no model folder: a cross-validation" in out and not list(results.glob("*-model"))
     assert "| SynthScenes | fuse_pnl, 2 folds | 1 |" in (results / "summary_folds-2.md").read_text()
     status, again, err = run("SynthScenes", *words, root=checkout)
     assert status == 0 and "seed 1 is trained already" in again and "+ python train.py" not in again, err
