@@ -60,7 +60,7 @@ def command(
     \b
     Examples:
       mil-asc pack results/fuse_pnl/seed-1 --to my-model
-      mil-asc pack results/fuse_pnl/seed-1 --to my-model --calibrate held-out/ --data-license "CC BY 4.0"
+      mil-asc pack results/fuse_pnl/seed-1 --to my-model --calibrate held-out/
     """
     from mil_asc.training.launch import calm_progress_bars
 
