@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import sys
 
@@ -55,3 +56,31 @@ def dcase_folder(tmp_path):
     train = [("train", classes[i % 3], "lisbon", 10 + i, 0) for i in range(8)]
     evaluate = [("evaluate", classes[i % 3], "prague", 50 + i, 0) for i in range(4)]
     return write_dcase_folder(tmp_path / "data", train + evaluate)
+
+
+@pytest.fixture(scope="session")
+def one_run(tmp_path_factory):
+    """A tiny finished run, not to be changed."""
+    import finished_run
+
+    return finished_run.write_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="session")
+def one_model(tmp_path_factory, one_run):
+    """The model folder of the tiny run, not to be changed."""
+    import finished_run
+
+    return finished_run.write_packed(tmp_path_factory.mktemp("models") / "tiny", one_run)
+
+
+@pytest.fixture
+def run_copy(tmp_path, one_run):
+    """A copy of the tiny finished run, to damage."""
+    return shutil.copytree(one_run, tmp_path / "run")
+
+
+@pytest.fixture
+def model_copy(tmp_path, one_model):
+    """A copy of the tiny model folder, to damage."""
+    return shutil.copytree(one_model, tmp_path / "model")

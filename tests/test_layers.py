@@ -28,7 +28,7 @@ BELOW = {
         *("errors", "checks", "runtime", "audio", "corpora", "store"),
         *("mil", "model", "results", "training", "inference"),
     ],
-    "studies": ["errors", "runtime", "corpora", "synth", "mil", "model", "results", "paper"],
+    "studies": ["errors", "runtime", "corpora", "synth", "mil", "model", "results", "packaging", "paper"],
 }
 """Room -> rooms that it may import; what the package itself offers (``mil_asc.__version__``) is open to all."""
 

@@ -77,9 +77,9 @@ class RecordingScores:
         if self.calibration is not None:
             probability = self.calibration.confidence(rule, float(verdicts[rule].scores_C[winner]))
         if self.calibration is not None and self.traits_IK is not None:
-            mean_K = self.traits_IK.mean(0, dtype=np.float64)
-            unfamiliarity = self.calibration.score(mean_K)
-            familiar = self.calibration.familiar(mean_K, self.rejected)
+            mean_K, instances = self.traits_IK.mean(0, dtype=np.float64), len(self.traits_IK)
+            unfamiliarity = self.calibration.score(mean_K, instances)
+            familiar = self.calibration.familiar(mean_K, self.rejected, instances)
         return Scene(
             label=labels[winner],
             assumption=rule,

@@ -51,10 +51,11 @@ def build_network(config: ModelConfig, budget: Budget | None = None) -> MILClass
     try:
         values = {name: value for name, value in config.front_end.items() if name != "kind"}
         front_end = FRONT_ENDS[config.front_end["kind"]](**values)
+        head = Head(num_classes=len(config.labels), **vars(config.head))  # tries its pooling, which "meta" cannot
         with torch.device("meta"), _within(budget or Budget()):
-            _assemble(config, front_end)
+            _assemble(config, front_end, head)
         with torch.random.fork_rng(devices=[]):
-            return _assemble(config, front_end)
+            return _assemble(config, front_end, head)
     except UserError:
         raise
     except REFUSALS as error:
@@ -105,22 +106,12 @@ def rebuilt_names(network: nn.Module, front_end: nn.Module) -> set[str]:
     return {name for name, value in state.items() if id(value) in buffers or name.endswith(".num_batches_tracked")}
 
 
-def _assemble(config: ModelConfig, front_end: nn.Module) -> MILClassifier:
-    head, name = config.head, config.extractor["name"]
-    extractor = registered_extractors()[name](**config.extractor["arguments"])
+def _assemble(config: ModelConfig, front_end: nn.Module, head: Head) -> MILClassifier:
+    extractor = registered_extractors()[config.extractor["name"]](**config.extractor["arguments"])
     if extractor.time_reduction > MOST_REDUCTION:
         every = f"an instance every {extractor.time_reduction} frames"
         raise UserError(f"extractor.arguments: {every}, at most {MOST_REDUCTION} are legal")
-    settings = Head(
-        num_classes=len(config.labels),
-        instance_dim=head.instance_dim,
-        instances=head.instances,
-        detectors=head.detectors,
-        confidence=head.confidence,
-        pooling=head.pooling,
-        pooling_options=dict(head.pooling_options),
-    )
-    network = MILClassifier(front_end, extractor, settings, config.input_norm, config.batch_norm)
+    network = MILClassifier(front_end, extractor, head, config.input_norm, config.batch_norm)
     network.decision = config.rule
     return network
 

@@ -35,8 +35,8 @@ MOST_NAME = 100
 """Most items of a list of arguments; longest label and text of ``trained_on``, longest name."""
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 """Unicode categories that no text has: control characters, lone surrogates, line and paragraph separators."""
-MOST_MELS, MOST_FFT, MOST_FILTERS = 8192, 2**18, 2**23
-"""Most mel filters, samples of an analysis window, and coefficients of all filters (32 MB)."""
+MOST_MELS, MOST_FFT, MOST_FILTERS = 8192, 2**18, 2**22
+"""Most mel filters, samples of an analysis window, and coefficients of all filters (16 MB)."""
 
 
 @dataclass(frozen=True)

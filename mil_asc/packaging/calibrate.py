@@ -38,6 +38,9 @@ COUNTS = (2, 3, 4, 6, 9, 13)
 RIDGE = 1e-3
 """Share of the mean variance that is added to every direction."""
 TAIL_SHARE = 0.05
+"""The greatest scores, of which clips are few."""
+SCALE_SHARE = 0.02
+"""Scores of short recordings are scaled so that this share exceeds the same threshold."""
 TABLE_SHARES = 40
 NEWTON_STEPS = 100
 
@@ -263,7 +266,7 @@ def fit_calibration(
     vectors = [np.asarray(vector_ID, np.float32) for vector_ID in vectors]
     counts = [count for count in COUNTS if count < 0.9 * usual] + [usual]
     held = _held_out_scores(vectors, truth_B, fold_B, counts)
-    tail = {count: float(np.quantile(score_B, 1 - TAIL_SHARE)) for count, score_B in held.items()}
+    tail = {count: float(np.quantile(score_B, 1 - SCALE_SHARE)) for count, score_B in held.items()}
     distance = Distance(vectors, truth_B)
     shares, thresholds = threshold_table(held[usual])
     return Calibration(
@@ -329,7 +332,11 @@ def calibrate(
     ------
     UserError
         There are fewer than ``LEAST_CLIPS`` clips, which is refused before any is computed.
+    ArgumentError
+        The network is in training mode.
     """
+    if network.training:
+        raise ArgumentError("network must be in evaluation mode: call network.eval()")
     if len(truth_B) < LEAST_CLIPS:
         raise UserError(
             f"a calibration needs {LEAST_CLIPS} clips or more that were never trained on, got {len(truth_B)}: "

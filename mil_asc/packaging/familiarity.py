@@ -156,7 +156,7 @@ class Calibration:
 
     def _check_table(self) -> None:
         for share in self.shares:
-            check_finite_number("shares", share, 0.0, 1.0)
+            check_finite_number("shares", share, 1 / LARGEST, 1.0)
         for threshold in self.thresholds:
             check_finite_number("thresholds", threshold, 0.0, LARGEST)
         if not 2 <= len(self.shares) <= 1000 or len(self.thresholds) != len(self.shares):
@@ -337,7 +337,7 @@ def brief(number: float) -> float:
 
 def check_finite_number(name: str, value: Any, least: float, most: float) -> None:
     """Accept only numbers from ``least`` to ``most``."""
-    if type(value) not in (int, float) or not least <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ArgumentError(f"{name} must be a number from {least:g} to {most:g}, got {value!r:.80}")
 
 

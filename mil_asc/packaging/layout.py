@@ -70,7 +70,7 @@ def check_files(folder: str | Path, without: tuple[str, ...] = ()) -> dict[str, 
     for name, expected in sums.items():
         if name not in there:
             raise UserError(f"{folder} is damaged: {name} is missing")
-        if name not in without and checksum(folder / name) != expected:
+        if name not in without and _sum_of(folder / name) != expected:
             raise _damaged(folder, name)
     return sums
 
@@ -81,6 +81,13 @@ def read_file(folder: str | Path, name: str, sums: dict[str, str]) -> bytes:
     if sha256(content).hexdigest() != sums[name]:
         raise _damaged(folder, name)
     return content
+
+
+def _sum_of(path: Path) -> str:
+    try:
+        return checksum(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _damaged(folder: str | Path, name: str) -> UserError:

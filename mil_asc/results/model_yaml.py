@@ -19,9 +19,9 @@ from mil_asc.model.features import LogMel, Waveform
 from mil_asc.model.heads import Head
 from mil_asc.model.model_config import FRONT_ENDS, HeadConfig, ModelConfig, all_arguments
 
-MOST_YAML_BYTES = 300_000
+MOST_YAML_BYTES = 150_000
 MOST_DEPTH = 20
-MOST_NODES = 30_000
+MOST_NODES = 15_000
 """Most bytes, levels and values of a ``model.yaml``; a value counts as often as aliases repeat it."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError)
 PLAIN = "tag:yaml.org,2002:"

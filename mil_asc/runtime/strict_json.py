@@ -47,7 +47,8 @@ def parse_json(content: bytes | str, where: object) -> object:
 def _depth(text: str) -> int:
     """Deepest nesting of a text: brackets outside of strings; closing ones that match nothing do not count."""
     depth = deepest = 0
-    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text, re.DOTALL):
+    plain = text.replace("\\\\", "").replace('\\"', "")  # without escapes, so that a quote ends its string
+    for found in re.finditer(r'"[^"]*"?|[\[{]|[\]}]', plain):
         if found[0] in "[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -57,10 +58,11 @@ def _depth(text: str) -> int:
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r:.80} stands twice")
+    values: dict[str, object] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r:.80} stands twice")
+        values[key] = value
     return values
 
 

@@ -37,10 +37,11 @@ def chords(rng: np.random.Generator, num_samples: int, sample_rate: int) -> np.n
     sound_N, step = np.zeros(num_samples), int(rng.uniform(0.4, 1.2) * sample_rate)
     root, decay = rng.uniform(40, 64), rng.uniform(0.3, 1.5)
     for first in range(0, num_samples, step):
-        time_N = np.arange(num_samples - first) / sample_rate
+        time_N = np.arange(min(num_samples - first, int(6 * decay * sample_rate))) / sample_rate
         intervals = CHORDS[rng.integers(len(CHORDS))]
         for note in root + rng.choice([0, 2, 4, 5, 7, 9]) + np.array(intervals):
-            sound_N[first:] += _note(rng, note, time_N, sample_rate) * np.exp(-time_N / decay)
+            struck_N = _note(rng, note, time_N, sample_rate) * np.exp(-time_N / decay)
+            sound_N[first : first + len(struck_N)] += struck_N
     return sound_N + 0.2 * _note(rng, root - 12, np.arange(num_samples) / sample_rate, sample_rate)
 
 

@@ -44,19 +44,19 @@ def test_private_model_is_made_private(hub, one_model):
     assert hub.repository["visibility" if "visibility" in hub.repository else "private"] in ("private", True)
 
 
-def test_other_files_are_neither_uploaded_nor_downloaded(hub, model_folder, tmp_path):
-    (model_folder / "notes.py").write_text("import os")
-    push(model_folder, NAME, endpoint=hub.address, token="hf_x")
+def test_other_files_are_neither_uploaded_nor_downloaded(hub, model_copy, tmp_path):
+    (model_copy / "notes.py").write_text("import os")
+    push(model_copy, NAME, endpoint=hub.address, token="hf_x")
     assert "notes.py" not in hub.files
     hub.files["setup.py"] = b"import os"
     found = resolve_source(NAME, cache=tmp_path, endpoint=hub.address)
     assert not (found / "setup.py").exists()
 
 
-def test_damaged_folder_is_not_uploaded(hub, model_folder):
-    (model_folder / "README.md").write_text("other")
+def test_damaged_folder_is_not_uploaded(hub, model_copy):
+    (model_copy / "README.md").write_text("other")
     with pytest.raises(UserError, match="README.md does not match its checksum"):
-        push(model_folder, NAME, endpoint=hub.address, token="hf_x")
+        push(model_copy, NAME, endpoint=hub.address, token="hf_x")
     assert not hub.asked
 
 

@@ -2,7 +2,7 @@
 
 from mil_asc.paper.figures.comparable import choose_extractor, of_strongest_instance, with_cross_entropy
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import Panel, paint_bars
+from mil_asc.paper.figures.panels import Panel, paint_bars
 from mil_asc.paper.figures.shown_classes import choose_scenes
 from mil_asc.results import plots
 from mil_asc.results.markdown import mean_cell, table

@@ -4,7 +4,7 @@ import numpy as np
 
 from mil_asc.paper.figures.comparable import choose_extractor, of_strongest_instance, with_instance_loss
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import Panel, paint_bars
+from mil_asc.paper.figures.panels import Panel, paint_bars
 from mil_asc.results import plots
 from mil_asc.results.markdown import mean_cell, table
 

@@ -8,7 +8,7 @@ import torch
 from mil_asc.errors import UserError
 from mil_asc.paper.figures.comparable import choose_extractor
 from mil_asc.paper.figures.experiments import CannotDraw, Drawing
-from mil_asc.paper.figures.layout import shorten
+from mil_asc.paper.figures.panels import shorten
 from mil_asc.paper.figures.shown_classes import choose_scenes
 from mil_asc.results import plots
 from mil_asc.results.markdown import table

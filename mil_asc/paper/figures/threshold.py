@@ -2,7 +2,7 @@
 
 from mil_asc.paper.figures.comparable import choose_extractor
 from mil_asc.paper.figures.experiments import Drawing
-from mil_asc.paper.figures.layout import colour, turn
+from mil_asc.paper.figures.panels import colour, turn
 from mil_asc.results import plots
 from mil_asc.results.intervals import mean_and_spread
 from mil_asc.results.markdown import mean_cell, table

@@ -142,7 +142,7 @@ yaml_of("its aliases stand for more than", "mapping_within_itself")(lambda text:
 yaml_of("levels", "deep_lists")(lambda text: "a: " + "[" * 20_000 + "]" * 20_000 + "\n" + text)
 yaml_of("levels", "deep_mappings")(lambda text: "a: " + "{b: " * 20_000 + "1" + "}" * 20_000 + "\n" + text)
 yaml_of("levels", "deep_indents")(lambda text: "\n".join(" " * n + "- " for n in range(400)) + "\n")
-yaml_of("levels", "many_values")(lambda text: "a: [" + "1, " * 90_000 + "]\n" + text)
+yaml_of("levels", "many_values")(lambda text: "a: [" + "1, " * 45_000 + "]\n" + text)
 yaml_of("found undefined alias", "unknown_alias")(lambda text: "a: *nothing\n" + text)
 yaml_of("stands twice", "key_twice")(lambda text: text + "labels: [a]\n")
 yaml_of("is no key", "list_as_a_key")(lambda text: "? [a, b]\n: 1\n" + text)
@@ -172,7 +172,7 @@ run_value("instance_dim", "dimension_10_9", "instance_dim: 8", f"instance_dim: {
 run_value("its weights allow", "dimension_10_6", "instance_dim: 8", "instance_dim: 1000000")
 run_value("detectors", "detectors_10_9", "detectors: 1", f"detectors: {BIG}")
 run_value("labels", "classes_do_not_fit", "num_classes: 3", f"num_classes: {BIG}")
-run_value("damaged", "huge_int", "num_blocks: 3", "num_blocks: " + "9" * 100_000)
+run_value("damaged", "huge_int", "num_blocks: 3", "num_blocks: " + "9" * 50_000)
 run_value("damaged", "sexagesimal_int", "num_blocks: 3", "num_blocks: 190:20:30")
 run_value("no_such", "unknown_argument", "num_blocks: 3", "no_such: 3")
 run_value("damaged", "network_of_other_class", "network: !new:mil_asc.model.classifier.MILClassifier", "network: ")
@@ -285,6 +285,11 @@ def pickle_of_a_huge_text(folder):
 @run("does not fit")
 def pickle_of_a_huge_number(folder):
     _archive(folder, _pickled(b"\x8b\xff\xff\xff\x7fabc"))
+
+
+@run("uses BUILD")
+def pickle_that_sets_the_state_of_a_tensor(folder):
+    _archive(folder, _pickled(b"}}b"))
 
 
 @run("it names os.system")
@@ -409,6 +414,13 @@ config_of("NaN", "value_is_nan")(lambda values: json.dumps(values | {"batch_norm
 config_of("too large", "value_is_infinite")(lambda values: json.dumps(values).replace('"stable"', "1e999"))
 config_of("nested deeper", "deep_lists")(lambda values: "[" * 400_000)
 config_of("nested deeper", "deep_mappings")(lambda values: '{"a":' * 100_000 + "1" + "}" * 100_000)
+config_of("no legal JSON", "quotes_without_end")(lambda values: '"' + '\\"' * 400_000)
+config_of("stands twice", "many_keys")(
+    lambda values: "{" + ",".join(f'"{n}":1' for n in [*range(70_000), 69_999]) + "}"
+)
+config_of("its weights allow", "mel_filters_within_the_limit")(
+    lambda values: values["front_end"].update(n_mels=256, window_ms=2000.0)
+)
 config_of("must be a mapping", "config_is_a_list")(lambda values: "[]")
 config_of("no legal JSON", "config_is_empty")(lambda values: " ")
 config_of("no legal JSON", "config_is_yaml")(lambda values: "labels: !apply:os.system [ls]")

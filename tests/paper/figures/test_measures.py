@@ -9,8 +9,8 @@ from mil_asc.paper.figures.ambiguity import mean_bag_confidence
 from mil_asc.paper.figures.confidence import class_measures
 from mil_asc.paper.figures.embedding import choose_instances, embed
 from mil_asc.paper.figures.experiments import TrainedRun
-from mil_asc.paper.figures.layout import shorten
 from mil_asc.paper.figures.masks import brightness, choose_clips, frame_confidence
+from mil_asc.paper.figures.panels import shorten
 from mil_asc.paper.figures.shown_classes import choose_scenes
 
 
