@@ -99,8 +99,7 @@ def write_page(shown: Explained) -> str:
 
 def _frame_confidence(shown: Explained) -> np.ndarray:
     """(T, C) confidence of the instance that covers each frame; 0 after the last one."""
-    times_I2 = np.array([(one.start, one.end) for one in shown.scene.instances])
-    confidence_IC = np.array([list(one.scores.values()) for one in shown.scene.instances])
+    times_I2, confidence_IC = shown.scene.instances.times_I2, shown.scene.instances.confidences_IC
     owner_T = np.searchsorted(times_I2[:, 1], np.arange(shown.logmel_FT.shape[1]) * shown.hop_seconds)
     padded_IC = np.concatenate([confidence_IC, np.zeros((1, confidence_IC.shape[1]))])
     return padded_IC[np.minimum(owner_T, len(confidence_IC))]

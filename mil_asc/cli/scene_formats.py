@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from mil_asc.errors import printable
-from mil_asc.inference.scene import UNFAMILIAR, Scene
+from mil_asc.inference.scene import UNFAMILIAR, Instances, Scene
 
 FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet")
 PER_RECORDING = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
@@ -96,19 +96,17 @@ def plain(text: str) -> str:
 def as_dict(scene: Scene, path: str, timeline: float | None = None) -> dict[str, Any]:
     """All that a scene says, as JSON has it; ``timeline`` adds a part per so many seconds."""
     row = {"path": plain(path), "label": scene.label, "assumption": scene.assumption} | _verdict(scene)
-    row["instances"] = [
-        {
-            "start": _short(one.start),
-            "end": _short(one.end),
-            "label": one.label,
-            "confidence": _short(one.confidence),
-            "positive": one.positive,
-        }
-        for one in scene.instances
-    ]
+    row["instances"] = list(_instances(scene.instances))
     if timeline is not None:
         row["timeline"] = [{"label": part.label} | _verdict(part) for part in scene.timeline(timeline)]
     return row
+
+
+def _instances(found: Instances) -> Iterator[dict[str, Any]]:
+    columns = (found.times_I2.round(DIGITS), found.winners_I, found.confidences_IC.max(1).round(DIGITS))
+    for (start, end), winner, confidence in zip(*(column.tolist() for column in columns)):
+        label, positive = found.labels[winner], winner == found.decided
+        yield {"start": start, "end": end, "label": label, "confidence": confidence, "positive": positive}
 
 
 def _verdict(scene: Scene) -> dict[str, Any]:
@@ -142,7 +140,7 @@ def csv_values(scene: Scene, path: str, labels: Sequence[str]) -> dict[str, Any]
         _short(scene.unfamiliarity),
         _short(scene.end),
         len(scene.instances),
-        sum(one.positive for one in scene.instances),
+        int(scene.instances.positive_I.sum()),
         *(_short(scores[label]) for label in labels),
     ]
     return dict(zip(column_names(labels), values))
@@ -208,9 +206,7 @@ def clock(seconds: float) -> str:
 def moments(scene: Scene) -> Iterator[Moment]:
     """The positive moments of a scene, in the order of time: neighbouring positive instances are one moment."""
     current: Moment | None = None
-    for one in scene.instances:
-        if not one.positive:
-            continue
+    for one in scene.instances.positive():
         if current is not None and one.start <= current.end:
             current = Moment(current.start, one.end, max(current.confidence, one.confidence))
             continue

@@ -14,9 +14,9 @@ def write_noise(path, seconds=1.0, seed=0, rate=16000):
     return path
 
 
-def start(*words, **options):
-    """The command line in a process of its own."""
+def start(*words, settings=None, **options):
+    """The command line in a process of its own, with ``settings`` in its environment."""
     command = [sys.executable, "-m", "mil_asc.cli.main", *map(str, words)]
     environment = {name: value for name, value in os.environ.items() if name != "MIL_ASC_MODEL"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment | {"OMP_NUM_THREADS": "1"}, **pipes | options)
+    return subprocess.Popen(command, env=environment | {"OMP_NUM_THREADS": "1"} | (settings or {}), **pipes | options)

@@ -1,4 +1,3 @@
-import finished_run
 import numpy as np
 import pytest
 from calls import write_noise
@@ -10,22 +9,17 @@ from mil_asc.results.trained_model import load_model
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory):
-    return finished_run.write_run(tmp_path_factory.mktemp("cli-runs") / "run")
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory, run):
+def model(tmp_path_factory, one_run):
     """A model folder with an ONNX file and a calibration to white noise."""
     waveforms = (0.05 * np.random.default_rng(i).normal(size=8000).astype(np.float32) for i in range(500))
-    calibration = calibrate(load_model(run).network, waveforms, [i % 3 for i in range(500)]).to_json()
-    return str(pack_run(run, tmp_path_factory.mktemp("cli-models") / "tiny", calibration=calibration))
+    calibration = calibrate(load_model(one_run).network, waveforms, [i % 3 for i in range(500)]).to_json()
+    return str(pack_run(one_run, tmp_path_factory.mktemp("cli-models") / "tiny", calibration=calibration))
 
 
 @pytest.fixture(scope="session")
-def plain_model(tmp_path_factory, run):
+def plain_model(tmp_path_factory, one_run):
     """A model folder without a calibration."""
-    return str(pack_run(run, tmp_path_factory.mktemp("cli-models") / "plain"))
+    return str(pack_run(one_run, tmp_path_factory.mktemp("cli-models") / "plain"))
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_csv_has_what_the_classifier_says(mil_asc, recordings, model):
     assert float(row["probability"]) == pytest.approx(scene.probability, abs=1e-5)
     assert float(row["unfamiliarity"]) == pytest.approx(scene.unfamiliarity, abs=1e-4)
     assert row["familiar"] == str(scene.familiar).lower() and int(row["instances"]) == len(scene.instances)
-    assert int(row["positive"]) == len(scene.positive_instances) and float(row["seconds"]) == scene.end
+    assert int(row["positive"]) == len(scene.instances.positive()) and float(row["seconds"]) == scene.end
     assert float(row["score:park"]) == pytest.approx(scene.scores["smi"]["park"], abs=1e-5)
 
 
@@ -109,7 +109,9 @@ def test_model_without_calibration_gives_null(mil_asc, recordings, plain_model):
 
 
 def test_audacity_labels_read_back_are_the_positive_moments(mil_asc, recordings, model, tmp_path):
-    status, _, _ = mil_asc("classify", recordings, "--model", model, "--format", "audacity", "--to", tmp_path / "labels")
+    status, _, _ = mil_asc(
+        "classify", recordings, "--model", model, "--format", "audacity", "--to", tmp_path / "labels"
+    )
     assert status == 0
     classifier = OnnxSceneClassifier.from_hparams(model)
     for name in ORDER:
@@ -136,11 +138,13 @@ def test_raven_tables_read_back_are_the_positive_moments(mil_asc, recordings, mo
     inside = [
         one
         for one in scene.instances
-        if any(float(r["Begin Time (s)"]) <= one.start + 1e-6 and one.end <= float(r["End Time (s)"]) + 1e-6 for r in rows)
+        if any(
+            float(r["Begin Time (s)"]) <= one.start + 1e-6 and one.end <= float(r["End Time (s)"]) + 1e-6 for r in rows
+        )
     ]
-    assert inside == scene.positive_instances
+    assert inside == scene.instances.positive()
     assert max(float(row["Confidence"]) for row in rows) == pytest.approx(
-        max(one.confidence for one in scene.positive_instances), abs=1e-3
+        max(one.confidence for one in scene.instances.positive()), abs=1e-3
     )
 
 
@@ -261,9 +265,9 @@ def test_both_backends_give_the_same_scenes(mil_asc, recordings, model):
             assert own["confidence"] == pytest.approx(theirs["confidence"], abs=1e-4)
 
 
-def test_run_is_classified_with_pytorch(mil_asc, recordings, run):
-    status, out, _ = mil_asc("classify", recordings / "b.wav", "--model", run, "--format", "jsonl")
-    scene = SceneClassifier.from_hparams(run, run_opts={"device": "cpu"}).explain_file(recordings / "b.wav")
+def test_run_is_classified_with_pytorch(mil_asc, recordings, one_run):
+    status, out, _ = mil_asc("classify", recordings / "b.wav", "--model", one_run, "--format", "jsonl")
+    scene = SceneClassifier.from_hparams(one_run, run_opts={"device": "cpu"}).explain_file(recordings / "b.wav")
     assert status == 0 and json.loads(out)["label"] == scene.label
 
 
@@ -283,8 +287,8 @@ def test_onnx_file_is_a_model(mil_asc, recordings, model):
 @pytest.mark.parametrize("no_colour", ["", "1"])
 def test_colour_is_on_a_terminal_only_unless_no_color_is_set(recordings, model, no_colour):
     reader, writer = os.openpty()
-    environment = os.environ | {"NO_COLOR": no_colour, "TERM": "xterm"}
-    process = start("classify", recordings / "b.wav", "--model", model, stdout=writer, env=environment)
+    settings = {"NO_COLOR": no_colour, "TERM": "xterm"}
+    process = start("classify", recordings / "b.wav", "--model", model, settings=settings, stdout=writer)
     os.close(writer)
     assert process.wait(60) == 0, process.stderr.read()
     out = os.read(reader, 10_000)

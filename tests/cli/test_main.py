@@ -92,5 +92,6 @@ def test_shell_completion_completes_commands_and_options():
 def test_closed_pipe_is_no_traceback(recordings, model):
     process = start("classify", recordings, "--model", model, "--format", "jsonl")
     process.stdout.close()
-    err = process.stderr.read()
+    with process.stderr as stderr:
+        err = stderr.read()
     assert process.wait() == 141 and "Traceback" not in err
