@@ -69,7 +69,7 @@ def command(
     model = choose(source, backend, device, rejected)
     classifier = model.load()
     scene = classifier.explain_file(file, assumption)
-    wav_N, is_whole = _beginning(file, classifier, 60 * minutes)
+    wav_N, length = _beginning(file, classifier, 60 * minutes)
 
     from mil_asc.cli.explain_page import Explained, write_page
     from mil_asc.cli.pixels import spectrogram_of
@@ -82,17 +82,17 @@ def command(
         hop = 512
         spectrogram_FT = spectrogram_of(wav_N, hop=hop)
     name = str(source) if source else model.place.name
-    shown = Explained(file, name, scene, wav_N, rate, spectrogram_FT, hop / rate, is_whole, is_mel)
+    shown = Explained(file, name, scene, wav_N, rate, spectrogram_FT, hop / rate, length, is_mel)
     write_atomically(page, write_page(shown))
     if not quiet:
         print(f"{printable(str(scene))}\n{printable(to)}")
-        if not is_whole:
+        if length > len(wav_N) / rate:
             print(f"only the first {minutes:g} minutes are shown (--minutes)", file=sys.stderr)
     return 0
 
 
-def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.ndarray, bool]:
-    """(N,) samples of a recording's beginning at the model's rate, and whether they are all of it."""
+def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.ndarray, float]:
+    """(N,) samples of a recording's beginning at the model's rate, and its length (in seconds)."""
     import numpy as np
 
     from mil_asc.audio.sound_blocks import open_blocks
@@ -105,4 +105,4 @@ def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.nda
             count += len(block)
             if count >= most:
                 break
-        return np.concatenate(parts)[:most], blocks.num_samples <= most
+        return np.concatenate(parts)[:most], blocks.num_samples / rate

@@ -44,8 +44,8 @@ class Explained:
         (F, T) log-mel spectrogram of the samples.
     hop_seconds : float
         Time from one frame to the next.
-    is_whole : bool
-        Whether the samples are the whole recording.
+    length : float
+        Length of the recording (in seconds).
     is_mel : bool
         Whether the spectrogram is what the network sees.
     """
@@ -57,7 +57,7 @@ class Explained:
     rate: int
     logmel_FT: np.ndarray
     hop_seconds: float
-    is_whole: bool = True
+    length: float
     is_mel: bool = True
 
     @property
@@ -81,7 +81,7 @@ def write_page(shown: Explained) -> str:
         "score": f"{scene.scores[scene.assumption][scene.label]:.2f}",
         "chance": _chance(scene),
         "alert": _alert(scene),
-        "length": clock(scene.end),
+        "length": clock(shown.length),
         "part": _part(shown),
         "spectrogram": _spectrogram(shown),
         "mask": _mask(decided_T, shown),
@@ -205,7 +205,7 @@ def _alert(scene: Scene) -> str:
 
 
 def _part(shown: Explained) -> str:
-    if shown.is_whole:
+    if shown.seconds >= shown.length:
         return ""
     return f"The first {clock(shown.seconds)} are shown and played; the scene is that of the whole recording."
 

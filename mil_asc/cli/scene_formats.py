@@ -20,7 +20,7 @@ FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet")
 PER_RECORDING = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
 """Formats with a file of their own per recording, and the ending of its name."""
 WITH_TIMELINE = ("table", "json", "jsonl")
-COLUMNS = ("path", "label", "assumption", "score", "probability", "familiar", "unfamiliarity", "seconds")
+COLUMNS = ("path", "label", "assumption", "score", "probability", "familiar", "unfamiliarity", "end")
 COUNTS = ("instances", "positive")
 RAVEN = (
     *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"),

@@ -75,7 +75,7 @@ def test_csv_has_what_the_classifier_says(mil_asc, recordings, model):
     assert float(row["probability"]) == pytest.approx(scene.probability, abs=1e-5)
     assert float(row["unfamiliarity"]) == pytest.approx(scene.unfamiliarity, abs=1e-4)
     assert row["familiar"] == str(scene.familiar).lower() and int(row["instances"]) == len(scene.instances)
-    assert int(row["positive"]) == len(scene.instances.positive()) and float(row["seconds"]) == scene.end
+    assert int(row["positive"]) == len(scene.instances.positive()) and float(row["end"]) == scene.end
     assert float(row["score:park"]) == pytest.approx(scene.scores["smi"]["park"], abs=1e-5)
 
 
