@@ -20,6 +20,10 @@ BELOW = {
     "training": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
     "packaging": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
     "inference": ["errors", "checks", "runtime", "audio", "mil", "model", "results", "packaging"],
+    "cli": [
+        *("errors", "checks", "runtime", "audio", "corpora", "store"),
+        *("mil", "model", "results", "training", "packaging", "inference"),
+    ],
     "paper": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),
         *("mil", "model", "results", "training", "inference"),

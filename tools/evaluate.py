@@ -1,4 +1,4 @@
-"""Evaluate a trained run on other data: python tools/evaluate.py RUN --data_folder DIR --output_folder OUT"""
+"""Evaluate a trained model on other data: python tools/evaluate.py MODEL --data_folder DIR --output_folder OUT"""
 
 import sys
 
@@ -7,6 +7,7 @@ from mil_asc.training.launch import calm_progress_bars
 
 if __name__ == "__main__":
     calm_progress_bars()  # before tqdm is imported
+    from mil_asc.cli.evaluated_folder import open_folder
     from mil_asc.training.evaluate_run import main
 
-    sys.exit(run_program(main))
+    sys.exit(run_program(lambda: main(open_model=open_folder)))

@@ -51,6 +51,10 @@ class Explainer(ABC):
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
 
+    @abstractmethod
+    def spectrogram(self, wav_N: np.ndarray) -> np.ndarray | None:
+        """(F, T) log-mel spectrogram of (N,) float32 samples; None if the network takes the waveform itself."""
+
     # -- scenes
 
     def explain_file(self, path: str | Path, assumption: str | None = None) -> Scene:

@@ -102,8 +102,10 @@ class OnnxSceneClassifier(Explainer):
         traits_IK = None if self.calibration is None else self.calibration.traits(logits_IC, found["vectors"][0])
         return WindowScores(logits_IC, attention_I, traits_IK)
 
-    def spectrogram(self, wav_N: np.ndarray) -> np.ndarray:
-        """(F, T) log-mel spectrogram of (N,) float32 samples, as the network sees it."""
+    def spectrogram(self, wav_N: np.ndarray) -> np.ndarray | None:
+        """(F, T) log-mel spectrogram of (N,) float32 samples; None if the network takes the waveform itself."""
+        if "logmel" not in {output.name for output in self.session.get_outputs()}:
+            return None
         return self.session.run(["logmel"], {INPUT: wav_N[None]})[0][0]
 
 

@@ -104,6 +104,14 @@ class SceneClassifier(Pretrained, Explainer):
             traits_IK = self.calibration.traits(logits_IC, vector_1ID[0].float().cpu().numpy())
         return WindowScores(logits_IC, attention_I, traits_IK)
 
+    def spectrogram(self, wav_N: np.ndarray) -> np.ndarray | None:
+        """(F, T) log-mel spectrogram of (N,) float32 samples; None if the network takes the waveform itself."""
+        front_end = self.mods.model.front_end
+        if front_end.output != "logmel":
+            return None
+        with torch.no_grad():
+            return front_end(torch.from_numpy(wav_N).unsqueeze(0).to(self.device))[0].float().cpu().numpy()
+
     def forward(self, wavs: Any, wav_lens: Any = None) -> Classified:
         """As ``classify_batch``."""
         return self.classify_batch(wavs, wav_lens)

@@ -34,13 +34,13 @@ def resolve_source(
     offline: bool = False,
     endpoint: str | None = None,
 ) -> Path:
-    """The folder that a source names.
+    """The folder, or ONNX file, that a source names.
 
     Arguments
     ---------
     source : str or Path
-        The path of a run's or a model's folder; the name of a shipped model (a folder of this name comes first); or
-        ``hf:user/model``. Only the last uses the network, and needs huggingface_hub.
+        The path of a run's or a model's folder, or of an ONNX file; the name of a shipped model (a folder of this name
+        comes first); or ``hf:user/model``. Only the last uses the network, and needs huggingface_hub.
     revision : str, optional
         Branch, tag or commit of a model on the hub.
     cache : str or Path, optional
@@ -73,7 +73,7 @@ def resolve_source(
         return _download(source, revision, cache, offline, endpoint)
     if revision is not None:
         raise ArgumentError(f"revision is for models on the hub (hf:user/model), not for {str(source)!r:.80}")
-    if os.path.isdir(source):
+    if os.path.isdir(source) or (os.path.isfile(source) and str(source).endswith(".onnx")):
         return Path(source)
     if os.path.exists(source):
         raise UserError(f"{source} is no folder: name a run's or a model's folder")

@@ -1,6 +1,8 @@
-"""Evaluate a trained run on other data: the run stays as it is, the report goes to a folder of its own.
+"""Evaluate a trained model on other data: the model stays as it is, the report goes to a folder of its own.
 
-    python tools/evaluate.py RUN --data_folder DIR --output_folder OUT
+    python tools/evaluate.py MODEL --data_folder DIR --output_folder OUT
+
+MODEL is the output folder of a trained run, or a model folder.
 
 DIR is a folder in the official layout (its evaluation set), a folder of class sub-folders (all of it, or its
 evaluate/ if it has train/ and evaluate/), or a folder of manifests (test.json). Its classes must be classes of the
@@ -22,15 +24,14 @@ from tqdm import tqdm
 
 from mil_asc.corpora.data_layout import check_apart
 from mil_asc.corpora.evaluation_set import CHOICES, OPTIONS, read_evaluation_set
-from mil_asc.corpora.json_manifests import read_manifest
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import CHECKPOINTS, LISTS, LOCK, LOG, MANIFESTS, MODEL_WEIGHTS, REPORT, SETTINGS, Run
-from mil_asc.results.trained_model import load_model
 from mil_asc.runtime import hardware
 from mil_asc.runtime.key_value import check_encodable, read_word
 from mil_asc.training.console import announce_corpus, start_log
 from mil_asc.training.environment import describe_evaluation
+from mil_asc.training.evaluated_model import open_run
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips
 
@@ -41,12 +42,11 @@ NO_FLOOR = (
 READER_OPTIONS = sorted({name for names in OPTIONS.values() for name in names})
 
 
-def main(arguments=None):
-    """Evaluate as given on the command line; returns the exit status."""
+def main(arguments=None, open_model=open_run):
+    """Evaluate as given on the command line; returns the exit status. ``open_model`` opens the folder of the model."""
     try:
         options, reader_options = parse_arguments(arguments)
-        with hardware.memory_errors("evaluate on a machine with more, or on shorter recordings"):
-            evaluate_run(**vars(options), reader_options=reader_options)
+        evaluate_run(**vars(options), reader_options=reader_options, open_model=open_model)
     except (UserError, ArgumentError) as error:
         tqdm.write(f"error: {error}", file=sys.stderr)
         return 1
@@ -68,7 +68,7 @@ def parse_arguments(arguments):
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="output folder of a trained run")
+    add("run", type=Path, metavar="MODEL", help="output folder of a trained run, or a model folder")
     add("--data_folder", type=Path, required=True, metavar="DIR", help="the data to evaluate on")
     add("--output_folder", type=Path, required=True, metavar="OUT", help="where the report goes")
     add("--name", help="name of the data in the report (default: that of DIR)")
@@ -81,7 +81,12 @@ def parse_arguments(arguments):
     for word in arguments:
         check_encodable(word)
     options, words = parser.parse_known_args(arguments)
-    return options, dict(map(_reader_option, words))
+    return options, read_reader_options(words)
+
+
+def read_reader_options(words):
+    """Options of the data's reader by name, of words ``--KEY=VALUE``; a ``UserError`` for any other word."""
+    return dict(map(_reader_option, words))
 
 
 def _reader_option(word):
@@ -103,13 +108,14 @@ def evaluate_run(
     device=None,
     noprogressbar=False,
     reader_options=None,
+    open_model=open_run,
 ):
-    """Evaluate the trained model of a run on other data.
+    """Evaluate a trained model on other data.
 
     Arguments
     ---------
     run : Path
-        Output folder of the trained run; nothing is written there.
+        Folder of the model, as ``open_model`` takes it; nothing is written there.
     data_folder : Path
         The data, in a layout that ``mil_asc.corpora.evaluation_set`` recognises.
     output_folder : Path
@@ -128,6 +134,8 @@ def evaluate_run(
         Whether to hide progress bars.
     reader_options : dict, optional
         Options of the data's reader.
+    open_model : callable
+        Makes an ``EvaluatedModel`` of the folder; by default, the folder is that of a run.
 
     Returns
     -------
@@ -137,52 +145,46 @@ def evaluate_run(
     Raises
     ------
     UserError
-        The run is damaged, the data do not fit the model, or the output folder has something else in it.
+        The model is damaged, the data do not fit the model, or the output folder has something else in it.
     """
-    device = hardware.find_device(device)
-    hardware.tune(device.type)
-    trained, model = Run(run), load_model(run)
-    described = trained.provenance
-    if described.get("weights_sha256", model.checksum) != model.checksum:
-        raise UserError(f"{run}: {MODEL_WEIGHTS} is not the model of {REPORT}: give the training command again")
-    corpus = read_evaluation_set(data_folder, model.labels, reader_options or {}, clips)
-    source = {
-        "folder": str(run.resolve()),
-        "weights_sha256": model.checksum,
-        "dataset": trained.dataset,
-        "data_folder": described["data_folder"],
-    }
-    check_apart("output_folder", output_folder, data_folder)
-    if cache_folder is not None:
-        check_apart("cache_folder", cache_folder, data_folder)
-    recordings = {"data_folder": os.path.abspath(corpus.folder), "clip_seconds": corpus.clip_seconds}
-    with _opened(output_folder, run, source, recordings):
-        corpus, store, bad = decode_clips(
-            corpus, cache_folder or output_folder.parent / "waveforms", on_bad_audio, model.network, not noprogressbar
-        )
-        if not corpus.evaluate:
-            raise UserError(f"{data_folder}: no usable clip is left to evaluate; fix the bad audio files")
-        corpus.warnings = [*corpus.warnings, *_trained_on(run, corpus)]
-        corpus.notes = [*corpus.notes, NO_FLOOR]
-        if trained.debug:
-            corpus.warnings.append(f"{run} is a debug run, whose results mean nothing")
-        announce_corpus(corpus)
-        data = place_clips(corpus, store, bad, model.network, device)
-        network, batch_size = model.network.to(device), _batch_size(trained)
-        predictions = predict(network, data.dataset("evaluate"), batch_size, device, not noprogressbar)
-        outcome = Outcome(data.corpus.evaluate, predictions, data, network, _training_clips(run))
-        results = {
-            "experiment": trained.experiment,
-            "dataset": name or data_folder.resolve().name,
-            "model": source,
-            "evaluation_of_best_on_validation": None,
-            "history": [],
-            "monitored_list": "evaluation",
-            "floor": None,
-            "run": described | recordings | {"evaluated_again": describe_evaluation(device)},
-            **outcome.results(),
-        }
-        outcome.write(output_folder, results, device)
+    with hardware.memory_errors("evaluate on a machine with more, or on shorter recordings"):
+        device = hardware.find_device(device)
+        hardware.tune(device.type)
+        model = open_model(run)
+        corpus = read_evaluation_set(data_folder, model.labels, reader_options or {}, clips)
+        check_apart("output_folder", output_folder, data_folder)
+        if cache_folder is not None:
+            check_apart("cache_folder", cache_folder, data_folder)
+        recordings = {"data_folder": os.path.abspath(corpus.folder), "clip_seconds": corpus.clip_seconds}
+        with _opened(output_folder, run, model.source, recordings):
+            corpus, store, bad = decode_clips(
+                corpus,
+                cache_folder or output_folder.parent / "waveforms",
+                on_bad_audio,
+                model.network,
+                not noprogressbar,
+            )
+            if not corpus.evaluate:
+                raise UserError(f"{data_folder}: no usable clip is left to evaluate; fix the bad audio files")
+            corpus.warnings = [*corpus.warnings, *_trained_on(model, corpus), *model.warnings]
+            corpus.notes = [*corpus.notes, NO_FLOOR]
+            announce_corpus(corpus)
+            data = place_clips(corpus, store, bad, model.network, device)
+            network = model.network.to(device)
+            predictions = predict(network, data.dataset("evaluate"), model.batch_size, device, not noprogressbar)
+            outcome = Outcome(data.corpus.evaluate, predictions, data, network, model.training_clips)
+            results = {
+                "experiment": model.experiment,
+                "dataset": name or data_folder.resolve().name,
+                "model": model.source,
+                "evaluation_of_best_on_validation": None,
+                "history": [],
+                "monitored_list": "evaluation",
+                "floor": None,
+                "run": model.described | recordings | {"evaluated_again": describe_evaluation(device)},
+                **outcome.results(),
+            }
+            outcome.write(output_folder, results, device)
     return results
 
 
@@ -205,26 +207,12 @@ def predict(network, dataset, batch_size, device, progress=True):
     return Predictions.of_clips(logits, bag_logits, network.decision)
 
 
-def _batch_size(run):
-    """The run's batch size, with which its own evaluation set gives the same scores bit for bit."""
-    size = run.setting("batch_size")
-    if not isinstance(size, int) or size < 1:
-        raise UserError(f"{run.folder / SETTINGS} is damaged: it has no training.batch_size")
-    return size
-
-
-def _training_clips(run):
-    """The clips that the run's model was trained on, none if that cannot be known."""
-    folder = run / MANIFESTS
-    return read_manifest(folder, ["train"]).evaluate if folder.is_dir() else []
-
-
-def _trained_on(run, corpus):
+def _trained_on(model, corpus):
     """A warning if clips of the evaluation set were trained on, or if that cannot be known."""
-    folder = run / MANIFESTS
-    if not folder.is_dir():
-        return [f"whether the model was trained on these clips is unknown, because {folder} is missing"]
-    trained = read_manifest(folder, ["train", "validation"])
+    trained = model.manifests
+    if trained is None:
+        where = model.folder / MANIFESTS
+        return [f"whether the model was trained on these clips is unknown, because {where} is missing"]
     files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
     both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
     if both:

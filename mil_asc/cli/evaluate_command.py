@@ -1,0 +1,75 @@
+"""``mil-asc evaluate``: the report of a trained model on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+CLIPS = ("evaluate", "train", "all")
+BAD_AUDIO = ("stop", "skip")
+
+
+@click.command("evaluate", context_settings={"ignore_unknown_options": True})
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("reader_options", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY=VALUE]...")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The data to evaluate on.")
+@click.option("--to", type=click.Path(path_type=Path), required=True, metavar="OUT", help="Where the report goes.")
+@click.option("--name", help="Name of the data in the report; by default that of DIR.")
+@click.option(
+    "--clips", type=click.Choice(CLIPS), default="evaluate", show_default=True, help="Clips of data that have lists."
+)
+@click.option(
+    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Decoded clips; by default `waveforms` beside OUT."
+)
+@click.option(
+    "--on-bad-audio", type=click.Choice(BAD_AUDIO), default="stop", show_default=True, help="What to do with bad files."
+)
+@click.option("--device", help="Such as cuda or cpu; by default the GPU if there is one.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+def command(
+    model: Path,
+    reader_options: tuple[str, ...],
+    data: Path,
+    to: Path,
+    name: str | None,
+    clips: str,
+    cache: Path | None,
+    on_bad_audio: str,
+    device: str | None,
+    quiet: bool,
+) -> None:
+    """Evaluate a trained model on other data.
+
+    MODEL is a model folder, the output folder of a trained run, or the name of a shipped model; it stays as it is. The
+    data are class folders (DIR/bus/*.wav), a folder in the official layout of DCASE, or of manifests (test.json); their
+    classes must be classes of the model. The report (report.html, report.json, predictions.npz) goes to OUT.
+
+    --KEY=VALUE are options of the reader: classes, clip_seconds, groups, evaluate_groups, evaluate_fraction and
+    split_seed of class folders, fold of the official layout, data_root of manifests.
+
+    \b
+    Examples:
+      mil-asc evaluate my-model --data recordings/ --to reports/mine
+      mil-asc evaluate results/fuse_pnl/seed-1 --data TAU2019/ --fold=1 --to reports/tau
+    """
+    from mil_asc.training.launch import calm_progress_bars
+
+    calm_progress_bars()  # before tqdm is imported
+    from mil_asc.cli.evaluated_folder import open_folder
+    from mil_asc.packaging.sources import resolve_source
+    from mil_asc.training.evaluate_run import evaluate_run, read_reader_options
+
+    evaluate_run(
+        run=resolve_source(str(model)),
+        data_folder=data,
+        output_folder=to,
+        name=name,
+        clips=clips,
+        cache_folder=cache,
+        on_bad_audio=on_bad_audio,
+        device=device,
+        noprogressbar=quiet,
+        reader_options=read_reader_options(reader_options),
+        open_model=open_folder,
+    )

@@ -1,0 +1,108 @@
+"""``mil-asc explain``: a page that shows and plays what led to a decision."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mil_asc.cli.model_choice import RULES, choose, model_options
+from mil_asc.errors import UserError, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mil_asc.inference.explainer import Explainer
+
+
+@click.command("explain", short_help="Show which moments of a recording decided.")
+@click.argument("file", type=click.Path())
+@model_options
+@click.option("--to", type=click.Path(), required=True, metavar="PAGE", help="The page, such as street.html.")
+@click.option(
+    "--assumption",
+    type=click.Choice(RULES),
+    help="The rule that decides: smi (the most confident moment), cmi (most moments) or bag (the model's pooling); by "
+    "default that of the model.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 30, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Of a longer recording, show and play the first minutes; the scene is that of all of it.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+def command(
+    file: str,
+    source: str | None,
+    backend: str | None,
+    device: str | None,
+    rejected: float,
+    to: str,
+    assumption: str | None,
+    minutes: float,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Show which moments of a recording decided, in a page with pictures and sound.
+
+    The page is one file that needs no network: log-mel spectrogram, confidence in every class along time, the
+    spectrogram masked by the confidence in the class decided, and the positive moments, which play on a click. A
+    recording that is unlike the training data is marked.
+
+    \b
+    Examples:
+      mil-asc explain street.wav --model synthscenes-fuse-pnl --to street.html
+      mil-asc explain day.flac --model my-model --minutes 10 --assumption cmi --to day.html
+    """
+    page = Path(to)
+    if page.is_dir():
+        raise UserError(f"{page} is a folder: name a file for --to")
+    if page.exists() and not force:
+        raise UserError(f"{page} is there already: name another --to, or replace it with --force")
+    if not page.parent.is_dir():
+        raise UserError(f"{page.parent} is no folder: make it first, or name another --to")
+    model = choose(source, backend, device, rejected)
+    classifier = model.load()
+    scene = classifier.explain_file(file, assumption)
+    wav_N, length = _beginning(file, classifier, 60 * minutes)
+
+    from mil_asc.cli.explain_page import Explained, write_page
+    from mil_asc.cli.pixels import spectrogram_of
+    from mil_asc.runtime.files import write_atomically
+
+    rate = classifier.interface.sample_rate
+    spectrogram_FT, hop = classifier.spectrogram(wav_N), classifier.interface.hop_samples
+    is_mel = spectrogram_FT is not None
+    if spectrogram_FT is None:
+        hop = 512
+        spectrogram_FT = spectrogram_of(wav_N, hop=hop)
+    name = str(source) if source else model.place.name
+    shown = Explained(file, name, scene, wav_N, rate, spectrogram_FT, hop / rate, length, is_mel)
+    write_atomically(page, write_page(shown))
+    if not quiet:
+        print(f"{printable(str(scene))}\n{printable(to)}")
+        if length > len(wav_N) / rate:
+            print(f"only the first {minutes:g} minutes are shown (--minutes)", file=sys.stderr)
+    return 0
+
+
+def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.ndarray, float]:
+    """(N,) samples of a recording's beginning at the model's rate, and its length (in seconds)."""
+    import numpy as np
+
+    from mil_asc.audio.sound_blocks import open_blocks
+
+    rate = classifier.interface.sample_rate
+    most, parts, count = round(seconds * rate), [], 0
+    with open_blocks(file, rate) as blocks:
+        for block in blocks:
+            parts.append(block)
+            count += len(block)
+            if count >= most:
+                break
+        return np.concatenate(parts)[:most], blocks.num_samples / rate

@@ -1,0 +1,71 @@
+"""The recordings that paths on the command line stand for, one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden
+
+
+def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Every recording as (path, name below the results' folder), in an order that is always the same.
+
+    Arguments
+    ---------
+    paths : sequence of str
+        Files, which are taken whatever their ending, and folders: their audio files, by the ending of the name, files
+        of a folder before those of its sub-folders, sorted. Hidden ones are left out. Links are followed, but no folder
+        is read twice on the way down.
+
+    A recording that is reached again by a later path is left out. The names are those below a folder, and with several
+    paths begin with the last part of the path. Nothing is held but one folder's names at a time.
+    """
+    earlier: set[str] = set()
+    for path in paths:
+        top = os.path.basename(os.path.abspath(path)) if len(paths) > 1 else ""
+        found: Iterator[tuple[str, str]]
+        if os.path.isdir(path):
+            found = ((file, os.path.join(top, os.path.relpath(file, path))) for file in _below(path, ()))
+        else:
+            found = iter([(path, os.path.basename(os.path.abspath(path)))])
+        yield from ((file, name) for file, name in found if not _is_within(file, earlier))
+        earlier.add(os.path.abspath(path))
+
+
+def _is_within(file: str, places: set[str]) -> bool:
+    """Whether a file is one of these absolute paths, or lies below one."""
+    place = os.path.abspath(file)
+    while places:
+        if place in places:
+            return True
+        above = os.path.dirname(place)
+        if above == place:
+            break
+        place = above
+    return False
+
+
+def _below(folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Audio files below a folder; ``around`` are the device and inode of the folders that it lies in."""
+    status = os.stat(folder)
+    own = (status.st_dev, status.st_ino)
+    if own in around:
+        return
+    files: list[str] = []
+    folders: list[str] = []
+    for entry in entries_of(folder):
+        if not is_hidden(entry.name):
+            (folders if _is_folder(entry) else files).append(entry.name)
+    for name in sorted(files):
+        if is_audio(name):
+            yield os.path.join(folder, name)
+    for name in sorted(folders):
+        yield from _below(os.path.join(folder, name), (*around, own))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False

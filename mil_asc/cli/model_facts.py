@@ -1,0 +1,90 @@
+"""What a model says of itself, as plain values."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mil_asc.cli.model_choice import ModelChoice, is_run
+from mil_asc.packaging.layout import CONFIG, MOST_BYTES, WEIGHTS
+from mil_asc.runtime.bounded_files import read_bounded
+from mil_asc.runtime.files import size_text
+from mil_asc.runtime.strict_json import parse_json
+
+if TYPE_CHECKING:
+    from mil_asc.packaging.familiarity import Calibration
+
+RULES = {"smi": "SMI: the most confident moment", "cmi": "CMI: most moments", "bag": "the model's pooling"}
+
+
+def describe(model: ModelChoice) -> dict[str, Any]:
+    """Facts by name, in the order in which they are told."""
+    classifier = model.load()
+    own, context = classifier.interface, classifier.interface.context_instances
+    step = own.step_samples / own.sample_rate
+    return {
+        "model": str(model.place),
+        "labels": list(own.labels),
+        "sample_rate": f"{own.sample_rate} Hz",
+        "shortest_input": f"{own.min_seconds:.3f} s",
+        "instance_step": f"{step:.3f} s",
+        "context": "the whole recording" if context is None else f"{context * step:.3f} s on either side",
+        "decides_by": RULES[own.rule],
+        "pooling": own.pooling,
+        **_parameters(model.place),
+        "calibration": _calibration(classifier.calibration),
+        "trained_on": _provenance(model.place),
+        "files": _files(model.place),
+    }
+
+
+def _parameters(place: Path) -> dict[str, int]:
+    """``parameters``: the weights that training adapts; not of an ONNX file alone, and not without PyTorch."""
+    if find_spec("torch") is None:
+        return {}
+    if (place / WEIGHTS).is_file():
+        from mil_asc.packaging.folder import load_model_folder
+
+        network = load_model_folder(place).network
+    elif is_run(place):
+        from mil_asc.results.trained_model import load_model
+
+        network = load_model(place).network
+    else:
+        return {}
+    return {"parameters": sum(one.numel() for one in network.parameters())}
+
+
+def _calibration(found: Calibration | None) -> dict[str, Any] | str:
+    if found is None:
+        return "none: scores are no probabilities, and foreign sound is not marked"
+    facts: dict[str, Any] = {"clips": found.clips, "clip_lengths": f"{found.shortest:g} to {found.longest:g} s"}
+    for rule, one in found.rules.items():
+        facts[f"calibration_error_{rule}"] = f"{one.error_before:.3f} before, {one.error_after:.3f} after"
+    return facts
+
+
+def _provenance(place: Path) -> dict[str, str]:
+    if (place / CONFIG).is_file():
+        config = parse_json(read_bounded(place / CONFIG, MOST_BYTES[CONFIG]), place / CONFIG)
+        found = config.get("trained_on") if isinstance(config, dict) else None
+        return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+    if is_run(place):
+        from mil_asc.results.run import Run
+
+        run = Run(place)
+        return {"dataset": run.dataset, "experiment": run.experiment, "seed": str(run.seed)}
+    return {}
+
+
+def _files(place: Path) -> dict[str, str]:
+    """Sizes of the model's files."""
+    if place.is_file():
+        return {place.name: size_text(place.stat().st_size)}
+    names = list(MOST_BYTES)
+    if is_run(place):
+        from mil_asc.results.run import MODEL_SETTINGS, MODEL_WEIGHTS
+
+        names = [MODEL_SETTINGS, MODEL_WEIGHTS]
+    return {name: size_text((place / name).stat().st_size) for name in names if (place / name).is_file()}

@@ -1,0 +1,92 @@
+"""``mil-asc pack``: from a finished training run to a model folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command("pack")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The model folder.")
+@click.option("--name", help="Name of the model; by default that of the folder.")
+@click.option("--license", default="apache-2.0", show_default=True, help="Licence of the weights, as the Hub names it.")
+@click.option("--data-license", default="", help="Licence of the training data, in words.")
+@click.option("--description", default="", help="A sentence or two for the model card.")
+@click.option(
+    "--attribution",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Markdown for the end of the card, such as the authors of the recordings.",
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="At least 500 clips that the model was never trained on, as `mil-asc evaluate` takes data; may be repeated.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Decoded clips of --calibrate; else temporary.",
+)
+@click.option("--no-onnx", is_flag=True, help="Without an ONNX file.")
+@click.option("--force", is_flag=True, help="Replace a model folder.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+def command(
+    run: Path,
+    to: Path,
+    name: str | None,
+    license: str,
+    data_license: str,
+    description: str,
+    attribution: Path | None,
+    calibrate: tuple[Path, ...],
+    cache: Path | None,
+    no_onnx: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Make a model folder of a finished training run.
+
+    It holds config.json, model.safetensors, model.onnx, a model card (README.md), checksums, and with --calibrate a
+    calibration: probabilities of the decided class, and which recordings are unlike the training data. Nothing in it is
+    code, and it needs nothing of the run.
+
+    \b
+    Examples:
+      mil-asc pack results/fuse_pnl/seed-1 --to my-model
+      mil-asc pack results/fuse_pnl/seed-1 --to my-model --calibrate held-out/
+    """
+    from mil_asc.training.launch import calm_progress_bars
+
+    calm_progress_bars()  # before tqdm is imported
+    from mil_asc.packaging.pack import onnx_graph, pack_run
+
+    calibration = None
+    if calibrate:
+        from mil_asc.cli.calibration_clips import calibrate_run
+
+        with tempfile.TemporaryDirectory() as temporary:
+            calibration = calibrate_run(run, calibrate, cache or Path(temporary), not quiet)
+    folder = pack_run(
+        run,
+        to,
+        calibration=calibration,
+        graph=None if no_onnx else onnx_graph,
+        name=name,
+        license=license,
+        data_license=data_license,
+        description=description,
+        attribution="" if attribution is None else attribution.read_text(encoding="utf-8"),
+        force=force,
+    )
+    if quiet:
+        return
+    print(folder)
+    if calibration is None:
+        click.echo("without a calibration: foreign sound is not marked (--calibrate)", err=True)
