@@ -4,8 +4,8 @@
     python tools/shipped_models.py esc10-fuse-pnl --esc50 DIR
 
 Each is trained by its recipe with seed 1 on one thread, calibrated where there are enough clips, and packed into
-mil_asc/packaging/shipped. DIR is ESC-50, with audio/ and meta/esc50.csv; of it, the ten classes of ESC-10 are used: folds
-1 to 3 to train, fold 4 to evaluate. Runs go to results/shipped in the recipes' folders, and resume.
+mil_asc/packaging/shipped. DIR is ESC-50, with audio/ and meta/esc50.csv; of it, the ten classes of ESC-10 are used:
+folds 1 to 3 to train, fold 4 to evaluate. Runs go to results/shipped in the recipes' folders, and resume.
 """
 
 import argparse

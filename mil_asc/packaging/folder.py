@@ -153,7 +153,7 @@ def load_model_folder(folder: str | Path) -> LoadedModel:
 
 def _check_calibration(folder: Path, text: str, network: MILClassifier) -> None:
     try:
-        Calibration.from_json(text).check_fits(network.instances.dim)
+        Calibration.from_json(text).check_fits(network.detector.in_features)
     except UserError as error:
         raise UserError(f"{folder / CALIBRATION}: {error}") from error
 

@@ -1,0 +1,36 @@
+"""Batch norms folded into convolutions: the same scores."""
+
+import copy
+
+import exported_models
+import pytest
+import torch
+from torch import nn
+
+from mil_asc.model.extractors import registered_extractors
+from mil_asc.packaging.folded import folded
+
+
+@pytest.mark.parametrize("name", sorted(registered_extractors()))
+def test_folded_network_gives_the_same_scores(name):
+    network = exported_models.small_network(name).double()
+    logmel = torch.randn(2, 1, 32, 90, dtype=torch.float64)
+    small = folded(network)
+    with torch.no_grad():
+        expected = network.instances(network.extractor(logmel))
+        torch.testing.assert_close(small.instances(small.extractor(logmel)), expected, rtol=1e-9, atol=1e-9)
+    count = lambda model: sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())  # noqa: E731
+    assert count(small) < count(network)
+
+
+def test_network_itself_stays_as_it_is():
+    network = exported_models.small_network()
+    before = copy.deepcopy(network.state_dict())
+    folded(network)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_every_batch_norm_of_fuse_is_folded():
+    small = folded(exported_models.small_network())
+    assert not [module for module in small.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert not any(parameter.requires_grad for parameter in small.parameters())
