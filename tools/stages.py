@@ -1,7 +1,8 @@
 """The stages of a recipe, as its run.sh calls them: python tools/stages.py TAU2019 --stage 1 --stop_stage 6
 
 1 download, 2 prepare (manifests and waveform store), 3 train, 4 results over seeds, 5 tables and figures, 6 pack each
-run as a model folder. A stage that is done is not repeated; one that was stopped resumes. Options after -- go to train.py:
+run as a model folder. A stage that is done is not repeated; one that was stopped resumes. Options after -- go to
+train.py:
 run.sh --seeds "1 2 3" -- --model=bc_resnet --number_of_epochs=50
 """
 
