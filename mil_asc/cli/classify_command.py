@@ -109,6 +109,7 @@ def command(
     paths: tuple[str, ...],
     source: str | None,
     backend: str | None,
+    revision: str | None,
     device: str | None,
     rejected: float,
     form: str | None,
@@ -136,7 +137,7 @@ def command(
     """
     form = form or _format_of(to)
     _check_usage(paths, form, to, timeline)
-    model = choose(source, backend, device, rejected)
+    model = choose(source, backend, device, rejected, revision)
     settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
     settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected}
     return _Classification(paths, model, to, settings, force, quiet).run(jobs)

@@ -40,6 +40,7 @@ def command(
     file: str,
     source: str | None,
     backend: str | None,
+    revision: str | None,
     device: str | None,
     rejected: float,
     to: str,
@@ -66,7 +67,7 @@ def command(
         raise UserError(f"{page} is there already: name another --to, or replace it with --force")
     if not page.parent.is_dir():
         raise UserError(f"{page.parent} is no folder: make it first, or name another --to")
-    model = choose(source, backend, device, rejected)
+    model = choose(source, backend, device, rejected, revision)
     classifier = model.load()
     scene = classifier.explain_file(file, assumption)
     wav_N, length = _beginning(file, classifier, 60 * minutes)
