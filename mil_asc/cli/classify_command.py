@@ -81,7 +81,7 @@ class Classify:
     "form",
     type=click.Choice(FORMATS),
     help="table for people (the default); csv, json, jsonl (a JSON object per line) or parquet: a row per recording; "
-    "audacity (label track) or raven (selection table): a file per recording with its positive moments.  "
+    "audacity (label track) or raven (selection table): a file per recording with its positive moments. "
     "Without --format, the ending of --to decides.",
 )
 @click.option("--to", type=click.Path(), metavar="FILE|DIR", help="Where results go; by default, standard output.")

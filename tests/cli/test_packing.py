@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import tiny
-from calls import write_noise
+from calls import start, write_noise
 from dcase_files import write_dcase_folder
+from hub_server import running_hub
 
 from mil_asc.packaging.layout import CALIBRATION, CARD, CHECKSUMS, GRAPH
 from mil_asc.training.entry import main as train
@@ -100,6 +101,22 @@ def test_only_complete_models_are_pushed_and_only_to_the_hub(mil_asc, model, tmp
     assert status == 1 and err.count("\n") == 1 and "config.json is missing" in err
     status, _, err = mil_asc("push", model, "anna/sounds")
     assert status == 1 and err.count("\n") == 1 and "hf:user/model" in err
+
+
+@pytest.mark.slow
+def test_pushed_model_classifies_by_its_name(model, recordings, tmp_path):
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    with running_hub() as hub:
+        settings = {"HF_ENDPOINT": hub.address, "HF_TOKEN": "hf_x", "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
+        process = start("push", model, "hf:anna/sounds", settings=settings)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0 and out.startswith(hub.address), err
+        words = ["classify", recordings / "b.wav", "--format", "csv", "--model"]
+        process = start(*words, "hf:anna/sounds", "--revision", "main", settings=settings)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    process = start(*words, model)
+    assert process.communicate(timeout=120)[0] == out
 
 
 # -- with a run that was really trained
