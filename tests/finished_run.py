@@ -4,6 +4,7 @@ import json
 
 import tiny
 import torch
+from small_calibration import of_dimension
 
 from mil_asc.packaging.pack import pack_run
 from mil_asc.results.trained_model import save_model
@@ -61,4 +62,4 @@ def report_of(epochs, digest):
 
 def write_packed(folder, run, **more):
     """The model folder of a run, with a small calibration and without an ONNX file."""
-    return pack_run(run, folder, calibration=json.dumps({"temperature": 1.5}), graph=None, **more)
+    return pack_run(run, folder, calibration=of_dimension(8), graph=None, **more)

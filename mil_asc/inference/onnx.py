@@ -90,7 +90,10 @@ class OnnxSceneClassifier(Explainer):
         graph = read_graph(place)
         session = _session(graph, threads)
         text = session.get_modelmeta().custom_metadata_map.get("calibration")
-        return cls(session, None if text is None else Calibration.from_json(text), rejected)
+        calibration = None if text is None else Calibration.from_json(text)
+        if calibration is not None:
+            calibration.check_fits(_dimensions(session))
+        return cls(session, calibration, rejected)
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
@@ -107,6 +110,13 @@ class OnnxSceneClassifier(Explainer):
         if "logmel" not in {output.name for output in self.session.get_outputs()}:
             return None
         return self.session.run(["logmel"], {INPUT: wav_N[None]})[0][0]
+
+
+def _dimensions(session: onnxruntime.InferenceSession) -> int:
+    """Dimensions of the instance vectors that a graph gives; 0 without any."""
+    shapes = {output.name: output.shape for output in session.get_outputs()}
+    last = shapes.get("vectors", [0])[-1]
+    return last if isinstance(last, int) else 0
 
 
 def _session(graph: GraphFile, threads: int | None) -> onnxruntime.InferenceSession:

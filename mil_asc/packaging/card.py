@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mil_asc.errors import name_some
 from mil_asc.model.model_config import ModelConfig
+from mil_asc.packaging.familiarity import Calibration
 from mil_asc.results.report import accuracy_interval
 from mil_asc.results.run import CONSOLE, Run
 
@@ -54,7 +54,9 @@ class CardFacts:
     tags: list[str] = field(default_factory=list)
 
 
-def write_card(run: Run, config: ModelConfig, facts: CardFacts, calibration: Mapping | None, parameters: int) -> str:
+def write_card(
+    run: Run, config: ModelConfig, facts: CardFacts, calibration: Calibration | None, parameters: int
+) -> str:
     """The text of ``README.md``: front matter, data, scores, limits, how the model was made, calibration.
 
     Arguments
@@ -64,8 +66,8 @@ def write_card(run: Run, config: ModelConfig, facts: CardFacts, calibration: Map
     config : ModelConfig
         The network's values.
     facts : CardFacts
-    calibration : mapping or None
-        Content of ``calibration.json``; its plain numbers (three levels deep at most) are listed.
+    calibration : Calibration or None
+        That of the model.
     parameters : int
         Parameters of the network.
     """
@@ -151,25 +153,32 @@ def _scores(run: Run) -> str:
     return text
 
 
-def _calibration(values: Mapping | None) -> str:
-    if values is None:
-        return "None: confidences are those of the network, and nothing marks recordings unlike the training data."
-    rows = [f"| {name} | {text} |" for name, text in _numbers(values)]
-    return "\n".join(["| calibration | |", "|---|---|", *rows])
-
-
-def _numbers(values: Mapping, prefix: str = "", depth: int = 0) -> list[tuple[str, str]]:
-    """Plain numbers and short texts of a mapping by dotted name; lists (tables of the calibration) are left out."""
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        name = f"{prefix}{_line(key)}"
-        if isinstance(value, Mapping) and depth < 2:
-            rows += _numbers(value, f"{name}.", depth + 1)
-        elif isinstance(value, bool | int | str):
-            rows.append((name, _line(str(value)[:200])))
-        elif isinstance(value, float):
-            rows.append((name, f"{value:.4g}"))
-    return rows
+def _calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return (
+            "None, for want of enough clips that were never trained on or because none was asked for: confidences are "
+            "those of the network, and nothing marks recordings unlike the training data."
+        )
+    lengths = f"{calibration.shortest:g} s"
+    if calibration.longest > calibration.shortest:
+        lengths = f"{calibration.shortest:g} to {calibration.longest:g} s"
+    rows = [
+        f"| {rule.upper()} | {100 * one.accuracy:.1f} % | {one.error_before:.3f} | {one.error_after:.3f} |"
+        for rule, one in calibration.rules.items()
+    ]
+    return "\n".join(
+        [
+            f"Fitted to {calibration.clips} clips of {lengths} that the model was never trained on.",
+            "",
+            "| rule | accuracy on these clips | calibration error of the score | of the probability |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"Expected calibration errors in {calibration.bins} bins; that of the probability is cross-validated. A "
+            "recording is marked as unlike the training data if its distance exceeds what 1 % of these clips do "
+            "(settable).",
+        ]
+    )
 
 
 def _making(run: Run, config: ModelConfig, facts: CardFacts, parameters: int) -> str:

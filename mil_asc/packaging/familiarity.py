@@ -283,6 +283,14 @@ class Calibration:
         }  # fmt: skip
         return json.dumps(content, separators=(",", ":")) + "\n"
 
+    def check_fits(self, dimensions: int) -> None:
+        """Refuse a network whose instance vectors have another number of ``dimensions`` (``UserError``)."""
+        if len(self.projection) != dimensions:
+            raise UserError(
+                f"the calibration is of vectors of {len(self.projection)} dimensions, those of the network have "
+                f"{dimensions}: it belongs to another model"
+            )
+
     @classmethod
     def from_json(cls, text: str) -> Calibration:
         """The calibration of a file's text.

@@ -12,6 +12,7 @@ from mil_asc.model.build_network import budget_of, build_network, fill_network, 
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.model_config import ModelConfig
 from mil_asc.model.weights import check_finite
+from mil_asc.packaging.familiarity import Calibration
 from mil_asc.packaging.layout import (
     CALIBRATION,
     CARD,
@@ -98,7 +99,7 @@ def write_model_folder(
     if settings is not None:
         files[SETTINGS_COPY] = settings.encode()
     if calibration is not None:
-        parse_json(calibration, CALIBRATION)
+        Calibration.from_json(calibration)
         files[CALIBRATION] = calibration.encode()
     if graph is not None:
         files[GRAPH] = graph(network, list(config.labels), weights_sha256=digest, calibration=calibration)
@@ -138,14 +139,23 @@ def load_model_folder(folder: str | Path) -> LoadedModel:
     calibration = None
     if CALIBRATION in sums:
         content = read_file(folder, CALIBRATION, sums)
-        parse_json(content, folder / CALIBRATION)
+        parse_json(content, folder / CALIBRATION)  # refuses keys given twice, and names the file
         calibration = content.decode("utf-8")
     try:
         network = build_network(config, budget_of(weights))
     except UserError as error:
         raise UserError(f"{folder / CONFIG}: {error}") from error
     fill_network(network, weights, folder / WEIGHTS, rebuilt_names(network, network.front_end))
+    if calibration is not None:
+        _check_calibration(folder, calibration, network)
     return LoadedModel(network, config, calibration, sums[WEIGHTS])
+
+
+def _check_calibration(folder: Path, text: str, network: MILClassifier) -> None:
+    try:
+        Calibration.from_json(text).check_fits(network.instances.dim)
+    except UserError as error:
+        raise UserError(f"{folder / CALIBRATION}: {error}") from error
 
 
 def load_any(folder: str | Path) -> LoadedModel:

@@ -19,7 +19,7 @@ def split(n_fft, hop_length):
     Example
     -------
     >>> split(2048, 512), split(2048, 160), split(441, 221)
-    ((64, 32), (64, 32), (441, 1))
+    ((32, 64), (64, 32), (441, 1))
     """
     common = math.gcd(n_fft, hop_length)
     second = min((b for b in range(1, common + 1) if common % b == 0), key=lambda b: (n_fft // b + b, -b))

@@ -9,11 +9,10 @@ from mil_asc.errors import ArgumentError, UserError
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.model_config import MOST_NAME, MOST_TEXT
 from mil_asc.packaging.card import LICENSE, CardFacts, without_machine_paths, write_card
+from mil_asc.packaging.familiarity import Calibration
 from mil_asc.packaging.folder import GraphMaker, write_model_folder
-from mil_asc.packaging.layout import CALIBRATION
 from mil_asc.results.run import Run
 from mil_asc.results.trained_model import load_configured
-from mil_asc.runtime.strict_json import parse_json
 
 
 def onnx_graph(
@@ -85,15 +84,13 @@ def pack_run(
         command=command,
         attribution=attribution,
     )
-    numbers = None if calibration is None else parse_json(calibration, CALIBRATION)
-    if numbers is not None and not isinstance(numbers, dict):
-        raise UserError(f"{CALIBRATION} must be a mapping")
+    known = None if calibration is None else Calibration.from_json(calibration)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return write_model_folder(
         to,
         network,
         config,
-        card=write_card(run, config, facts, numbers, parameters),
+        card=write_card(run, config, facts, known, parameters),
         settings=without_machine_paths(run.settings_text),
         calibration=calibration,
         graph=graph,

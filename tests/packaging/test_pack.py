@@ -7,6 +7,7 @@ import finished_run
 import pytest
 import ruamel.yaml
 import torch
+from small_calibration import of_dimension
 
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.packaging.card import command_of, without_machine_paths
@@ -33,7 +34,7 @@ def test_packed_model_scores_as_its_run(one_run, one_model):
 def test_packed_folder_has_the_files_of_the_layout(one_model):
     names = {path.name for path in one_model.iterdir()}
     assert names == set(MOST_BYTES) - {"model.onnx"}
-    assert load_model_folder(one_model).calibration == '{"temperature": 1.5}'
+    assert load_model_folder(one_model).calibration == of_dimension(8)
 
 
 def test_checksums_are_those_of_sha256sum(one_model):
@@ -55,10 +56,15 @@ def test_graph_is_made_of_the_network_and_the_checksum(one_run, tmp_path):
         asked.update(labels=labels, sha=weights_sha256, calibration=calibration, training=network.training)
         return b"a graph"
 
-    folder = pack_run(one_run, tmp_path / "model", calibration="{}", graph=graph)
+    folder = pack_run(one_run, tmp_path / "model", calibration=of_dimension(8), graph=graph)
     sums = check_files(folder)
     assert (folder / "model.onnx").read_bytes() == b"a graph" and "model.onnx" in sums
-    expected = {"labels": finished_run.LABELS, "sha": sums["model.safetensors"], "calibration": "{}", "training": False}
+    expected = {
+        "labels": finished_run.LABELS,
+        "sha": sums["model.safetensors"],
+        "calibration": of_dimension(8),
+        "training": False,
+    }
     assert asked == expected
 
 
@@ -77,13 +83,13 @@ def test_card_has_data_scores_limits_and_how_it_was_made(one_run, tmp_path):
     assert (
         "| 50.0 % |" in card and "+30.0 points" in card and "+10.0 to +50.0" in card and "always bus | 33.3 %" in card
     )
-    assert "a note \\| with \\<b\\>marks\\</b\\>" in card and "temperature | 1.5" in card
+    assert "a note \\| with \\<b\\>marks\\</b\\>" in card and "| SMI | 90.0 % | 0.100 | 0.020 |" in card
     assert "`python train.py hparams/fuse_pnl.yaml --seed=7`" in card and "seed 7" in card and "torch 2.14.1" in card
 
 
 def test_model_without_calibration_says_so(one_run, tmp_path):
     folder = pack_run(one_run, tmp_path / "model", graph=None)
-    assert "## Calibration\n\nNone: " in (folder / "README.md").read_text()
+    assert "## Calibration\n\nNone, for want of enough clips" in (folder / "README.md").read_text()
     assert load_model_folder(folder).calibration is None
 
 
@@ -157,7 +163,7 @@ def test_run_without_a_file_is_refused(run_copy, tmp_path, name):
         pack_run(run_copy, tmp_path / "model", graph=None)
 
 
-@pytest.mark.parametrize("text, words", [("[]", "must be a mapping"), ("{", "no legal JSON"), ('{"a": NaN}', "NaN")])
+@pytest.mark.parametrize("text, words", [("[]", "must have the keys"), ("{", "JSON"), ('{"a": NaN}', "NaN")])
 def test_calibration_that_is_none_is_refused(one_run, tmp_path, text, words):
     with pytest.raises(UserError, match=words):
         pack_run(one_run, tmp_path / "model", calibration=text, graph=None)
