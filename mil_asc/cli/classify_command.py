@@ -81,7 +81,7 @@ class Classify:
     "form",
     type=click.Choice(FORMATS),
     help="table for people (the default); csv, json, jsonl (a JSON object per line) or parquet: a row per recording; "
-    "audacity (label track) or raven (selection table): a file per recording with its positive moments.  "
+    "audacity (label track) or raven (selection table): a file per recording with its positive moments. "
     "Without --format, the ending of --to decides.",
 )
 @click.option("--to", type=click.Path(), metavar="FILE|DIR", help="Where results go; by default, standard output.")
@@ -109,6 +109,7 @@ def command(
     paths: tuple[str, ...],
     source: str | None,
     backend: str | None,
+    revision: str | None,
     device: str | None,
     rejected: float,
     form: str | None,
@@ -136,7 +137,7 @@ def command(
     """
     form = form or _format_of(to)
     _check_usage(paths, form, to, timeline)
-    model = choose(source, backend, device, rejected)
+    model = choose(source, backend, device, rejected, revision)
     settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
     settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected}
     return _Classification(paths, model, to, settings, force, quiet).run(jobs)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from mil_asc.inference.explainer import Explainer
 
+PIECE_SECONDS = 30.0
+"""Length of what a spectrogram is computed of at once, without its margins."""
+
 
 @click.command("explain", short_help="Show which moments of a recording decided.")
 @click.argument("file", type=click.Path())
@@ -40,6 +43,7 @@ def command(
     file: str,
     source: str | None,
     backend: str | None,
+    revision: str | None,
     device: str | None,
     rejected: float,
     to: str,
@@ -66,7 +70,7 @@ def command(
         raise UserError(f"{page} is there already: name another --to, or replace it with --force")
     if not page.parent.is_dir():
         raise UserError(f"{page.parent} is no folder: make it first, or name another --to")
-    model = choose(source, backend, device, rejected)
+    model = choose(source, backend, device, rejected, revision)
     classifier = model.load()
     scene = classifier.explain_file(file, assumption)
     wav_N, length = _beginning(file, classifier, 60 * minutes)
@@ -76,7 +80,7 @@ def command(
     from mil_asc.runtime.files import write_atomically
 
     rate = classifier.interface.sample_rate
-    spectrogram_FT, hop = classifier.spectrogram(wav_N), classifier.interface.hop_samples
+    spectrogram_FT, hop = spectrogram_in_pieces(classifier, wav_N), classifier.interface.hop_samples
     is_mel = spectrogram_FT is not None
     if spectrogram_FT is None:
         hop = 512
@@ -89,6 +93,24 @@ def command(
         if length > len(wav_N) / rate:
             print(f"only the first {minutes:g} minutes are shown (--minutes)", file=sys.stderr)
     return 0
+
+
+def spectrogram_in_pieces(classifier: Explainer, wav_N: np.ndarray) -> np.ndarray | None:
+    """(F, T) ``classifier.spectrogram`` of a waveform of any length, computed from pieces that overlap by a second."""
+    import numpy as np
+
+    hop, rate = classifier.interface.hop_samples, classifier.interface.sample_rate
+    own, margin, first, parts = max(round(PIECE_SECONDS * rate) // hop, 1), rate // hop + 1, 0, []
+    while True:
+        begin, end = max(first - margin, 0), (first + own + margin) * hop
+        is_last = end >= len(wav_N)
+        piece_FT = classifier.spectrogram(wav_N[begin * hop :] if is_last else wav_N[begin * hop : end])
+        if piece_FT is None:
+            return None
+        parts.append(piece_FT[:, first - begin : None if is_last else first - begin + own])
+        if is_last:
+            return np.concatenate(parts, axis=1)
+        first += own
 
 
 def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.ndarray, float]:

@@ -13,6 +13,7 @@ from importlib import import_module
 import click
 
 import mil_asc
+from mil_asc.errors import UserError
 from mil_asc.runtime.program import run_program
 
 NAME = "mil-asc"
@@ -86,6 +87,11 @@ def _catching(run: Callable[[], int | None]) -> Callable[[], int]:
             raise KeyboardInterrupt from error
         except OutputClosed as error:
             raise BrokenPipeError from error
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            if name in ("", "mil_asc"):
+                raise
+            raise UserError(f"this needs the package {name}: install mil_asc with its dependencies") from error
 
     return caught
 

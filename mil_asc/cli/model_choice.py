@@ -87,7 +87,11 @@ def is_run(place: Path) -> bool:
 
 
 def choose(
-    source: str | None, backend: str | None = None, device: str | None = None, rejected: float = REJECTED
+    source: str | None,
+    backend: str | None = None,
+    device: str | None = None,
+    rejected: float = REJECTED,
+    revision: str | None = None,
 ) -> ModelChoice:
     """The choice that the options make; a model of a hub is downloaded.
 
@@ -95,7 +99,7 @@ def choose(
     """
     from mil_asc.packaging.layout import GRAPH
 
-    place = find_model(source)
+    place = find_model(source, revision)
     if backend is None:
         backend = "onnx" if device is None and (place.is_file() or (place / GRAPH).is_file()) else "torch"
     if backend == "onnx" and device is not None:
@@ -105,7 +109,7 @@ def choose(
     return ModelChoice(place, backend, device, rejected)
 
 
-def find_model(source: str | None) -> Path:
+def find_model(source: str | None, revision: str | None = None) -> Path:
     """The folder or ONNX file of a model; a usage error that lists the shipped models where none is named."""
     from mil_asc.packaging.sources import resolve_source, shipped_models
 
@@ -115,11 +119,11 @@ def find_model(source: str | None) -> Path:
         raise click.UsageError(
             f"no model is named: give --model FOLDER, or set {VARIABLE}; {shipped}; on the hub: hf:user/model"
         )
-    return Path(source) if os.path.isfile(source) else resolve_source(source)
+    return Path(source) if os.path.isfile(source) else resolve_source(source, revision=revision)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--model``, ``--backend``, ``--device`` and ``--rejected`` to a command."""
+    """Add ``--model``, ``--backend``, ``--revision``, ``--device`` and ``--rejected`` to a command."""
     options = [
         click.option(
             "-m",
@@ -135,6 +139,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(BACKENDS),
             help="What computes: ONNX Runtime (the default where the model has an ONNX file) or PyTorch.",
         ),
+        click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub."),
         click.option("--device", metavar="DEVICE", help="Such as cuda or cpu, for PyTorch."),
         click.option(
             "--rejected",

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from calls import write_noise
 
+from mil_asc.cli import explain_command
 from mil_asc.cli.pixels import brightness, in_colour, narrowed, png, spectrogram_of
 from mil_asc.inference.onnx import OnnxSceneClassifier
 from mil_asc.inference.scene import UNFAMILIAR
@@ -155,6 +156,15 @@ def test_both_backends_show_the_same_spectrogram(page, recordings):
     found = [page(recordings / "b.wav", "--backend", name, "--force").all("img")[0] for name in ("onnx", "torch")]
     first, second = (pixels_of(one["src"]).astype(int) for one in found)
     assert first.shape == second.shape and np.mean(np.abs(first - second) > 4) < 0.01
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0, 9.37, 10.0])
+def test_spectrogram_in_pieces_is_that_of_the_whole(model, monkeypatch, seconds):
+    classifier = OnnxSceneClassifier.from_hparams(model)
+    wav_N = np.random.default_rng(0).normal(size=round(16000 * seconds)).astype(np.float32)
+    monkeypatch.setattr(explain_command, "PIECE_SECONDS", 2.0)
+    found = explain_command.spectrogram_in_pieces(classifier, wav_N)
+    np.testing.assert_allclose(found, classifier.spectrogram(wav_N), atol=1e-3)
 
 
 # -- pictures

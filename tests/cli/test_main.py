@@ -74,6 +74,29 @@ def test_onnx_runtime_needs_no_package_of_training(words, recordings, model, tmp
     assert done.returncode == 0, done.stderr
 
 
+WITHOUT_TORCH = (
+    "import sys; sys.modules['torch'] = None; from mil_asc.cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["classify", "a.wav", "--backend", "torch"],
+        ["pack", "run", "--to", "new"],
+        ["evaluate", "FOLDER", "--data", "d", "--to", "o"],
+        ["export", "FOLDER", "--to", "a.onnx"],
+    ],
+)
+def test_command_that_needs_pytorch_says_so_in_one_line(words, model, tmp_path):
+    words = [model if word == "FOLDER" else word for word in words]
+    command = [sys.executable, "-c", WITHOUT_TORCH, *words]
+    environment = os.environ | {"MIL_ASC_MODEL": model}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "torch" in done.stderr.lower()
+
+
 def test_shell_completion_completes_commands_and_options():
     def completed(words, position):
         environment = os.environ | {
