@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mil_asc.packaging.folder import LoadedModel
+
+LEAST_AGREEMENT = 0.95
+"""Share of clips that an int8 file should decide as the float file does; below it is warned."""
 
 
 @click.command("export")
 @click.argument("model", type=click.Path())
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="The ONNX file.")
+@click.option("--fp16", is_flag=True, help="Store the weights in half precision; computation stays in float32.")
+@click.option("--int8", is_flag=True, help="Quantize the convolutions to 8 bits; needs --calibrate.")
+@click.option(
+    "--calibrate",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR",
+    help="Recordings below this folder measure the ranges for --int8: 20 or more like those in use, 60 are taken.",
+)
+@click.option("--network-only", is_flag=True, help="Log-mel in, fixed window: for phones and microcontrollers.")
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="Window of --network-only (in seconds).")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
-def command(model: str, to: Path, force: bool, quiet: bool) -> None:
+def command(
+    model: str,
+    to: Path,
+    fp16: bool,
+    int8: bool,
+    calibrate: Path | None,
+    network_only: bool,
+    seconds: float,
+    force: bool,
+    quiet: bool,
+) -> None:
     """Write a model as one ONNX file, from waveform to scores.
 
     The file needs no PyTorch: `mil-asc classify --model x.onnx` runs it, and so does any ONNX runtime. MODEL is a
@@ -21,27 +50,89 @@ def command(model: str, to: Path, force: bool, quiet: bool) -> None:
     \b
     Examples:
       mil-asc export my-model --to street.onnx
+      mil-asc export my-model --to half.onnx --fp16
+      mil-asc export my-model --to small.onnx --int8 --calibrate recordings/
+      mil-asc export my-model --to network.onnx --network-only --seconds 1
       mil-asc classify street.wav --model street.onnx
     """
     from mil_asc.errors import UserError
-    from mil_asc.packaging.export import export_onnx
     from mil_asc.packaging.folder import load_any
     from mil_asc.packaging.sources import resolve_source
     from mil_asc.runtime.files import size_text, write_atomically
 
     if to.suffix != ".onnx":
         raise click.UsageError(f"--to must end in .onnx, got {to}")
+    if fp16 and int8:
+        raise click.UsageError("--fp16 and --int8 exclude each other")
+    if int8 != (calibrate is not None):
+        raise click.UsageError("--int8 and --calibrate DIR (20 recordings or more) belong together")
     if to.exists() and not force:
         raise UserError(f"{to} is there already: name another --to, or replace it with --force")
     if not to.parent.is_dir():
         raise UserError(f"{to.parent} is no folder: make it first, or name another --to")
     loaded = load_any(resolve_source(model))
-    data = export_onnx(
-        loaded.network,
-        list(loaded.config.labels),
-        weights_sha256=loaded.weights_sha256,
-        calibration=loaded.calibration,
-    )
+    data, notes = _graph(loaded, seconds if network_only else None)
+    if fp16:
+        from mil_asc.packaging.half import to_fp16
+
+        data = to_fp16(data)
+    if calibrate is not None:
+        data, note = _quantized(data, loaded, calibrate, seconds if network_only else None)
+        notes.append(note)
     write_atomically(to, data)
     if not quiet:
         print(f"{to}: {size_text(len(data))}")
+        for note in notes:
+            print(note)
+
+
+def _graph(loaded: LoadedModel, window: float | None) -> tuple[bytes, list[str]]:
+    """The float file, and lines about it; ``window`` (in seconds) is that of the network alone."""
+    from mil_asc.packaging.export import export_onnx
+    from mil_asc.packaging.network_only import export_network_only
+    from mil_asc.runtime.files import size_text
+
+    labels = list(loaded.config.labels)
+    if window is None:
+        sources = {"weights_sha256": loaded.weights_sha256, "calibration": loaded.calibration}
+        return export_onnx(loaded.network, labels, **sources), []
+    found = export_network_only(loaded.network, labels, window)
+    flash, memory = size_text(found.flash_bytes), size_text(found.memory_bytes)
+    return found.data, [f"in float32: weights (flash) {flash}, working memory {memory} at the least"]
+
+
+def _quantized(data: bytes, loaded: LoadedModel, folder: Path, window: float | None) -> tuple[bytes, str]:
+    """The int8 file and a line about its agreement with float."""
+    from mil_asc.packaging.int8 import to_int8
+
+    found = to_int8(data, _inputs(loaded, folder, window))
+    line = (
+        f"int8 ({found.choice}): decides {100 * found.agreement:.1f} % of the clips as float32 does, SMI and CMI, on "
+        "half of the recordings, which chose between the ways to measure ranges"
+    )
+    if found.agreement < LEAST_AGREEMENT:
+        line = f"warning: {line}; that is below {100 * LEAST_AGREEMENT:.0f} %: take more recordings, or --fp16"
+    return found.data, line
+
+
+def _inputs(loaded: LoadedModel, folder: Path, window: float | None) -> list[np.ndarray]:
+    """Waveforms of recordings below a folder, or their spectrograms in the length of the window."""
+    import torch
+
+    from mil_asc.audio.decode import decode
+    from mil_asc.cli.found_recordings import find_recordings
+    from mil_asc.errors import UserError
+    from mil_asc.packaging.int8 import LEAST_CLIPS, MOST_CLIPS
+
+    front_end = loaded.network.front_end
+    least = loaded.network.min_samples if window is None else round(window * front_end.sample_rate)
+    paths = [path for path, _ in find_recordings([str(folder)])]
+    step = max(len(paths) // MOST_CLIPS, 1)
+    waves = [decode(path, front_end.sample_rate) for path in paths[::step][:MOST_CLIPS]]
+    waves = [wav_N for wav_N in waves if len(wav_N) >= least]
+    if len(waves) < LEAST_CLIPS:
+        raise UserError(f"--calibrate: {folder} has {len(waves)} recordings that are long enough, {LEAST_CLIPS} needed")
+    if window is None:
+        return waves
+    with torch.no_grad():
+        return [front_end(torch.from_numpy(wav_N[:least])[None])[0].numpy() for wav_N in waves]

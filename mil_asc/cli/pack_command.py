@@ -15,6 +15,7 @@ import click
 @click.option("--license", default="apache-2.0", show_default=True, help="Licence of the weights, as the Hub names it.")
 @click.option("--data-license", default="", help="Licence of the training data, in words.")
 @click.option("--description", default="", help="A sentence or two for the model card.")
+@click.option("--made-by", default="", metavar="COMMAND", help="The command that makes the model, for its card.")
 @click.option(
     "--attribution",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -44,6 +45,7 @@ def command(
     license: str,
     data_license: str,
     description: str,
+    made_by: str,
     attribution: Path | None,
     calibrate: tuple[Path, ...],
     cache: Path | None,
@@ -82,6 +84,7 @@ def command(
         license=license,
         data_license=data_license,
         description=description,
+        command=made_by,
         attribution="" if attribution is None else attribution.read_text(encoding="utf-8"),
         force=force,
     )

@@ -19,7 +19,7 @@ VERSIONS = ("mil_asc", "python", "torch", "speechbrain")
 LIMITS = (
     "It knows its classes and no others: any recording is put into one of them. Where the model has a calibration, a "
     "recording that is unlike the training data is marked; otherwise nothing marks it.",
-    "The scores below hold for recordings like those of the evaluation set; other microphones and places are "
+    "The scores above hold for recordings like those of the evaluation set; other microphones and places are "
     "expected to be harder.",
     "An instance's confidence says which moments led to the decision. It is not a detection of sound events.",
 )

@@ -34,7 +34,7 @@ Wave = NDArray[np.float32]
 LEAST_CLIPS = 20
 MOST_CLIPS = 60
 """Clips that a quantization needs, and those it uses at most: half to measure ranges, half to choose."""
-WAYS = {
+WAYS: dict[str, tuple[CalibrationMethod, float | None]] = {
     "percentile 99.99": (CalibrationMethod.Percentile, 99.99),
     "percentile 99.999": (CalibrationMethod.Percentile, 99.999),
     "percentile 99.9": (CalibrationMethod.Percentile, 99.9),
@@ -81,7 +81,7 @@ def to_int8(data: bytes, inputs: Sequence[Wave]) -> Quantized:
     expected = decisions(data, held_out)
     best = Quantized(b"", -1.0, "")
     for spared, (name, way) in itertools.product((False, True), WAYS.items()):
-        quantized = _quantize(data, measured, *way, spared)
+        quantized = _quantize(data, measured, way, spared)
         agreement = float((decisions(quantized, held_out) == expected).mean(1).min())
         if agreement > best.agreement:
             best = Quantized(quantized, agreement, name + (", first module in float32" if spared else ""))
@@ -110,9 +110,8 @@ class _Reader(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def _quantize(
-    data: bytes, inputs: Sequence[Wave], method: CalibrationMethod, percentile: float | None, spared: bool
-) -> bytes:
+def _quantize(data: bytes, inputs: Sequence[Wave], way: tuple[CalibrationMethod, float | None], spared: bool) -> bytes:
+    method, percentile = way
     model = load_proto(data)
     own = [
         node.name

@@ -70,6 +70,42 @@ def test_packed_run_classifies_as_the_run_does(mil_asc, one_run, recordings, tmp
         assert own["label"] == theirs["label"] and abs(float(own["score"]) - float(theirs["score"])) < 1e-4
 
 
+@pytest.mark.slow
+def test_every_form_of_export_classifies(mil_asc, plain_model, tmp_path):
+    (tmp_path / "many").mkdir()
+    for seed in range(24):
+        write_noise(tmp_path / f"many/{seed}.wav", seed=seed)
+    calibrate = ("--int8", "--calibrate", tmp_path / "many")
+    for name, words, said in [
+        ("half", ("--fp16",), "half.onnx"),
+        ("int8", calibrate, "as float32 does, SMI and CMI"),
+        ("network", ("--network-only", "--seconds", "1"), "weights (flash)"),
+        ("network8", ("--network-only", "--seconds", "0.5", *calibrate), "working memory"),
+    ]:
+        status, out, err = mil_asc("export", plain_model, "--to", tmp_path / f"{name}.onnx", *words)
+        assert status == 0 and said in out, err
+        session = onnxruntime.InferenceSession(tmp_path / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        assert session.get_inputs()[0].name == ("logmel" if "network" in name else "waveform")
+    for name in ("half", "int8"):
+        status, out, _ = mil_asc("classify", tmp_path / "many/0.wav", "--model", tmp_path / f"{name}.onnx")
+        assert status == 0 and "0.wav" in out
+    status, _, err = mil_asc("classify", tmp_path / "many/0.wav", "--model", tmp_path / "network.onnx")
+    assert status == 1 and "was not exported for waveforms" in err
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--fp16", "--int8"), "exclude each other"),
+        (("--int8",), "belong together"),
+        (("--calibrate", "."), "belong together"),
+    ],
+)
+def test_contradictory_forms_of_export_are_wrong_usage(mil_asc, plain_model, tmp_path, words, said):
+    status, _, err = mil_asc("export", plain_model, "--to", tmp_path / "a.onnx", *words)
+    assert status == 2 and said in err and not (tmp_path / "a.onnx").exists()
+
+
 def test_model_folder_is_replaced_only_if_forced(mil_asc, one_run, tmp_path):
     words = ["pack", one_run, "--to", tmp_path / "model", "--no-onnx"]
     assert mil_asc(*words)[0] == 0 and not (tmp_path / "model" / GRAPH).exists()

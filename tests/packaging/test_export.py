@@ -131,7 +131,8 @@ def test_half_precision_weights_give_nearly_the_same_confidences(fuse, small_wei
     network, data = fuse
     half = to_fp16(data)
     check_plain(half)
-    assert len(half) < len(data)
+    kinds = [each.data_type for each in onnx.load_from_string(half).graph.initializer]
+    assert kinds.count(onnx.TensorProto.FLOAT16) >= 10
     wav_BN = 0.1 * torch.randn(2, 31999)
     found, expected = run(half, waveform=wav_BN), run(data, waveform=wav_BN)
     assert 0 < np.abs(found["confidences"] - expected["confidences"]).max() < 0.02
@@ -144,7 +145,7 @@ def test_half_precision_weights_give_nearly_the_same_confidences(fuse, small_wei
 
 def test_weights_beyond_half_precision_are_refused(fuse, small_weights_too):
     model = onnx.load_from_string(fuse[1])
-    weight = next(each for each in model.graph.initializer if "pointwise.0.weight" in each.name)
+    weight = next(each for each in model.graph.initializer if "instances.pointwise.0.weight" in each.name)
     weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, 1e6, np.float32), weight.name))
     with pytest.raises(UserError, match="too large for float16: export without --fp16"):
         to_fp16(model.SerializeToString())
