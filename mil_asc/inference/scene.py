@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, overload
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from mil_asc.inference.recording_scores import RecordingScores
 
 UNFAMILIAR = "unlike the training data"
@@ -85,9 +85,9 @@ class Instances(Sequence[Instance]):
 
     def positive(self, most: int | None = None) -> list[Instance]:
         """The positive instances in the order of time; or the ``most`` confident of them, the greatest first."""
-        positions_P = np.flatnonzero(self.positive_I)
+        positions_P = self.positive_I.nonzero()[0]
         if most is not None:
-            order_P = np.argsort(-self.confidences_IC[positions_P, self.decided], kind="stable")
+            order_P = (-self.confidences_IC[positions_P, self.decided]).argsort(kind="stable")
             positions_P = positions_P[order_P[:most]]
         return [self[position] for position in positions_P.tolist()]
 

@@ -286,10 +286,8 @@ class Calibration:
     def check_fits(self, dimensions: int) -> None:
         """Refuse a network whose instance vectors have another number of ``dimensions`` (``UserError``)."""
         if len(self.projection) != dimensions:
-            raise UserError(
-                f"the calibration is of vectors of {len(self.projection)} dimensions, those of the network have "
-                f"{dimensions}: it belongs to another model"
-            )
+            own = len(self.projection)
+            raise UserError(f"the calibration is of vectors of {own} dimensions, the network gives {dimensions}")
 
     @classmethod
     def from_json(cls, text: str) -> Calibration:

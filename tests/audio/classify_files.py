@@ -30,7 +30,7 @@ def main(folder, log):
     torch.set_num_threads(1)
     model = MILClassifier(LogMel(n_mels=32), FUSE(channels=(4, 6, 8, 10)), Head(num_classes=4, instance_dim=12))
     classifier = SceneClassifier(modules={"model": model}, hparams={"labels": ["a", "b", "c", "d"]})
-    classifier.classify_waveform(torch.randn(16000))
+    classifier.explain_waveform(torch.randn(16000))
     used = 1024 * int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1])
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
     for path in sorted(folder.iterdir()):
@@ -44,7 +44,7 @@ def main(folder, log):
 def classify(classifier, path):
     """``{"scores": ..., "seconds": ...}``, or ``{"error": ...}``."""
     try:
-        scene = classifier.classify_file(path)
+        scene = classifier.explain_file(path)
         return {"scores": [list(scores.values()) for scores in scene.scores.values()], "seconds": read_duration(path)}
     except AudioError as error:
         return {"error": str(error)}

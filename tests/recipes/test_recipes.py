@@ -103,7 +103,7 @@ def test_experiment_trains_reports_and_classifies(path, arguments_for, synth_fol
     assert results["run"]["debug"] and results["run"]["epochs"] == 2 and results["evaluation"]["clips"] > 0
     assert 0 <= results["floor"]["accuracy"] <= 1 and results["floor"]["train_clips"] == results["run"]["train_clips"]
     assert "<html" in (run / "report.html").read_text().lower()
-    scene = SceneClassifier.from_hparams(source=run).classify_file(next(synth_folder.glob("audio/*.wav")))
+    scene = SceneClassifier.from_hparams(source=run).explain_file(next(synth_folder.glob("audio/*.wav")))
     assert scene.label in results["labels"] and len(scene.instances) > 0
     with np.load(run / "predictions.npz", allow_pickle=False) as predictions:
         assert len(predictions["truth"]) == results["evaluation"]["clips"]
@@ -177,5 +177,5 @@ def test_recipe_works_end_to_end_on_real_recordings(tmp_path):
     assert results["evaluation"]["smi"]["per_class"]["airport"] == {"accuracy": None, "clips": 0}
     assert any("partial set: 134 of the official 9185 train clips" in note for note in results["notes"])
     recording = next(FIELD_SCENES.glob("audio/*.wav"))
-    scene = SceneClassifier.from_hparams(source=output).classify_file(recording)
+    scene = SceneClassifier.from_hparams(source=output).explain_file(recording)
     assert scene.instances[-1].end <= soundfile.info(recording).duration

@@ -112,7 +112,7 @@ def test_every_fold_is_a_complete_run(data, whole):
         run = Run(whole / f"fold-{fold}")
         assert run.finished and run.folds == (3, fold) and run.setting("fold") == fold and run.setting("folds") == 3
         assert "<html" in (run.folder / "report.html").read_text()
-        assert SceneClassifier.from_hparams(source=run.folder).classify_file(data / "cat/u/0.wav").label in CLASSES
+        assert SceneClassifier.from_hparams(source=run.folder).explain_file(data / "cat/u/0.wav").label in CLASSES
     assert "cross-validation in 3 folds" in (whole / "report.html").read_text()
     assert {path.name for path in whole.iterdir()} == {"fold-1", "fold-2", "fold-3", "report.html", "report.json"}
 

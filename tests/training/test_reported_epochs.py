@@ -77,7 +77,7 @@ def scenes_of(folder, data_folder, weights):
     classifier = SceneClassifier.from_hparams(source=folder)
     classifier.mods.model.load_state_dict(weights)
     lines = (data_folder / "evaluation_setup/fold1_evaluate.csv").read_text().splitlines()[1:]
-    return {line.split("\t")[0]: classifier.classify_file(data_folder / line.split("\t")[0]) for line in lines}
+    return {line.split("\t")[0]: classifier.explain_file(data_folder / line.split("\t")[0]) for line in lines}
 
 
 def log_loss_of(scenes):
