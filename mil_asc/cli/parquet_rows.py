@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mil_asc.cli.result_files import Results
+from mil_asc.cli.results_taker import Results
 from mil_asc.cli.scene_formats import Formatting, column_names
 from mil_asc.errors import UserError
 

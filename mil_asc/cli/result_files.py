@@ -11,7 +11,6 @@ import csv
 import json
 import os
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from mil_asc.cli.results_taker import Results
 from mil_asc.cli.scene_formats import PER_RECORDING, Formatting, header, plain
 from mil_asc.errors import UserError
 
@@ -29,22 +29,6 @@ SETTINGS_NAME = "mil-asc.settings.json"
 PARTIAL = ".mil-asc.partial"
 JSON_PATH = '{"path": '
 START_ANEW = "give the same, name another --to, or start anew with --force"
-
-
-class Results(ABC):
-    """Takes the text of one recording after the other."""
-
-    def has(self, path: str, name: str) -> bool:
-        """Whether the recording at ``path``, called ``name`` below the folder of results, was done before."""
-        return False
-
-    @abstractmethod
-    def add(self, name: str, content: Any) -> None:
-        """Write the text of a recording."""
-
-    def finish(self) -> None:
-        """Complete what was written, after the last recording."""
-        return None
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,8 +91,12 @@ class RecordingScores:
             probability=probability,
             unfamiliarity=unfamiliarity,
             familiar=familiar,
-            recording=self,
+            parts=partial(self.timeline, rule),
         )
+
+    def timeline(self, assumption: str, seconds: float) -> list[Scene]:
+        """A scene for every window of ``seconds``, decided under a rule; see ``Scene.timeline``."""
+        return [replace(part.scene(assumption), parts=None) for part in self.windows(seconds)]
 
     def windows(self, seconds: float) -> Iterator[RecordingScores]:
         """The parts of the recording in consecutive windows of ``seconds``, by the middle of the instances."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mil_asc.inference.recording_scores import RecordingScores
 
 UNFAMILIAR = "unlike the training data"
 
@@ -116,7 +115,10 @@ class Scene:
     unfamiliarity : float or None
         Out-of-domain score, greater for recordings less like the training data; None without a calibration.
     familiar : bool or None
-        False where ``unfamiliarity`` exceeds the threshold: the label then means little. None without a calibration.
+        False where ``unfamiliarity`` exceeds the threshold: the label then means little. None without a calibration,
+        and for a single instance, which has no deviation over time to judge.
+    parts : callable or None
+        What ``timeline`` calls; only scenes of whole recordings have it.
     """
 
     label: str
@@ -128,7 +130,7 @@ class Scene:
     probability: float | None = None
     unfamiliarity: float | None = None
     familiar: bool | None = None
-    recording: RecordingScores | None = field(default=None, repr=False, compare=False)
+    parts: Callable[[float], list[Scene]] | None = field(default=None, repr=False, compare=False)
 
     def present(self, theta: int = 1, tau: float = 0.5) -> list[str]:
         """Classes present under TMI: those with at least ``theta`` >= 1 instances of confidence ``tau`` or more.
@@ -154,9 +156,9 @@ class Scene:
         ValueError
             ``seconds`` is not above 0, or the scene was not made by a classifier.
         """
-        if self.recording is None:
+        if self.parts is None:
             raise ValueError("only the scene of a whole recording has a timeline")
-        return [replace(part.scene(self.assumption), recording=None) for part in self.recording.windows(seconds)]
+        return self.parts(seconds)
 
     def __str__(self) -> str:
         best = self.scores[self.assumption][self.label]

@@ -1,0 +1,20 @@
+"""What results of recordings are given to, whatever becomes of them."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+
+class Results(ABC):
+    """Takes the text of one recording after the other."""
+
+    def has(self, path: str, name: str) -> bool:
+        """Whether the recording at ``path``, called ``name`` below the folder of results, was done before."""
+        return False
+
+    @abstractmethod
+    def add(self, name: str, content: Any) -> None:
+        """Write the text of a recording."""
+
+    def finish(self) -> None:
+        """Complete what was written, after the last recording."""
+        return None
