@@ -76,4 +76,4 @@ def test_continuous_integration_runs_everything():
     assert job["steps"][-1] == {"run": ".ci/run"}
     assert os.access(tiny.ROOT / ".ci/run", os.X_OK)
     script = (tiny.ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert "make lint test-all train DEBUG=1" in script
+    assert "make lint test-all docs train DEBUG=1" in script

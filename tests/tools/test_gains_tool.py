@@ -50,7 +50,7 @@ def test_prints_gains_and_the_largest_logit_of_a_folder(run, tmp_path, capsys):
 def test_folder_without_recordings_and_folder_without_run_are_refused_in_one_line(run, tmp_path, capsys):
     for arguments, words in [
         ([str(run), "--audio", str(tmp_path)], "no recordings"),
-        ([str(tmp_path)], "holds no finished run"),
+        ([str(tmp_path)], "nor a finished run"),
         ([str(run), "--device=foo"], "no such device is available"),
     ]:
         assert TOOL.main(arguments) == 1
