@@ -97,7 +97,12 @@ class OnnxSceneClassifier(Explainer):
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
-        found = dict(zip(self._outputs, self.session.run(self._outputs, {INPUT: wav_N[None]})))
+        try:
+            values = self.session.run(self._outputs, {INPUT: wav_N[None]})
+        except Exception as error:  # its exceptions have no common class: too little memory, a damaged graph
+            reason = " ".join(str(error).split())
+            raise UserError(f"ONNX Runtime failed: {reason:.200}") from error
+        found = dict(zip(self._outputs, values))
         logits_IC = found["logits"][0]
         if logits_IC.shape[1:] != (len(self.interface.labels),):
             raise UserError(f"the ONNX file gives scores of shape {logits_IC.shape}, not of its labels: it is damaged")

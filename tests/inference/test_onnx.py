@@ -156,6 +156,17 @@ def test_files_of_others_are_refused_in_one_line(file, tmp_path):
         OnnxSceneClassifier.from_hparams(file, rejected=1)
 
 
+def test_graph_that_fails_in_use_is_one_line(file, tmp_path):
+    model = onnx.load(file)
+    reshape = next(node for node in model.graph.node if node.op_type == "Reshape")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([7, 7], np.int64), "wrong"))
+    reshape.input[1] = "wrong"
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(UserError, match="ONNX Runtime") as caught:
+        OnnxSceneClassifier.from_hparams(tmp_path / "a.onnx").explain_waveform(noise(16000))
+    assert "\n" not in str(caught.value)
+
+
 def test_scores_that_are_not_of_the_labels_are_refused(file, tmp_path):
     model = onnx.load(file)
     next(entry for entry in model.metadata_props if entry.key == "labels").value = '["bus", "metro"]'
