@@ -1,5 +1,6 @@
 """Networks as ONNX files: one graph from waveform to scores, with what a caller must know in its metadata."""
 
+import copy
 import io
 import logging
 import warnings
@@ -49,7 +50,7 @@ def export_onnx(network, labels, *, weights_sha256="", calibration=None):
     UserError
         The network cannot be exported; the message says why.
     """
-    graph = WaveformGraph(network.cpu().float()).eval()
+    graph = WaveformGraph(copy.deepcopy(network).cpu().float()).eval()
     samples = network.min_samples + 4 * network.instance_samples
     model = trace(graph, torch.randn(2, samples), INPUT, graph.names, {0: "batch", 1: "samples"})
     metadata = interface_of(network, labels).to_metadata()

@@ -6,6 +6,7 @@ decision are left to the caller.
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def export_network_only(network: MILClassifier, labels: list[str], seconds: floa
         least = network.min_samples / network.front_end.sample_rate
         raise ArgumentError(f"seconds must be at least {least:.3f}, one instance; got {seconds:g}")
     frames = network.front_end.num_frames(samples)
-    graph = SpectrogramGraph(network.cpu().float()).eval()
+    graph = SpectrogramGraph(copy.deepcopy(network).cpu().float()).eval()
     model = trace(graph, torch.randn(1, network.front_end.n_mels, frames), INPUT, graph.names, {})
     kept = [output for output in model.graph.output if output.name in ("logits", "attention")]
     del model.graph.output[:]

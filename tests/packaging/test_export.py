@@ -119,6 +119,21 @@ def test_a_network_in_training_is_exported_as_it_evaluates(fuse):
     np.testing.assert_array_equal(run(again, waveform=wav_BN)["logits"], run(data, waveform=wav_BN)["logits"])
 
 
+@pytest.mark.parametrize(
+    "export",
+    [
+        pytest.param(lambda network: export_onnx(network, LABELS), id="waveform"),
+        pytest.param(lambda network: export_network_only(network, LABELS, 1.0), id="network only"),
+    ],
+)
+def test_a_network_in_double_precision_stays_in_it(export):
+    network = small_network().double()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    export(network)
+    for name, value in network.state_dict().items():
+        assert value.dtype == before[name].dtype and torch.equal(value, before[name]), name
+
+
 # -- other forms
 
 
