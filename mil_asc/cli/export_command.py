@@ -25,7 +25,7 @@ LEAST_AGREEMENT = 0.95
     "--calibrate",
     type=click.Path(exists=True, path_type=Path),
     metavar="DIR",
-    help="Recordings below this folder measure the ranges for --int8: 20 or more like those in use, 60 are taken.",
+    help="Recordings below this folder measure the ranges for --int8: 20 or more like those in use, 180 are taken.",
 )
 @click.option("--network-only", is_flag=True, help="Log-mel in, fixed window: for phones and microcontrollers.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Window of --network-only (in seconds).")
@@ -108,7 +108,7 @@ def _quantized(data: bytes, loaded: LoadedModel, folder: Path, window: float | N
     found = to_int8(data, _inputs(loaded, folder, window))
     line = (
         f"int8 ({found.choice}): decides {100 * found.agreement:.1f} % of the clips as float32 does, SMI and CMI, on "
-        "half of the recordings, which chose between the ways to measure ranges"
+        "recordings that chose between the ways to measure ranges"
     )
     if found.agreement < LEAST_AGREEMENT:
         line = f"warning: {line}; that is below {100 * LEAST_AGREEMENT:.0f} %: take more recordings, or --fp16"
@@ -122,13 +122,12 @@ def _inputs(loaded: LoadedModel, folder: Path, window: float | None) -> list[np.
     from mil_asc.audio.decode import decode
     from mil_asc.cli.found_recordings import find_recordings
     from mil_asc.errors import UserError
-    from mil_asc.packaging.int8 import LEAST_CLIPS, MOST_CLIPS
+    from mil_asc.packaging.int8 import LEAST_CLIPS, MOST_CLIPS, spread
 
     front_end = loaded.network.front_end
     least = loaded.network.min_samples if window is None else round(window * front_end.sample_rate)
     paths = [path for path, _ in find_recordings([str(folder)])]
-    step = max(len(paths) // MOST_CLIPS, 1)
-    waves = [decode(path, front_end.sample_rate) for path in paths[::step][:MOST_CLIPS]]
+    waves = [decode(paths[place], front_end.sample_rate) for place in spread(len(paths), MOST_CLIPS)]
     waves = [wav_N for wav_N in waves if len(wav_N) >= least]
     if len(waves) < LEAST_CLIPS:
         raise UserError(f"--calibrate: {folder} has {len(waves)} recordings that are long enough, {LEAST_CLIPS} needed")

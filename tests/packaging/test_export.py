@@ -1,6 +1,7 @@
 """ONNX files against PyTorch: every extractor, every kind of head, any length; nothing of this machine in them."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mil_asc.packaging.export import export_onnx
 from mil_asc.packaging.folded import folded
 from mil_asc.packaging.graph_file import check_plain
 from mil_asc.packaging.half import to_fp16
-from mil_asc.packaging.int8 import decisions, to_int8
+from mil_asc.packaging.int8 import MOST_CLIPS, decisions, spread, to_int8
 from mil_asc.packaging.network_only import export_network_only, footprint
 from mil_asc.packaging.waveform_graph import OUTPUTS
 
@@ -166,14 +167,55 @@ def test_weights_beyond_half_precision_are_refused(fuse, small_weights_too):
         to_fp16(model.SerializeToString())
 
 
-def test_eight_bits_decide_mostly_as_float(fuse, capfd):
-    network, data = fuse
+@pytest.fixture(scope="module")
+def tones():
     rng = np.random.default_rng(0)
-    waves = [
+    return [
         (rng.uniform(0.01, 0.3) * np.sin(np.arange(32000) * rng.uniform(0.01, 2.0)) + rng.normal(0, 0.02, 32000))
         .astype(np.float32)
         for _ in range(30)
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def eight_bits(fuse, tones, tmp_path_factory):
+    """The quantized file, and what is left in the folder of temporary files."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        return to_int8(fuse[1], tones), list(folder.iterdir())
+
+
+def test_eight_bits_keep_the_metadata_and_leave_no_file(fuse, eight_bits):
+    quantized, left = eight_bits
+    assert left == []
+    kept = onnx.load_from_string(quantized.data)
+    assert kept.metadata_props == onnx.load_from_string(fuse[1]).metadata_props
+    assert b"mil_asc_int8_" not in quantized.data and str(tempfile.gettempdir()).encode() + b"/" not in quantized.data
+
+
+def test_agreement_is_that_of_clips_that_measured_nothing(fuse, tones, eight_bits):
+    measured = set(spread(len(tones), len(tones) // 2))
+    held_out = [wave[None] for place, wave in enumerate(tones) if place not in measured]
+    same = decisions(eight_bits[0].data, held_out) == decisions(fuse[1], held_out)
+    assert len(held_out) == 15 and eight_bits[0].agreement == same.mean(1).min()
+
+
+@pytest.mark.parametrize("count", [0, 1, 119, MOST_CLIPS + 1, 1000])
+def test_clips_are_spread_over_a_sorted_list(count):
+    places = spread(count, MOST_CLIPS)
+    assert len(places) == len(set(places)) == min(count, MOST_CLIPS)
+    assert not places or (places[0], places[-1]) == (0, count - 1)
+
+
+def test_the_same_network_gives_the_same_bytes(fuse):
+    network, data = fuse
+    assert export_onnx(network, LABELS, weights_sha256="a" * 64, calibration='{"any": "text"}') == data
+
+
+def test_eight_bits_decide_mostly_as_float(fuse, tones, capfd):
+    network, data = fuse
+    waves = tones
     quantized = to_int8(data, waves)
     check_plain(quantized.data)
     others = [wave[None, ::-1].copy() for wave in waves]
