@@ -37,12 +37,14 @@ MOST_CLIPS = MOST_MEASURED + MOST_HELD_OUT
 """Clips that a quantization needs, and those it uses at most: to measure ranges, and to choose. On 30 held-out clips a
 way that agrees on 90 % of others can look perfect; the more there are, the better the choice."""
 WAYS: dict[str, tuple[CalibrationMethod, float | None]] = {
-    "percentile 99.99": (CalibrationMethod.Percentile, 99.99),
     "percentile 99.999": (CalibrationMethod.Percentile, 99.999),
-    "percentile 99.9": (CalibrationMethod.Percentile, 99.9),
     "minimum and maximum": (CalibrationMethod.MinMax, None),
+    "percentile 99.99": (CalibrationMethod.Percentile, 99.99),
+    "percentile 99.9": (CalibrationMethod.Percentile, 99.9),
 }
-"""How ranges of activations are measured."""
+"""How ranges of activations are measured; the first of equals is taken, so that which agrees best on other clips is
+first. Of 300 synthetic scenes of another seed, they decide 99.1, 99.1, 97.9 and 89.4 % as float (mean of six draws of
+clips that measure)."""
 FIRST_MODULE = "extractor.0."
 """Part of the names of the first module's weights. It sees the spectrogram, whose range is the widest: the last resort
 is to leave it in float32."""
