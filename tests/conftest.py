@@ -42,6 +42,12 @@ def shuffle_order(monkeypatch):
     monkeypatch.setenv("SB_GLOBAL_SEED", "0")
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif("not torch.cuda.is_available()"))])
+def device(request):
+    """The CPU, and a GPU where ``CUDA_VISIBLE_DEVICES`` names one."""
+    return torch.device(request.param)
+
+
 @pytest.fixture
 def small_model():
     """FUSE of the paper's shape in small: 32 mel bins, 4 modules, 12 instance dimensions, 4 classes."""

@@ -3,6 +3,7 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
+import contextlib
 import logging
 import math
 import time
@@ -13,6 +14,7 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
+from mil_asc.augment.augmentation import Augmentation
 from mil_asc.checks import check_count, check_number
 from mil_asc.errors import UserError
 from mil_asc.results.predictions import Predictions
@@ -20,6 +22,7 @@ from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
 from mil_asc.training.diagnosis import LARGE_LOSS
 from mil_asc.training.run_options import check_max_grad_norm
+from mil_asc.training.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class MILBrain(sb.Brain):
     ``hparams`` needs ``objective`` (``(bags, label_B) -> {"loss": scalar, ...}``, mean over clips),
     ``lr_schedule`` (epochs done -> factor), ``learning_rate``, ``number_of_epochs``, ``batch_size``,
     ``precise_bn_clips``, ``evaluate_every`` (epochs) and ``state`` (a ``RunState``). ``modules`` needs
-    ``model``. Differences from ``speechbrain.Brain``:
+    ``model``. ``augmentation`` (an ``Augmentation``) is optional. Differences from ``speechbrain.Brain``:
 
     * losses are averaged over clips; if batches are accumulated, the last ones of an epoch make a separate step;
     * ``max_grad_norm`` of 0 is refused, and negative values disable clipping; all parameters are clipped;
@@ -69,11 +72,15 @@ class MILBrain(sb.Brain):
         self.warned = False
         self.predictions = {}
         self.first_epoch = None
+        self.augmentation = getattr(self.hparams, "augmentation", None) or Augmentation()
+        self.augmentation.prepare(self.modules.model, self.device)
+        decay = self.augmentation.ema_decay
+        self.average = WeightAverage(self.modules.model, decay) if decay else None
 
     # -- one batch
 
     def compute_forward(self, batch, stage):
-        """``Bags`` of a ``ClipBatch`` that is on the device."""
+        """``Bags`` of a batch that is on the device: a ``TrainingBatch`` in training, else a ``ClipBatch``."""
         return self.modules.model(batch.waveforms(), batch.length_B)
 
     def compute_objectives(self, bags, batch, stage):
@@ -84,10 +91,12 @@ class MILBrain(sb.Brain):
     def fit_batch(self, batch):
         """Gradient of one batch, and an optimizer step when its accumulation group is complete."""
         should_step = self._group_complete()
-        batch = batch.to(self.device)
+        batch = self.augmentation(batch.to(self.device))
         with self.no_sync(not should_step):
             with self.training_ctx:
-                terms = self.compute_objectives(self.compute_forward(batch, sb.Stage.TRAIN), batch, sb.Stage.TRAIN)
+                with self.augmentation.on_spectrograms(self.modules.model):
+                    bags = self.compute_forward(batch, sb.Stage.TRAIN)
+                terms = batch.mixed_terms(lambda labelled: self.compute_objectives(bags, labelled, sb.Stage.TRAIN))
             share = len(batch.label_B) / self._group_clips()
             self.scaler.scale(terms["loss"] * share).backward()
         if should_step:
@@ -147,6 +156,8 @@ class MILBrain(sb.Brain):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update()
         self.optimizer_step += 1
 
     def learning_rate(self):
@@ -254,11 +265,12 @@ class MILBrain(sb.Brain):
     def _fit_valid(self, valid_set, epoch, enable):
         """End of an epoch: re-estimate batch norm, evaluate on the monitored set, save a checkpoint."""
         last = epoch == self.last_epoch
-        self.estimate_batch_norm()
-        if valid_set is not None and (last or epoch % self.hparams.evaluate_every == 0):
-            self.clips = valid_set.dataset.clips
-            super()._fit_valid(valid_set, epoch, enable)
-            self.clips = self.train_set.clips
+        with contextlib.nullcontext() if self.average is None else self.average.in_place():
+            self.estimate_batch_norm()
+            if valid_set is not None and (last or epoch % self.hparams.evaluate_every == 0):
+                self.clips = valid_set.dataset.clips
+                super()._fit_valid(valid_set, epoch, enable)
+                self.clips = self.train_set.clips
         self.state.sums = {}
         self.state.history.append(self.record)
         self._report_epoch()
@@ -345,6 +357,8 @@ class MILBrain(sb.Brain):
                 f"no checkpoint in {where}: train first, without --test_only, or name the trained run's output_folder"
             )
         super().on_evaluate_start(max_key, min_key)
+        if self.average is not None:
+            self.average.replace_weights()
         if not self.checkpointer.find_checkpoint(max_key=max_key).meta["end-of-epoch"]:
             self.estimate_batch_norm()
 

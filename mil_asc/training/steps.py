@@ -136,6 +136,7 @@ class TrainingRun:
                 hparams={
                     **{key: value for key, value in training.items() if key not in ("brain", "optimizer")},
                     "objective": self.hparams["objective"]["loss"],
+                    "augmentation": self.hparams.get("augment", {}).get("augmentation"),
                     "state": self.state,
                     "tensorboard": self.folder.curves,
                     "monitor_name": self.monitor,
@@ -148,6 +149,8 @@ class TrainingRun:
             raise UserError(" ".join(str(error).split())) from error
         brain.checkpointer.add_recoverable("model", brain.modules.model)
         brain.checkpointer.add_recoverable("run_state", self.state)
+        if brain.average is not None:
+            brain.checkpointer.add_recoverable("weight_average", brain.average)
         return brain
 
     def check_objective(self):

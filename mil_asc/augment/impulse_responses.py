@@ -1,0 +1,147 @@
+"""Convolution with impulse responses of recording devices, from files or from a generator of plausible ones.
+
+The augmentation of T. Morocutti, F. Schmid, K. Koutini and G. Widmer, "Device-Robust Acoustic Scene Classification via
+Impulse Response Augmentation", EUSIPCO 2023, which convolves with responses of microphones (MicIRP) with probability
+0.6.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.signal import firwin2, minimum_phase
+from torchaudio.functional import fftconvolve
+
+from mil_asc.audio.decode import decode
+from mil_asc.augment.piece import WaveformPiece, drawn
+from mil_asc.checks import check_number
+from mil_asc.corpora.folder_tree import is_audio, is_hidden
+from mil_asc.errors import AudioError, UserError
+
+LONGEST = 1.0
+"""Longest response (in seconds); what comes later is cut off."""
+PLAUSIBLE, PLAUSIBLE_TAPS = 64, 512
+"""Number of generated responses, and their length (in samples)."""
+LOW_HZ, HIGH_HZ = (40.0, 400.0), (3000.0, 12000.0)
+"""Corner frequencies of generated responses, drawn on a logarithmic scale: of small microphones and phones."""
+RIPPLE_DB, RIPPLE_POINTS = 6.0, 8
+"""Standard deviation of the unevenness between the corners, and how many points of it are drawn."""
+ROLL_OFF_DB = 12.0
+"""Fall beyond the corners (in dB per octave)."""
+
+
+class DeviceResponses(WaveformPiece):
+    """Clips sound as if they were recorded with another device: convolution with an impulse response drawn for each.
+
+    Responses are scaled to unit energy and begin at their greatest sample, so that level and time stay about the same.
+
+    Arguments
+    ---------
+    probability : float
+        Of a convolution (0 to 1); 0: off.
+    folder : str
+        Folder with one audio file for each response, of any sampling rate (channels are averaged); empty: generated,
+        plausible ones, always the same.
+
+    Raises
+    ------
+    UserError
+        From ``prepare``: the folder is missing or has no audio, or a file cannot be used.
+    """
+
+    def __init__(self, probability=0.0, folder=""):
+        check_number("impulse_probability", probability, least=0)
+        if probability > 1:
+            raise ValueError(f"impulse_probability must be a number from 0 to 1, got {probability}")
+        self.probability, self.folder = probability, folder
+
+    @property
+    def active(self):
+        """Whether there is a probability."""
+        return self.probability > 0
+
+    def prepare(self, network, device):
+        """Read or generate the responses: (K + 1, L), the last of which changes nothing."""
+        rate = network.front_end.sample_rate
+        responses = read_responses(self.folder, rate) if self.folder else plausible_responses(rate)
+        longest = max(len(response) for response in responses)
+        bank_KL = np.zeros((len(responses) + 1, longest), dtype=np.float32)
+        for row, response in zip(bank_KL, responses):
+            row[: len(response)] = response
+        bank_KL[-1, 0] = 1.0
+        self.bank_KL = torch.from_numpy(bank_KL).to(device)
+
+    def __call__(self, wav_BN, length_B):
+        """Convolved waveforms, and the same lengths."""
+        count, last = len(wav_BN), len(self.bank_KL) - 1
+        choice_B = torch.randint(last, (count,), device=wav_BN.device)
+        choice_B = torch.where(drawn(count, self.probability, wav_BN), choice_B, torch.full_like(choice_B, last))
+        return fftconvolve(wav_BN, self.bank_KL[choice_B])[:, : wav_BN.shape[1]], length_B
+
+
+def read_responses(folder, sample_rate):
+    """Responses of the audio files of a folder, in the order of their names: list of (L,) float arrays.
+
+    Raises
+    ------
+    UserError
+        The folder is missing or has no audio files, or a file is silent or cannot be decoded.
+    """
+    paths = sorted(path for path in Path(folder).rglob("*") if is_audio(path.name) and not is_hidden(path.name))
+    if not paths:
+        raise UserError(f"augment: impulse_folder {folder}: no such folder, or no audio file in it")
+    return [normalised(_read(path, sample_rate), path) for path in paths]
+
+
+def normalised(response_L, name):
+    """A response that begins at its greatest sample, at most ``LONGEST`` long, of unit energy."""
+    energy = float(np.square(response_L, dtype=np.float64).sum())
+    if not np.isfinite(energy) or energy == 0:
+        raise UserError(f"augment: {name}: an impulse response must have finite samples that are not all zero")
+    response_L = response_L[np.abs(response_L).argmax() :]
+    return response_L / np.sqrt(np.square(response_L, dtype=np.float64).sum())
+
+
+def plausible_responses(sample_rate, count=PLAUSIBLE, seed=0):
+    """Responses of devices that might exist: band limits of small microphones and an uneven response between them.
+
+    Minimum-phase filters whose magnitudes fall by ``ROLL_OFF_DB`` per octave below a low and above a high corner, with
+    a smooth random deviation of ``RIPPLE_DB``. They are made up, and no measurement of real devices.
+
+    Arguments
+    ---------
+    sample_rate : int
+        In Hz.
+    count : int
+        How many.
+    seed : int
+        Of their generator; nothing else changes them.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        (512,) float arrays of unit energy.
+    """
+    random = np.random.Generator(np.random.PCG64(seed))
+    return [_plausible(random, sample_rate) for _ in range(count)]
+
+
+def _plausible(random, sample_rate):
+    hertz_K = np.linspace(0, sample_rate / 2, PLAUSIBLE_TAPS + 1)
+    octave_K = np.log2(np.maximum(hertz_K, 1.0))
+    low, high = (2 ** random.uniform(*np.log2(corners)) for corners in (LOW_HZ, HIGH_HZ))
+    fall_K = np.maximum(np.log2(low) - octave_K, 0) + np.maximum(octave_K - np.log2(high), 0)
+    points = np.linspace(np.log2(LOW_HZ[0]), octave_K[-1], RIPPLE_POINTS)
+    ripple_K = np.interp(octave_K, points, random.normal(scale=RIPPLE_DB, size=RIPPLE_POINTS))
+    decibels_K = np.maximum(ripple_K - ROLL_OFF_DB * fall_K, -80.0)
+    # homomorphic minimum phase takes the square root of the magnitude that it is given
+    linear_phase = firwin2(2 * PLAUSIBLE_TAPS - 1, hertz_K, 10 ** (2 * decibels_K / 20), fs=sample_rate)
+    response_L = minimum_phase(linear_phase, method="homomorphic")
+    return response_L / np.sqrt(np.square(response_L).sum())
+
+
+def _read(path, sample_rate):
+    try:
+        return decode(path, sample_rate)[: round(LONGEST * sample_rate)]
+    except AudioError as error:
+        raise UserError(f"augment: {error}") from error

@@ -1,0 +1,61 @@
+"""Impulse responses: convolution against NumPy, levels, files, and what is refused."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mil_asc.augment.impulse_responses import DeviceResponses, plausible_responses, read_responses
+from mil_asc.errors import UserError
+
+
+def test_clips_are_convolved_with_a_response_or_left_alone(small_model, device):
+    piece = DeviceResponses(probability=0.5)
+    piece.prepare(small_model, device)
+    torch.manual_seed(0)
+    wav_BN = torch.randn(40, 2000, device=device)
+    heard_BN, _ = piece(wav_BN, torch.full((40,), 2000, device=device))
+    bank_KL, unchanged = piece.bank_KL.double().cpu().numpy(), 0
+    for wav_N, heard_N in zip(wav_BN.double().cpu().numpy(), heard_BN.double().cpu().numpy()):
+        errors = [np.abs(np.convolve(wav_N, response_L)[:2000] - heard_N).max() for response_L in bank_KL]
+        assert min(errors) < 1e-4
+        unchanged += int(np.argmin(errors)) == len(bank_KL) - 1
+    assert 8 <= unchanged <= 32
+
+
+def test_generated_responses_keep_the_level_of_white_noise_and_differ():
+    responses = plausible_responses(16000)
+    assert len(responses) == 64
+    assert np.allclose([np.square(response).sum() for response in responses], 1.0)
+    spectra = np.stack([20 * np.log10(np.abs(np.fft.rfft(response, 1024)) + 1e-9) for response in responses])
+    assert spectra[:, 16:400].std(0).mean() > 2.0  # dB, from 250 Hz to 6.25 kHz
+    assert np.array_equal(responses[5], plausible_responses(16000)[5])
+
+
+def test_generated_responses_have_minimum_phase():
+    for response in plausible_responses(16000)[:8]:
+        assert np.abs(response).argmax() < 8  # samples: the energy is at the beginning
+
+
+def test_responses_of_files_begin_at_their_greatest_sample(tmp_path):
+    response = np.zeros(400)
+    response[100], response[101] = 0.8, -0.6
+    soundfile.write(tmp_path / "a.wav", response, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", response, 32000, subtype="FLOAT")
+    (tmp_path / "notes.txt").write_text("not a sound")
+    first, second = read_responses(tmp_path, 16000)
+    assert np.allclose(first[:2], [0.8, -0.6], atol=1e-6) and np.allclose(first[2:], 0)
+    assert np.square(second).sum() == pytest.approx(1.0) and np.abs(second).argmax() == 0
+
+
+def test_a_folder_without_responses_is_refused(tmp_path):
+    with pytest.raises(UserError, match="impulse_folder .*no such folder, or no audio file in it"):
+        read_responses(tmp_path / "missing", 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(100), 16000)
+    with pytest.raises(UserError, match="silent.wav"):
+        read_responses(tmp_path, 16000)
+
+
+def test_a_probability_above_one_is_refused():
+    with pytest.raises(ValueError, match="impulse_probability must be a number from 0 to 1"):
+        DeviceResponses(1.2)
