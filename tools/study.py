@@ -22,7 +22,6 @@ from mil_asc.results.event_detection import load_library
 from mil_asc.runtime.files import write_atomically
 from mil_asc.runtime.program import run_program
 from mil_asc.studies.evidence import evidence
-from mil_asc.studies.measures import measure
 from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page
 from mil_asc.studies.poolings import poolings
 from mil_asc.studies.rows_file import check_current, read_rows, write_rows
@@ -67,7 +66,7 @@ class Record:
 
     def add(self, run):
         """Measure a finished run and write its row."""
-        row = {**self.study.runs[run], "seed": run.seed, **measure(self.place.folder(run))}
+        row = {**self.study.runs[run], "seed": run.seed, **self.study.measures.measure(self.place.folder(run))}
         self.rows[self.study.key(row)] = {name: str(value) for name, value in row.items()}
         write_rows(self.path, self.study, self.rows)
 

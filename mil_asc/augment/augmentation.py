@@ -26,7 +26,7 @@ class Augmentation:
 
     Example
     -------
-    >>> from mil_asc.augment.waveform import RandomGain
+    >>> from mil_asc.augment.waveform_pieces import RandomGain
     >>> Augmentation([RandomGain(6.0), RandomGain(0.0)]).active
     ['RandomGain']
     """

@@ -51,10 +51,12 @@ class Job:
         As ``--device`` takes it.
     say : callable
         Called with a line about the run.
+    threads : int, optional
+        For a run on a GPU: threads of what it computes on the CPU; default: as many as there are cores.
     """
 
-    def __init__(self, run, place, device, say):
-        self.run, self.place, self.device, self.say = run, place, device, say
+    def __init__(self, run, place, device, say, threads=None):
+        self.run, self.place, self.device, self.say, self.threads = run, place, device, say, threads
         self.begun = time.monotonic()
         self.starts = 0
         self.process = None
@@ -69,6 +71,8 @@ class Job:
         environment = dict(os.environ)
         if self.device != "cpu":
             environment.pop("OMP_NUM_THREADS", None)  # Ray sets it to 1; a GPU's run decodes audio with all cores
+            if self.threads is not None:
+                environment["OMP_NUM_THREADS"] = str(self.threads)
         with open(folder / CONSOLE, "ab") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
@@ -183,12 +187,13 @@ def train_here(runs, place, devices, finished=lambda run: None):
     """
     progress = Progress(len(runs), len(devices))
     waiting, free, jobs = deque(runs), deque(devices), []
+    threads = max(1, (os.cpu_count() or 1) // len(devices))
     try:
         while waiting or jobs:
             while waiting and free:
                 run, device = waiting.popleft(), free.popleft()
                 progress.say(f"{run} starts on {device}, log in {place.folder(run) / CONSOLE}")
-                jobs.append(Job(run, place, device, progress.say))
+                jobs.append(Job(run, place, device, progress.say, threads))
             for job in list(jobs):
                 outcome = job.poll()
                 if outcome is not None:

@@ -1,5 +1,8 @@
 """The row of a finished run: its scores, and the settings and the machine that they belong to."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.results.event_detection import detection_scores
 from mil_asc.results.run import Run
@@ -14,39 +17,99 @@ SCORES = {
     "log_loss": lambda run: run.number("evaluation.log_loss"),
     "confidence": lambda run: run.number("evaluation.underestimation.mean_confidence"),
     "positive_share": lambda run: run.number("evaluation.underestimation.positive_share"),
-    "event_ap": lambda run: run.number("events.average_precision"),
-    "event_chance": lambda run: run.number("events.chance"),
     "floor": lambda run: run.number("floor.accuracy"),
     "largest_gain": lambda run: run.number("run.batch_norm.largest"),
 }
-"""Columns that the report of a run has: accuracy under the model's own rule, under SMI and CMI, macro area under the
-ROC curve of TMI, log loss, mean confidence of the true class and share of positive instances, frame-level average
-precision for the true class's events with its chance level, accuracy of the floor, largest batch-norm gain."""
+"""Columns that the report of every run has: accuracy under the model's own rule, under SMI and CMI, macro area under
+the ROC curve of TMI, log loss, mean confidence of the true class and share of positive instances, accuracy of the
+floor, largest batch-norm gain."""
+EVENT_SCORES = {
+    "event_ap": lambda run: run.number("events.average_precision"),
+    "event_chance": lambda run: run.number("events.chance"),
+}
+"""Columns of a run on scenes with known events: frame-level average precision for the true class's events, with its
+chance level."""
 DETECTION = ("event_f1", "psds1", "psds2")
 """Columns of ``mil_asc.results.event_detection``."""
-SETTINGS = (
-    *("event_share", "ambiguous_share", "generator_seed", "train_clips", "evaluate_clips", "seconds"),
-    *("n_mels", "hop_ms", "log_floor", "batch_norm", "pooling"),
-    *("number_of_epochs", "warmup_epochs", "batch_size", "learning_rate", "weight_decay"),
+MODEL = ("n_mels", "hop_ms", "log_floor", "batch_norm", "pooling")
+TRAINING = ("number_of_epochs", "warmup_epochs", "batch_size", "learning_rate", "weight_decay")
+SYNTHETIC = ("event_share", "ambiguous_share", "generator_seed", "train_clips", "evaluate_clips", "seconds")
+AUGMENTATION = (
+    *("crop_seconds", "roll_share", "gain_db", "impulse_probability", "mixup_alpha", "masks", "mask_time_share"),
+    *("mask_frequency_share", "mixstyle_probability", "mixstyle_alpha", "ema_decay"),
 )
-"""Settings that a row keeps; a row that was made with others is stale."""
 MACHINE = ("precision", "device", "train_seconds")
 DIGITS = 5
+BITS_PER_DIGIT = 4
 
 
-def measure(folder):
-    """Scores, settings and machine of the finished run in ``folder``: column -> text or number."""
-    run = Run(folder)
-    run.check_finished()
-    scores = {name: value(run) for name, value in SCORES.items()} | events_found(run)
+@dataclass(frozen=True)
+class Measures:
+    """What the rows of a study have.
+
+    ``scores`` maps columns to functions of a ``Run``; ``detection`` says whether events are searched for;
+    ``settings`` are those that a row keeps: a row that was made with others is stale. ``outcomes`` says whether the
+    row has ``correct_smi`` and ``correct_cmi``: which clips are classified correctly, see ``as_digits``.
+    """
+
+    scores: dict[str, Callable[[Run], float]]
+    settings: tuple[str, ...]
+    detection: bool = False
+    outcomes: bool = False
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns of numbers."""
+        return (*self.scores, *(DETECTION if self.detection else ()), "train_seconds")
+
+    def measure(self, folder):
+        """Scores, settings and machine of the finished run in ``folder``: column -> text or number."""
+        run = Run(folder)
+        run.check_finished()
+        scores = {name: value(run) for name, value in self.scores.items()}
+        scores |= events_found(run) if self.detection else {}
+        return {
+            **{name: round(value, DIGITS) for name, value in scores.items()},
+            **(correct_clips(run) if self.outcomes else {}),
+            **{name: str(run.setting(name)) for name in self.settings},
+            **{name: run.provenance[name] for name in MACHINE[:-1]},
+            "train_seconds": round(run.provenance["train_seconds"]),
+            "torch": run.provenance["versions"]["torch"],
+            "version": run.provenance["versions"]["mil_asc"],
+        }
+
+
+EVENTS = Measures(SCORES | EVENT_SCORES, (*SYNTHETIC, *MODEL, *TRAINING), detection=True)
+"""For synthetic scenes, whose events are known."""
+CLIPS = Measures(SCORES, ("window_ms", *MODEL, *TRAINING, *AUGMENTATION), outcomes=True)
+"""For recordings."""
+
+
+def correct_clips(run):
+    """The columns ``correct_smi`` and ``correct_cmi`` of a run, its clips in the order of their paths."""
+    order = sorted(range(len(run.paths)), key=run.paths.__getitem__)
     return {
-        **{name: round(value, DIGITS) for name, value in scores.items()},
-        **{name: str(run.setting(name)) for name in SETTINGS},
-        **{name: run.provenance[name] for name in MACHINE[:-1]},
-        "train_seconds": round(run.provenance["train_seconds"]),
-        "torch": run.provenance["versions"]["torch"],
-        "version": run.provenance["versions"]["mil_asc"],
+        f"correct_{rule}": as_digits((run.predictions.decided(rule) == run.truth_B)[order]) for rule in ("smi", "cmi")
     }
+
+
+def as_digits(correct_B):
+    """Booleans as hexadecimal digits, the first one in the highest bit.
+
+    Example
+    -------
+    >>> as_digits([True, False, False, True, True]), from_digits("98", 5)
+    ('98', [True, False, False, True, True])
+    """
+    bits = "".join("1" if correct else "0" for correct in correct_B)
+    bits += "0" * (-len(bits) % BITS_PER_DIGIT)
+    return "".join(f"{int(bits[i : i + BITS_PER_DIGIT], 2):x}" for i in range(0, len(bits), BITS_PER_DIGIT))
+
+
+def from_digits(text, count):
+    """The ``count`` booleans of ``as_digits``."""
+    bits = "".join(f"{int(digit, 16):04b}" for digit in text)
+    return [bit == "1" for bit in bits[:count]]
 
 
 def events_found(run):

@@ -7,10 +7,6 @@ import math
 from mil_asc.errors import UserError
 from mil_asc.results.settings import read_settings
 from mil_asc.runtime.files import write_atomically
-from mil_asc.studies.measures import DETECTION, SCORES, SETTINGS
-
-NUMBERS = (*SCORES, *DETECTION, "train_seconds")
-"""Columns of numbers."""
 
 
 def read_rows(path, study):
@@ -28,11 +24,12 @@ def read_rows(path, study):
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    found = {}
+    measures, found = study.measures, {}
+    needed = {*study.factors, "seed", *measures.settings, *measures.numbers}
     for line, row in enumerate(rows, 2):
-        if None in row or None in row.values() or not {*study.factors, "seed", *SETTINGS, *NUMBERS} <= row.keys():
+        if None in row or None in row.values() or not needed <= row.keys():
             raise UserError(f"{path}, line {line}: not a row of the study {study.name}")
-        for name in NUMBERS:
+        for name in measures.numbers:
             if not _is_finite(row[name]):
                 raise UserError(f"{path}, line {line}: {name} must be a finite number, got {row[name]!r:.80}")
         if study.key(row) in found:
@@ -70,8 +67,8 @@ def check_current(path, study, rows, settings_of):
         if key not in rows:
             continue
         nodes = read_settings(settings_of(run))
-        now = {name: _setting(nodes, name) for name in SETTINGS}
-        for name in SETTINGS:
+        now = {name: _setting(nodes, name) for name in study.measures.settings}
+        for name in study.measures.settings:
             if rows[key][name] != now[name]:
                 raise UserError(
                     f"{path}: the row of {', '.join(key)} was made with {name} {rows[key][name]}, now it is "

@@ -11,8 +11,8 @@ from killed_run import KILLED_RUN
 
 from mil_asc.augment.augmentation import Augmentation
 from mil_asc.augment.mixup import Mixup
-from mil_asc.augment.spectrogram import FreqMixStyle, SpecAugment
-from mil_asc.augment.waveform import RandomGain, TimeRoll
+from mil_asc.augment.spectrogram_pieces import FreqMixStyle, SpecAugment
+from mil_asc.augment.waveform_pieces import RandomGain, TimeRoll
 from mil_asc.errors import UserError
 from mil_asc.model.features import Waveform
 from mil_asc.results.run import Run

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mil_asc.augment.spectrogram import FreqMixStyle, SpecAugment, mix_statistics
+from mil_asc.augment.spectrogram_pieces import FreqMixStyle, SpecAugment, mix_statistics
 
 
 def test_masks_are_whole_frames_and_bands_of_the_mean(device):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mil_asc.augment.waveform import RandomCrop, RandomGain, TimeRoll, cyclic
+from mil_asc.augment.waveform_pieces import RandomCrop, RandomGain, TimeRoll, cyclic
 from mil_asc.errors import UserError
 
 

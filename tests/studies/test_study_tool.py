@@ -104,8 +104,8 @@ def some_rows(tmp_path):
     """A file with one row of the tiny design."""
     study = tiny_design(1)
     first = next(iter(study.runs.items()))
-    settings = dict.fromkeys(rows_file.SETTINGS, "None")
-    row = {**settings, **first[1], "seed": 1, **dict.fromkeys(rows_file.NUMBERS, 0.5)}
+    settings = dict.fromkeys(study.measures.settings, "None")
+    row = {**settings, **first[1], "seed": 1, **dict.fromkeys(study.measures.numbers, 0.5)}
     rows_file.write_rows(tmp_path / "rows.csv", study, {study.key(row): row})
     return study, tmp_path / "rows.csv"
 

@@ -15,18 +15,21 @@ PROGRAM = Path(__file__).parents[1] / "benchmark.py"
 
 @dataclass(frozen=True)
 class Contestant:
-    """How a step is computed; ``mixed``: bf16 autocast where the device has it, and cuDNN free to choose."""
+    """How a step is computed; ``mixed``: bf16 autocast where the device has it, and cuDNN free to choose; ``kernels``:
+    those of ``mil_asc.model.axis_conv`` on a GPU."""
 
     name: str
     channels_last: bool = True
     keep_pages: bool = True
     mixed: bool = True
+    kernels: bool = True
 
 
 CONTESTANTS = {
-    "plain": Contestant("plain loop", channels_last=False, keep_pages=False, mixed=False),
-    "channels_last": Contestant("channels_last alone", keep_pages=False, mixed=False),
+    "plain": Contestant("plain loop", channels_last=False, keep_pages=False, mixed=False, kernels=False),
+    "channels_last": Contestant("channels_last alone", keep_pages=False, mixed=False, kernels=False),
     "pages": Contestant("channels_last, pages kept", mixed=False),
+    "cudnn": Contestant("channels_last, bf16, cuDNN's convolutions", kernels=False),
     "fast": Contestant("as train.py"),
 }
 
@@ -79,12 +82,11 @@ def turns_of_a_round(args):
     asked = [name for name in ("latency", "training") if name in args.only]
     plan = {"plain": asked, "fast": list(asked)}
     if "training" in asked:
-        between = {"channels_last": ["training"], "pages": ["training"]} if args.steps else {}
+        between = {"channels_last": ["training"], "pages": ["training"], "cudnn": ["training"]} if args.steps else {}
         plan = {"plain": asked, **between, "fast": list(asked), "machine": ["training"]}
     elif "feeding" in args.only:
         plan["fast"].append("training")  # feeding is a share of a step
-    if args.device == "cuda":
-        plan.pop("pages", None)  # says how host memory is kept
+    plan.pop("pages" if args.device == "cuda" else "cudnn", None)  # one is about host memory, the other about a GPU
     return {name: only for name, only in plan.items() if only}
 
 

@@ -16,6 +16,7 @@ from mil_asc.corpora.manifest import Clip
 from mil_asc.mil.assigners import positive_negative_labels
 from mil_asc.mil.decisions import standard
 from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
+from mil_asc.model.axis_conv import AxisConv2d
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
@@ -65,6 +66,9 @@ def set_arithmetic(device, contestant):
 def build_model(args, contestant):
     """FUSE-MIL of the asked size; ``plain`` has its weights and its feature maps in NCHW order."""
     model = MILClassifier(LogMel(SAMPLE_RATE, args.n_mels, hop_ms=args.hop_ms), FUSE(), Head(NUM_CLASSES))
+    for module in model.modules():
+        if isinstance(module, AxisConv2d):
+            module.kernels = contestant.kernels
     if not contestant.channels_last:
         model.to(memory_format=torch.contiguous_format)
         model.extractor.register_forward_pre_hook(in_nchw_order)

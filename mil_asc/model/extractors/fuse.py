@@ -3,13 +3,8 @@
 from torch import nn
 
 from mil_asc.checks import check_count, check_counts, check_odd
+from mil_asc.model.axis_conv import AxisConv2d
 from mil_asc.model.extractors.base import Extractor
-
-
-def depthwise(channels, kernel_height, kernel_width):
-    """Depthwise convolution that keeps height and width; odd kernel sizes only."""
-    padding = (kernel_height // 2, kernel_width // 2)
-    return nn.Conv2d(channels, channels, (kernel_height, kernel_width), padding=padding, groups=channels)
 
 
 class FuseConvBlock(nn.Sequential):
@@ -20,10 +15,10 @@ class FuseConvBlock(nn.Sequential):
 
     def __init__(self, channels, frequency_kernel=3, time_kernel=3):
         super().__init__(
-            depthwise(channels, frequency_kernel, 1),
+            AxisConv2d(channels, frequency_kernel, axis=2),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
-            depthwise(channels, 1, time_kernel),
+            AxisConv2d(channels, time_kernel, axis=3),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),
         )
