@@ -1,9 +1,10 @@
 """Run a study of the method and write its results: python tools/study.py evidence [--seeds 5]
 
-Studies: evidence (share of a clip that shows its class, against strategy) and poolings (each pooling, without and with
-the instance loss). Trains the runs that have no row in the study's CSV file yet, two at a time with one thread each,
-and appends a row as each of them finishes; runs that were stopped resume. Then the tables of the study's page and its
-picture are written. Rows stay valid where the run folders are gone.
+Studies: evidence (share of a clip that shows its class, against strategy), poolings (each pooling, without and with the
+instance loss) and esc50 (strategies and augmentation on real recordings; needs --data_folder). Trains the runs that
+have no row in the study's CSV file yet, two at a time with one thread each, and appends a row as each of them
+finishes; runs that were stopped resume. Then the tables of the study's page and its picture are written. Rows stay
+valid where the run folders are gone.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mil_asc.paper.fill import put_text, read_page
-from mil_asc.paper.plan import Place, find_devices, finished_runs
+from mil_asc.paper.plan import Place, check_data, find_devices, finished_runs
 from mil_asc.paper.stale import refuse_stale, resolved
 from mil_asc.paper.supervise import exit_status, train_here
 from mil_asc.results import plots
@@ -24,11 +25,16 @@ from mil_asc.runtime.program import run_program
 from mil_asc.studies.evidence import evidence
 from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page
 from mil_asc.studies.poolings import poolings
+from mil_asc.studies.real_recordings import esc50, esc50_page
 from mil_asc.studies.rows_file import check_current, read_rows, write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = {"evidence": (evidence, evidence_page, paint_evidence, 5), "poolings": (poolings, poolings_page, None, 3)}
-"""Name -> design, text of its page, its picture, seeds."""
+STUDIES = {
+    "evidence": (evidence, evidence_page, paint_evidence, 5, "evidence"),
+    "poolings": (poolings, poolings_page, None, 3, "poolings"),
+    "esc50": (esc50, esc50_page, None, 1, "esc50-results"),
+}
+"""Name -> design, text of its page, its picture, seeds, name of its files in docs/."""
 
 
 def parse(arguments):
@@ -38,19 +44,26 @@ def parse(arguments):
     )
     add = parser.add_argument
     add("study", choices=STUDIES)
-    add("--seeds", type=int, metavar="N", help="seeds 1 to N (default: 5 for evidence, 3 for poolings)")
+    add(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="seeds 1 to N (default: evidence 5, poolings 3, esc50 1)",
+    )
     add("--devices", default="cpu,cpu", help="one process for each (default: cpu,cpu; on GPUs cuda:0,cuda:1)")
     add("--most", type=int, metavar="N", help="train at most N runs now")
     add("--csv", type=Path, metavar="FILE", help="rows of the results (default: docs/STUDY.csv)")
     add("--page", type=Path, metavar="FILE", help="Markdown page with the tables (default: docs/STUDY.md)")
     add("--picture", type=Path, metavar="FILE", help="SVG picture (default: docs/STUDY.svg)")
     add("--recipes", type=Path, default=ROOT / "recipes", metavar="DIR", help="folder of the recipes")
+    add("--data_folder", metavar="DIR", help="the audio, for a study on recordings")
     add("--dry_run", action="store_true", help="print every run with its command, and change nothing")
     add("--no_run", action="store_true", help="train nothing: measure finished runs, write page and picture")
     options = parser.parse_args(arguments)
-    options.csv = options.csv or ROOT / f"docs/{options.study}.csv"
-    options.page = options.page or ROOT / f"docs/{options.study}.md"
-    options.picture = options.picture or ROOT / f"docs/{options.study}.svg"
+    name = STUDIES[options.study][4]
+    options.csv = options.csv or ROOT / f"docs/{name}.csv"
+    options.page = options.page or ROOT / f"docs/{name}.md"
+    options.picture = options.picture or ROOT / f"docs/{name}.svg"
     return options
 
 
@@ -78,15 +91,17 @@ class Record:
 
 def run_study(options):
     """Do what the command line says; returns the number of runs that failed."""
-    design, text, paint, seeds = STUDIES[options.study]
+    design, text, paint, seeds, _ = STUDIES[options.study]
     study = design(seeds if options.seeds is None else options.seeds)
-    place = Place(options.recipes.resolve())
+    recipes = {run.recipe for run in study.runs} if options.data_folder else ()
+    place = Place(options.recipes.resolve(), data={name: os.path.abspath(options.data_folder) for name in recipes})
     record = Record(study, place, options.csv)
     if options.dry_run:
         print_runs(record)
         return 0
     read_page(options.page)  # these two hours before they are needed
-    load_library()
+    if study.measures.detection:
+        load_library()
     found = finished_runs(record.missing, place)
     refuse_stale(found, place)
     for run in found:
@@ -121,8 +136,9 @@ def train(record, options):
     """Train the runs without a row; returns the failures, which are listed."""
     if options.devices.startswith("cpu"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    devices = find_devices(options.devices)
-    failures = train_here(record.missing[: options.most], record.place, devices, record.add)
+    runs, devices = record.missing[: options.most], find_devices(options.devices)
+    check_data(runs, record.place)
+    failures = train_here(runs, record.place, devices, record.add)
     for failure in failures:
         print(f"failed: {failure.run}: {failure.problem}; see {record.place.folder(failure.run)}", file=sys.stderr)
     return failures

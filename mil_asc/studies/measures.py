@@ -1,7 +1,9 @@
 """The row of a finished run: its scores, and the settings and the machine that they belong to."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.results.event_detection import detection_scores
@@ -48,14 +50,14 @@ class Measures:
     """What the rows of a study have.
 
     ``scores`` maps columns to functions of a ``Run``; ``detection`` says whether events are searched for;
-    ``settings`` are those that a row keeps: a row that was made with others is stale. ``outcomes`` says whether the
-    row has ``correct_smi`` and ``correct_cmi``: which clips are classified correctly, see ``as_digits``.
+    ``settings`` are those that a row keeps: a row that was made with others is stale. With ``group_of``
+    (path of a clip -> its group), the row has the columns of ``outcomes``.
     """
 
     scores: dict[str, Callable[[Run], float]]
     settings: tuple[str, ...]
     detection: bool = False
-    outcomes: bool = False
+    group_of: Callable[[str], str] | None = None
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ class Measures:
         scores |= events_found(run) if self.detection else {}
         return {
             **{name: round(value, DIGITS) for name, value in scores.items()},
-            **(correct_clips(run) if self.outcomes else {}),
+            **(outcomes(run, self.group_of) if self.group_of else {}),
             **{name: str(run.setting(name)) for name in self.settings},
             **{name: run.provenance[name] for name in MACHINE[:-1]},
             "train_seconds": round(run.provenance["train_seconds"]),
@@ -81,16 +83,36 @@ class Measures:
 
 EVENTS = Measures(SCORES | EVENT_SCORES, (*SYNTHETIC, *MODEL, *TRAINING), detection=True)
 """For synthetic scenes, whose events are known."""
-CLIPS = Measures(SCORES, ("window_ms", *MODEL, *TRAINING, *AUGMENTATION), outcomes=True)
-"""For recordings."""
 
 
-def correct_clips(run):
-    """The columns ``correct_smi`` and ``correct_cmi`` of a run, its clips in the order of their paths."""
-    order = sorted(range(len(run.paths)), key=run.paths.__getitem__)
-    return {
-        f"correct_{rule}": as_digits((run.predictions.decided(rule) == run.truth_B)[order]) for rule in ("smi", "cmi")
-    }
+def recording_of(path):
+    """The recording that a clip of ESC-50 was cut from: the second part of its name.
+
+    Example
+    -------
+    >>> recording_of("audio/1-100210-A-36.wav")
+    '100210'
+    """
+    return Path(path).stem.split("-")[1]
+
+
+ESC50 = Measures(SCORES, ("window_ms", *MODEL, *TRAINING, *AUGMENTATION), group_of=recording_of)
+"""For ESC-50, whose clips are grouped by recording."""
+
+
+def outcomes(run, group_of):
+    """Which clips a run classifies correctly, in columns that make paired tests possible without its folder.
+
+    The clips are in the order of their groups, and within a group in that of their paths. ``group_sizes`` has the
+    number of clips of each group, ``correct_own``, ``correct_smi`` and ``correct_cmi`` the clips that are classified
+    correctly by the model's own rule, under SMI and under CMI, see ``as_digits``.
+    """
+    order = sorted(range(len(run.paths)), key=lambda clip: (group_of(run.paths[clip]), run.paths[clip]))
+    sizes = Counter(group_of(run.paths[clip]) for clip in order)
+    columns = {"group_sizes": " ".join(map(str, sizes.values()))}
+    for name, rule in (("own", None), ("smi", "smi"), ("cmi", "cmi")):
+        columns[f"correct_{name}"] = as_digits((run.predictions.decided(rule) == run.truth_B)[order])
+    return columns
 
 
 def as_digits(correct_B):

@@ -1,8 +1,12 @@
 """Real recordings: strategies over the folds of ESC-50, and what each piece of the augmentation is worth."""
 
 from mil_asc.paper.plan import PlannedRun, check_seeds
+from mil_asc.results import markdown
+from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
 from mil_asc.studies.design import STRATEGIES, Study
-from mil_asc.studies.measures import CLIPS
+from mil_asc.studies.measures import ESC50
+from mil_asc.studies.pages import NAMES, machine_note
+from mil_asc.studies.summaries import ACCURACIES, PERCENT, Column, differences_table, means_table
 
 RECIPE = "ESC50"
 FOLDS = (1, 2, 3, 4)
@@ -14,35 +18,96 @@ PIECES = (
     "all",
 )
 PLAIN = "none"
+PIECE_SEEDS = 3
+FACTORS = ("strategy", "augment", "fold")
+RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
+COLUMNS = (
+    *ACCURACIES,
+    Column("floor", "floor", **PERCENT),
+    Column("TMI area", "tmi_auc"),
+    Column("log loss", "log_loss"),
+    Column("confidence", "confidence"),
+    Column("positive instances", "positive_share", **PERCENT),
+)
 
 
-def strategies(seeds):
-    """``Study`` of all strategies without augmentation, every fold evaluated on once."""
+def esc50(seeds):
+    """``Study`` of all strategies without augmentation, every fold evaluated on once; then of the pieces on one fold.
+
+    ``seeds`` counts those of the strategies; the pieces have seeds 1 to ``PIECE_SEEDS``.
+    """
     check_seeds(seeds)
     runs = {}
     for seed in range(1, seeds + 1):
         for fold in FOLDS:
             for strategy in STRATEGIES:
-                runs |= planned(strategy, PLAIN, fold, seed)
-    return Study("esc50", FACTORS, runs, CLIPS)
-
-
-def pieces(seeds):
-    """``Study`` of no augmentation, each of its pieces, and all of them, on one fold."""
-    check_seeds(seeds)
-    runs = {}
-    for seed in range(1, seeds + 1):
+                runs |= _planned(strategy, PLAIN, fold, seed)
+    for seed in range(1, PIECE_SEEDS + 1):
         for piece in (PLAIN, *PIECES):
-            runs |= planned(BASE, piece, CHOSEN_ON, seed)
-    return Study("augment", FACTORS, runs, CLIPS)
+            runs |= _planned(BASE, piece, CHOSEN_ON, seed)
+    return Study("esc50", FACTORS, runs, ESC50)
 
 
-FACTORS = ("strategy", "augment", "fold")
-
-
-def planned(strategy, augment, fold, seed):
+def _planned(strategy, augment, fold, seed):
     """One planned run and its factors."""
     options = [f"--evaluate_fold={fold}", *([] if augment == PLAIN else [f"--augment={augment}"])]
     rule = "bag" if strategy == "gap" else "smi"
     run = PlannedRun(RECIPE, STRATEGIES[strategy], seed, rule, f"folds/{augment}/fold-{fold}", tuple(options))
     return {run: {"strategy": strategy, "augment": augment, "fold": fold}}
+
+
+def esc50_page(rows):
+    """Markdown of all tables of the study, from its rows."""
+    folds = {
+        (str(fold), NAMES[strategy]): {"fold": fold, "strategy": strategy, "augment": PLAIN}
+        for fold in FOLDS
+        for strategy in STRATEGIES
+    }
+    pieces = {(f"`{piece}`",): {"fold": CHOSEN_ON, "strategy": BASE, "augment": piece} for piece in (PLAIN, *PIECES)}
+    pairs = {(f"`{piece}`",): (pieces[f"`{piece}`",], pieces[f"`{PLAIN}`",]) for piece in PIECES}
+    parts = [
+        "### Strategies, without augmentation: each fold",
+        means_table(rows, folds, ["fold", "strategy"], COLUMNS),
+        "### Strategies, without augmentation: the clips of all folds that every strategy has",
+        _pooled_tables(rows),
+        f"### Pieces of the augmentation: {NAMES[BASE]}, fold {CHOSEN_ON}",
+        means_table(rows, pieces, ["augment"], COLUMNS),
+        "Differences to no augmentation, paired by seed:",
+        differences_table(rows, pairs, ["augment"], ACCURACIES),
+        machine_note(rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def _pooled_tables(rows):
+    """Accuracies over the folds of which all strategies have a row, and paired comparisons of seed 1 on their clips."""
+    have = {fold: {row["strategy"] for row in rows if row["fold"] == str(fold) and _plain(row)} for fold in FOLDS}
+    folds = [fold for fold, there in have.items() if there >= set(STRATEGIES)]
+    if not folds:
+        return "No fold has a row of every strategy yet."
+    first, second = [], []
+    for rule, words in RULES.items():
+        found = {
+            strategy: outcomes_of(rows, rule, {"fold": folds}, strategy=strategy, augment=PLAIN, seed=1)
+            for strategy in STRATEGIES
+        }
+        for strategy, one in found.items():
+            low, high = one.interval
+            first.append([words, NAMES[strategy], f"{100 * one.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"])
+            if strategy != "no_il":
+                second.append([words, f"{NAMES[strategy]} − {NAMES['no_il']}", *_compared(one, found["no_il"])])
+    count = len(found["no_il"].correct_B)
+    text = f"Folds {', '.join(map(str, folds))}, seed 1: {count} clips. 95 % intervals by a bootstrap over recordings."
+    means = markdown.table(["rule", "strategy", "accuracy"], first)
+    tests = markdown.table(["rule", "difference", "points", "p (McNemar)"], second)
+    return f"{text}\n\n{means}\n\n{tests}"
+
+
+def _plain(row):
+    return row["augment"] == PLAIN and row["seed"] == "1"
+
+
+def _compared(own, reference):
+    mean, low, high = (100 * value for value in difference(own, reference))
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text, f"{mcnemar(own.correct_B, reference.correct_B):.2g}"
