@@ -48,3 +48,16 @@ def test_buffers_that_change_in_place_stay_with_the_average(device):
     assert model.running_mean.tolist() == [0.0, 0.0]
     average.replace_weights()
     assert model.running_mean.tolist() == [5.0, 5.0]
+
+
+def test_parameters_without_gradients_and_buffers_are_not_averaged():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))
+    average = WeightAverage(model, 0.9)
+    model[0].requires_grad_(False)  # as ``init_from`` does after the average was made
+    with torch.no_grad():
+        model[0].weight.fill_(7.0)
+        model[0].running_mean.fill_(3.0)
+    average.update()
+    assert average.average.keys() == {"1.weight", "1.bias"}
+    with average.in_place():
+        assert model[0].weight.tolist() == [7.0, 7.0] and model[0].running_mean.tolist() == [3.0, 3.0]
