@@ -17,8 +17,11 @@ BELOW = {
     "mil": ["errors", "checks"],
     "model": ["errors", "checks", "runtime", "mil"],
     "results": ["errors", "checks", "runtime", "corpora", "store", "mil", "model"],
-    "training": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
     "packaging": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
+    "training": [
+        *("errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"),
+        "packaging",
+    ],
     "inference": ["errors", "checks", "runtime", "audio", "mil", "model", "results", "packaging"],
     "cli": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),

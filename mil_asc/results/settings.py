@@ -8,6 +8,9 @@ IGNORED_KEYS = ("data_folder", "manifests", "output_folder", "cache_folder", "fo
 LATER_KEYS = {"data.folds": "0", "data.fold": "0", "data.split_seed": "1"}
 """Keys that not all earlier runs have -> the value that these runs were trained with."""
 
+OFF = {"training.freeze_extractor": "False"}
+"""Keys that not all earlier runs have -> the value with which they have no effect, and which counts as an empty one."""
+
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
     """Every node of a tree under its dotted key: ``{"a": {"b": 1}}`` as ``{"a": {"b": 1}, "a.b": 1}``."""
@@ -35,14 +38,14 @@ def read_settings(text: str) -> dict[str, object]:
 
 
 def setting_texts(nodes: dict[str, object]) -> dict[str, str]:
-    """Values of all settings as text, tags included, by dotted key; without ``IGNORED_KEYS`` and empty values.
+    """Values of all settings as text, tags included, by dotted key; without ``IGNORED_KEYS``, empty values and ``OFF``.
 
     A group's own text is its tag alone: its values have keys of their own. ``LATER_KEYS`` that are missing are added.
     """
     texts = dict(LATER_KEYS)
     for key, node in nodes.items():
         text = f"{tag_of(node) or ''} {'' if isinstance(node, dict) else node}".strip()
-        if text and key.rpartition(".")[2] not in IGNORED_KEYS:
+        if text and key.rpartition(".")[2] not in IGNORED_KEYS and OFF.get(key) != text:
             texts[key] = text
     return texts
 
