@@ -137,7 +137,6 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
     predictions = average_predictions([member.predictions for member in members])
     evaluation = evaluate_predictions(predictions, clips, labels, train)
     floor = _floor(runs)
-    warnings = [f"{run.folder}: {line}" for run in runs for line in run.report["warnings"]]
     results = {
         "experiment": f"{' + '.join(dict.fromkeys(run.experiment for run in runs))}, ensemble of {len(runs)}",
         "dataset": runs[0].dataset,
@@ -154,7 +153,7 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
         "evaluation": evaluation,
         "events": None,
         "notes": [*_common([run.report["notes"] for run in runs]), OF_PREDICTIONS],
-        "warnings": [*warnings, *_floor_warnings(evaluation, floor)],
+        "warnings": [*_with_folders(runs), *_floor_warnings(evaluation, floor)],
         "bad_audio": {path: reason for run in runs for path, reason in run.bad_audio.items()},
         "decisions": decisions(predictions, clips, labels),
     }
@@ -287,6 +286,15 @@ def _floor_warnings(evaluation: dict, floor: dict | None) -> list[str]:
 def _common(lines: list[list[str]]) -> list[str]:
     """The lines that all runs have."""
     return [line for line in lines[0] if all(line in own for own in lines)]
+
+
+def _with_folders(runs: list[Run]) -> list[str]:
+    """The warnings of the runs, each once; one that not all of them have begins with the folders of those that do."""
+    told = []
+    for line in dict.fromkeys(line for run in runs for line in run.report["warnings"]):
+        own = [str(run.folder) for run in runs if line in run.report["warnings"]]
+        told.append(line if len(own) == len(runs) else f"{', '.join(own)}: {line}")
+    return told
 
 
 def _provenance(runs: list[Run]) -> dict:

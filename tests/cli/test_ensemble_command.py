@@ -31,6 +31,7 @@ def test_ensemble_of_trained_runs_is_reported(mil_asc, trained, tmp_path):
     status, out, err = mil_asc("ensemble", *runs, "--to", tmp_path / "both")
     assert status == 0, err
     assert all(f"{run.resolve()}: seed " in out for run in runs) and "floor: accuracy" in out
+    assert "TAU2019 fuse_pnl, ensemble of 2: 4 clips in the evaluation set\n" in out
     assert f"report: {tmp_path / 'both/report.html'}" in out
     results = json.loads((tmp_path / "both/report.json").read_text())
     assert results["experiment"] == "fuse_pnl, ensemble of 2" and results["evaluation"]["clips"] == 4

@@ -46,7 +46,7 @@ def write_member(folder, seed, decision="smi", clips=None, predictions=None, mor
     report |= {
         "evaluation": evaluate_predictions(predictions, clips, LABELS, train),
         "decisions": decisions(predictions, clips, LABELS),
-        "warnings": [f"warning of seed {seed}"],
+        "warnings": [f"warning of seed {seed}", "warning of every run"],
         "bad_audio": {},
         "floor": floor,
     } | changes

@@ -120,6 +120,11 @@ def test_report_names_the_runs_and_what_each_reaches_alone(folders, ensemble):
     assert gain["groups"] == 6 and gain["low"] <= gain["accuracy"] <= gain["high"]
 
 
+def test_warnings_of_all_runs_are_given_once_and_others_with_their_folders(folders, ensemble):
+    expected = ["warning of every run", *(f"{folder}: warning of seed {n}" for n, folder in enumerate(folders, 1))]
+    assert sorted(ensemble.results["warnings"]) == sorted(expected)
+
+
 def test_floor_is_the_best_of_the_runs(ensemble):
     assert ensemble.results["floor"] == {"accuracy": 0.25, "macro_accuracy": 0.25, "log_loss": 3.0}
 
@@ -143,7 +148,12 @@ def test_written_report_reads_as_a_run_whose_predictions_fit(folders, ensemble, 
     text = page.read_text()
     for folder in folders:
         assert str(folder.resolve()) in text and Run(folder).report["run"]["weights_sha256"] in text
-    assert "warning of seed 2" in text and "The floor: 25.0" in text and "arXiv 1612.01474" in text
+    assert (
+        ", seed" not in text.partition("</title>")[0]
+        and "warning of seed 2" in text
+        and "The floor: 25.0" in text
+        and "arXiv 1612.01474" in text
+    )
 
 
 def test_ensemble_of_the_same_runs_is_replaced_and_anything_else_is_kept(folders, ensemble, tmp_path):
