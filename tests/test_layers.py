@@ -17,11 +17,12 @@ BELOW = {
     "mil": ["errors", "checks"],
     "model": ["errors", "checks", "runtime", "mil"],
     "results": ["errors", "checks", "runtime", "corpora", "store", "mil", "model"],
+    "packaging": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
     "augment": ["errors", "checks", "audio", "corpora"],
     "training": [
-        *("errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results", "augment"),
+        *("errors", "checks", "runtime", "audio", "corpora", "store"),
+        *("mil", "model", "results", "packaging", "augment"),
     ],
-    "packaging": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
     "inference": ["errors", "checks", "runtime", "audio", "mil", "model", "results", "packaging"],
     "cli": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),

@@ -17,7 +17,7 @@ from mil_asc.errors import UserError
 from mil_asc.runtime.program import run_program
 
 NAME = "mil-asc"
-COMMANDS = ("classify", "explain", "info", "evaluate", "pack", "push", "export")
+COMMANDS = ("classify", "explain", "info", "evaluate", "ensemble", "pack", "push", "export")
 COMPLETION = """Completion of commands and options by the Tab key: put the line of your shell into its start-up file.
 
 \b

@@ -73,9 +73,27 @@ class MILClassifier(nn.Module):
         self.sharpness_C = nn.Parameter(torch.zeros(head.num_classes)) if head.pooling == "auto" else None
         self.decision = "smi" if head.pooling == "max" else "bag"
         self.num_classes = head.num_classes
+        self.extractor_is_frozen = False
         self.min_frames = next(frames for frames in itertools.count(1) if extractor.out_frames(frames) > 0)
         raise_batch_norm_eps(self, batch_norm)
         self.to(memory_format=torch.channels_last)
+
+    def freeze_extractor(self):
+        """Keep the extractor as it is, in training too; returns the network.
+
+        Its parameters get no gradients, and it stays in evaluation mode: batch norms use their running statistics and
+        do not change them, and there is no dropout. Everything after the extractor is trained.
+        """
+        self.extractor.requires_grad_(False)
+        self.extractor_is_frozen = True
+        return self.train(self.training)
+
+    def train(self, mode=True):
+        """As ``torch.nn.Module.train``; a frozen extractor stays in evaluation mode."""
+        super().train(mode)
+        if self.extractor_is_frozen:
+            self.extractor.eval()
+        return self
 
     @property
     def instance_samples(self):

@@ -111,6 +111,7 @@ def provenance(run: Run, weights_sha256: str) -> dict[str, str]:
         "mil_asc": made.get("versions", {}).get("mil_asc"),
         "torch": made.get("versions", {}).get("torch"),
         "run_weights_sha256": weights_sha256,
+        "initial_weights_sha256": (made.get("init_from") or {}).get("weights_sha256"),
     }
     if run.folds[0]:
         values["fold"] = f"{run.folds[1]} of {run.folds[0]}"

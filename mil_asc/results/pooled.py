@@ -4,18 +4,17 @@ All is read from the folders of the folds: their predictions, lists and reports.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mil_asc.corpora.json_manifests import read_manifest
 from mil_asc.corpora.manifest import Clip
 from mil_asc.errors import UserError
 from mil_asc.results.evaluation import class_indices, decisions, evaluate_predictions
 from mil_asc.results.intervals import group_interval, mean_and_spread
 from mil_asc.results.predictions import Predictions
-from mil_asc.results.run import MANIFESTS, Run, place_of_run
+from mil_asc.results.run import Run, place_of_run
+from mil_asc.results.run_clips import evaluated_clips, recordings_of
 from mil_asc.results.settings import changed_settings
 from mil_asc.store.segments import split_name
 
@@ -53,7 +52,7 @@ def pool_folds(folder: Path, folds: int) -> dict:
     """
     runs = [Run(place_of_run(folder, fold)) for fold in range(1, folds + 1)]
     _check_same(runs)
-    clips = [_clips_of(run) for run in runs]
+    clips = [evaluated_clips(run, AGAIN) for run in runs]
     _check_apart(runs, clips)
     if not runs[0].debug:  # of which a part of the clips is evaluated
         _check_complete(runs, clips)
@@ -115,7 +114,7 @@ def _check_complete(runs: list[Run], clips: list[list[Clip]]) -> None:
     """The folds must be about the same recordings, and every clip of an evaluation set must have scores."""
     first: set[str] = set()
     for run, own in zip(runs, clips):
-        trained, evaluated = (_recordings(run, names) for names in (["train", "validation"], ["evaluate"]))
+        trained, evaluated = (recordings_of(run, names) for names in (["train", "validation"], ["evaluate"]))
         lost = evaluated.keys() - {clip.path for clip in own} - {split_name(clip.path)[0] for clip in own}
         if lost:
             raise UserError(f"{run.folder}: {len(lost)} clip(s) have no scores, such as {min(lost)}: {AGAIN}")
@@ -124,22 +123,6 @@ def _check_complete(runs: list[Run], clips: list[list[Clip]]) -> None:
         if every != first:
             other = min(every ^ first)
             raise UserError(f"{run.folder} and {runs[0].folder} differ in their recordings, such as {other}: {AGAIN}")
-
-
-def _recordings(run: Run, names: list[str]) -> dict[str, Clip]:
-    """The recordings of some of a run's lists, by path."""
-    return {clip.path: clip for clip in read_manifest(run.folder / MANIFESTS, names).evaluate}
-
-
-def _clips_of(run: Run) -> list[Clip]:
-    """The clips that a fold was evaluated on, in the order of its predictions, with the groups of their recordings."""
-    recordings, clips = _recordings(run, ["evaluate"]), []
-    for path in run.paths:
-        recording = recordings.get(path) or recordings.get(split_name(path)[0])
-        if recording is None:
-            raise UserError(f"{run.folder}: {path} is in the predictions and not in the evaluation set: {AGAIN}")
-        clips.append(replace(recording, path=path))
-    return clips
 
 
 # -- numbers

@@ -6,11 +6,15 @@ training clips then evaluates near chance. Dropout stays on, as it does when run
 """
 
 import torch
-from torch.optim.swa_utils import update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
+@torch.no_grad()
 def estimate_batch_norm(model, batches):
-    """Replace the running statistics of every batch norm by their average over ``batches``.
+    """Replace the running statistics of every batch norm that is trained by their average over ``batches``.
+
+    It does what ``torch.optim.swa_utils.update_bn`` does, except that batch norms which stay in evaluation mode while
+    the model is in training mode, those of a frozen extractor, keep their statistics and are computed with them.
 
     Arguments
     ---------
@@ -20,5 +24,15 @@ def estimate_batch_norm(model, batches):
         (B, N) waveforms on the model's device, mixed like training batches. Clips have equal weight if the batches
         have equal size.
     """
-    with torch.no_grad():
-        update_bn(batches, model)
+    was_training = model.training
+    model.train()
+    momenta = {norm: norm.momentum for norm in model.modules() if isinstance(norm, _BatchNorm) and norm.training}
+    if momenta:
+        for norm in momenta:
+            norm.reset_running_stats()
+            norm.momentum = None  # the average over all batches
+        for wav_BN in batches:
+            model(wav_BN)
+    for norm, momentum in momenta.items():
+        norm.momentum = momentum
+    model.train(was_training)

@@ -206,14 +206,16 @@ def _refuse(folder, damage):
 
 @register_checkpoint_hooks
 class RunState:
-    """State of a run besides weights, optimizer and epoch: random generators, sums, history.
+    """State of a run besides weights, optimizer and epoch: random generators, sums, history, origin.
 
-    ``sums`` are the running sums of the current epoch by name; ``history`` has one dictionary per epoch.
+    ``sums`` are the running sums of the current epoch by name; ``history`` has one dictionary per epoch; ``origin``
+    says which weights the training began with (``InitialWeights.load_into``), None for random ones.
     """
 
     def __init__(self):
         self.sums = {}
         self.history = []
+        self.origin = None
 
     @mark_as_saver
     def save(self, path):
@@ -224,7 +226,7 @@ class RunState:
                 "numpy": json.dumps(_plain(np.random.get_state())),
                 "torch": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-                "record": json.dumps([self.sums, self.history]),
+                "record": json.dumps([self.sums, self.history, self.origin]),
             },
             path,
         )
@@ -241,7 +243,8 @@ class RunState:
         torch.set_rng_state(state["torch"])
         if len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
-        self.sums, self.history = json.loads(state["record"])
+        self.sums, self.history, *origin = json.loads(state["record"])
+        self.origin = origin[0] if origin else None  # checkpoints of earlier versions have none
 
 
 def _plain(numpy_state):

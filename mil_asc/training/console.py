@@ -78,8 +78,8 @@ def announce_warnings(warnings):
 def print_results(results, page):
     """Print the scores and the path of the report; ``results`` is the content of ``report.json``."""
     found = results["evaluation"]
-    run = f"{results['dataset']} {results['experiment']}, seed {results['run']['seed']}"
-    print(f"{run}: {found['clips']} clips in the evaluation set")
+    seed = "" if "ensemble" in results else f", seed {results['run']['seed']}"
+    print(f"{results['dataset']} {results['experiment']}{seed}: {found['clips']} clips in the evaluation set")
     for name in ("smi", "cmi", "bag"):
         if name in found:
             scores = found[name]

@@ -26,7 +26,7 @@ from mil_asc.corpora.data_layout import check_apart
 from mil_asc.corpora.evaluation_set import CHOICES, OPTIONS, read_evaluation_set
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.results.predictions import Predictions
-from mil_asc.results.run import CHECKPOINTS, LISTS, LOCK, LOG, MANIFESTS, MODEL_WEIGHTS, REPORT, SETTINGS, Run
+from mil_asc.results.run import CHECKPOINTS, LISTS, LOCK, LOG, MODEL_WEIGHTS, REPORT, SETTINGS, Run
 from mil_asc.runtime import hardware
 from mil_asc.runtime.key_value import check_encodable, read_word
 from mil_asc.training.console import announce_corpus, start_log
@@ -34,6 +34,7 @@ from mil_asc.training.environment import describe_evaluation
 from mil_asc.training.evaluated_model import open_run
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips
+from mil_asc.training.seen_clips import seen_warnings
 
 NO_FLOOR = (
     "no floor: it is trained on the training set that belongs to an evaluation set, and here nothing is trained; "
@@ -166,7 +167,7 @@ def evaluate_run(
             )
             if not corpus.evaluate:
                 raise UserError(f"{data_folder}: no usable clip is left to evaluate; fix the bad audio files")
-            corpus.warnings = [*corpus.warnings, *_trained_on(model, corpus), *model.warnings]
+            corpus.warnings = [*corpus.warnings, *seen_warnings(model.folder, corpus), *model.warnings]
             corpus.notes = [*corpus.notes, NO_FLOOR]
             announce_corpus(corpus)
             data = place_clips(corpus, store, bad, model.network, device)
@@ -205,26 +206,6 @@ def predict(network, dataset, batch_size, device, progress=True):
                 )
     logits, bag_logits = zip(*(found[position] for position in sorted(found)))
     return Predictions.of_clips(logits, bag_logits, network.decision)
-
-
-def _trained_on(model, corpus):
-    """A warning if clips of the evaluation set were trained on, or if that cannot be known."""
-    trained = model.manifests
-    if trained is None:
-        where = model.folder / MANIFESTS
-        return [f"whether the model was trained on these clips is unknown, because {where} is missing"]
-    files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
-    both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
-    if both:
-        return [f"the model was trained on {both} of these {len(corpus.evaluate)} recordings: the scores are too high"]
-    names = {(clip.path, clip.label) for clip in trained.evaluate}
-    alike = sum((clip.path, clip.label) in names for clip in corpus.evaluate)
-    if alike:
-        return [
-            f"{alike} of these {len(corpus.evaluate)} recordings have the path and the class of one that the model was "
-            "trained on: if they are copies, the scores are too high"
-        ]
-    return []
 
 
 @contextlib.contextmanager

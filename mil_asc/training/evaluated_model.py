@@ -10,6 +10,7 @@ from mil_asc.errors import UserError
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.results.run import MANIFESTS, MODEL_WEIGHTS, REPORT, SETTINGS, Run
 from mil_asc.results.trained_model import load_model
+from mil_asc.training.seen_clips import training_manifest
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ class EvaluatedModel:
     @property
     def manifests(self):
         """The manifest of the clips that it was trained on; None if that cannot be known."""
-        folder = self.folder / MANIFESTS
-        return read_manifest(folder, ["train", "validation"]) if folder.is_dir() else None
+        return training_manifest(self.folder)
 
     @property
     def training_clips(self):

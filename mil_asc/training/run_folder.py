@@ -95,7 +95,7 @@ class RunFolder:
         settings (for evaluation: with another model) or a cross-validation, or has nothing to evaluate.
         """
         self._check_kind()
-        if not training and not self._trained():
+        if not training and not self.trained():
             raise UserError(
                 f"no checkpoint in {self.checkpoints}: train first, without --test_only, "
                 "or name the trained run's --output_folder"
@@ -127,7 +127,8 @@ class RunFolder:
         if self.lock is not None:
             self.lock.release()
 
-    def _trained(self):
+    def trained(self):
+        """Whether there is a checkpoint, with which a training goes on."""
         return any(self.checkpoints.glob("CKPT*"))
 
     def _check_kind(self):
@@ -140,7 +141,7 @@ class RunFolder:
     def check_settings(self, settings, prefixes=("",)):
         """Refuse settings that differ from those of an existing run, in keys that begin with one of ``prefixes``."""
         path = self.path / SETTINGS
-        if self.debug or not self._trained():
+        if self.debug or not self.trained():
             return
         self._check_there(path)
         try:
@@ -242,7 +243,7 @@ class RunFolder:
         Keys in ``optional``, which records of earlier versions lack, have the value of ``now`` there.
         """
         path = self.path / name
-        if self.debug or not self._trained():
+        if self.debug or not self.trained():
             return now
         self._check_there(path)
         try:

@@ -27,6 +27,7 @@ from mil_asc.training.clip_statistics import measure_floor
 from mil_asc.training.console import announce_corpus, announce_machine, announce_notes, announce_warnings
 from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
 from mil_asc.training.environment import describe_evaluation, describe_training
+from mil_asc.training.initial_weights import check_initial, read_initial
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
 from mil_asc.training.run_folder import options_of_results
@@ -56,13 +57,16 @@ class TrainingRun:
         self.folder = folder
         self.device = torch.device(options.device)
         self.network = hparams["model"]["network"]
+        if hparams["training"].get("freeze_extractor"):
+            self.network.freeze_extractor()
         self.start = time.perf_counter()
         self.trained = False
         hardware.tune(self.device.type)
 
     @staticmethod
     def check_settings(hparams):
-        """Refuse values of the data block that the steps cannot use, before any audio is read (``ValueError``)."""
+        """Refuse values that the steps cannot use, before any audio is read (``ValueError``)."""
+        check_initial(hparams["training"])
         check_choice("data.on_bad_audio", hparams["data"]["on_bad_audio"], ON_BAD_AUDIO)
         check_number("data.validation_fraction", hparams["data"]["validation_fraction"], least=0, below=1)
 
@@ -93,6 +97,8 @@ class TrainingRun:
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
                 f"set --num_classes={len(corpus.labels)}"
             )
+        fresh = not self.options.test_only and (self.options.debug or not folder.trained())
+        self.initial = read_initial(self.hparams["training"], self.network, corpus) if fresh else None
         if self.options.debug:
             corpus = self.hold_out(corpus).head(self.options.debug_batches * self.hparams["training"]["batch_size"])
         if block["on_bad_audio"] == "stop":  # then these are the lists, and a mistake is found before decoding
@@ -169,6 +175,10 @@ class TrainingRun:
         brain.checkpointer.add_recoverable("epoch_counter", counter)
         if not self.options.debug:
             announce_warnings(schedule_warnings(self.hparams["training"]))
+        if self.initial is not None and brain.checkpointer.find_checkpoint() is None:
+            self.state.origin = self.initial.load_into(self.network)
+            announce_notes([self.state.origin["note"]])
+            announce_warnings(self.state.origin["warnings"])
         monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
         brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
@@ -203,6 +213,9 @@ class TrainingRun:
         if not self.options.debug:
             self.corpus.warnings += schedule_warnings(self.hparams["training"])
         self.corpus.warnings += loss_warnings(self.state.history)
+        if self.state.origin is not None:
+            self.corpus.notes.append(self.state.origin["note"])
+            self.corpus.warnings += self.state.origin["warnings"]
         self.report_gains()
         floor = self.report_floor(outcome)
         return {
@@ -255,7 +268,10 @@ class TrainingRun:
             "batch_norm": None if gains is None else dataclasses.asdict(gains),
             "seed": self.hparams["seed"],
             "train_clips": len(self.corpus.train),
-            "parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
+            "parameters": sum(p.numel() for p in self.network.parameters()),
             "wall_seconds": time.perf_counter() - self.start,
         }
+        origin = self.state.origin
+        if origin is not None:
+            facts["init_from"] = {key: origin[key] for key in origin if key not in ("note", "warnings")}
         return described | recordings | facts

@@ -253,6 +253,14 @@ def test_page_shows_groups_instead_of_cities_and_devices_that_are_not_known():
     assert "cityclips" not in words and "deviceclips" not in words
 
 
+def test_page_says_which_weights_the_training_began_with():
+    clips, predictions = evaluated()
+    origin = {"source": "runs/<old>", "weights_sha256": "ab" * 32, "new": ["detector.bias"], "frozen_parameters": 1234}
+    words = page_of(clips, predictions, run=run(init_from=origin))
+    assert f"Initial weightsruns/<old>, SHA-256 {'ab' * 32}; new: detector.bias; 1,234 parameters of the" in words
+    assert "Initial weights" not in page_of(clips, predictions)
+
+
 def test_page_has_log_loss_beside_the_accuracies():
     clips, predictions = evaluated()
     losses = evaluate_predictions(predictions, clips, LABELS)["log_losses"]

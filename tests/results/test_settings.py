@@ -2,6 +2,7 @@
 
 import pytest
 import ruamel.yaml
+import tiny
 
 from mil_asc.results.settings import (
     LATER_KEYS,
@@ -12,6 +13,7 @@ from mil_asc.results.settings import (
     setting_texts,
     tag_of,
 )
+from mil_asc.training.config import resolve_settings
 
 TEXT = """\
 seed: 1
@@ -79,3 +81,20 @@ def test_runs_of_versions_without_folds_had_none():
     assert changed_settings(TEXT, later) == changed_settings(later, TEXT) == {}
     assert changed_settings(TEXT, later.replace("folds: 0", "folds: 5")) == {"data.folds": ("0", "5")}
     assert changed_settings(later, TEXT.replace("seed: 1", "seed: 2")) == {"seed": ("1", "2")}
+
+
+def test_runs_of_versions_without_augmentation_had_none():
+    recipe = tiny.ROOT / "recipes/TAU2019/hparams/fuse_pnl.yaml"
+
+    def resolved(**options):
+        return resolve_settings(recipe, {"data_folder": "DIR", "experiment": "one", **options})
+
+    plain = resolved()
+    earlier = plain[: plain.index("\naugment:")] + plain[plain.index("\ntraining:") :]
+    assert "augment" not in earlier and changed_settings(earlier, plain) == {}
+    assert changed_settings(earlier, resolved(mixup_alpha=0.3))["augment.pieces.mixup_alpha"] == (None, "0.3")
+    other = plain.replace("waveform_pieces.RandomGain", "waveform_pieces.OtherGain")
+    assert changed_settings(plain, other).keys() == {
+        "augment.augmentation.waveform",
+        "augment.pieces.augmentation.waveform",
+    }

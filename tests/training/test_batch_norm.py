@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from mil_asc.training.batch_norm import estimate_batch_norm
@@ -46,3 +48,29 @@ def test_estimate_closes_the_gap_between_training_and_evaluation(small_model):
     assert accuracy() < 0.7
     estimate_batch_norm(model, wav_BN.split(16))
     assert accuracy() > 0.95
+
+
+def test_statistics_are_those_of_update_bn(small_model):
+    other = copy.deepcopy(small_model)
+    batches = torch.randn(3, 4, 8000)
+    estimate_batch_norm(small_model.eval(), batches)
+    torch.optim.swa_utils.update_bn(batches, other.eval())
+    found, expected = small_model.state_dict(), other.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_frozen_extractor_keeps_its_statistics_and_is_computed_with_them(small_model):
+    small_model.freeze_extractor()
+    for name, value in small_model.named_buffers():
+        if name.startswith("extractor.") and "running" in name:
+            value.uniform_(0.5, 2.0)
+    before = copy.deepcopy(small_model.state_dict())
+    wav_BN = torch.randn(4, 8000)
+    estimate_batch_norm(small_model.eval(), [wav_BN])
+    after = small_model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before if name.startswith("extractor."))
+    norm = small_model.instances.pointwise[1]
+    with torch.no_grad():
+        feature_BCFI = small_model.eval().extractor(small_model.front_end(wav_BN).unsqueeze(1))
+        input_BD1I = small_model.instances.pointwise[0](small_model.instances.full_height(feature_BCFI))
+    torch.testing.assert_close(norm.running_mean, input_BD1I.mean((0, 2, 3)))

@@ -103,6 +103,6 @@ def test_block_with_new_keys_needs_no_change_of_the_parser(tmp_path):
     text = (RECIPES / "fuse_pnl.yaml").read_text().replace("../../../hparams", str(ROOT / "hparams"))
     (tmp_path / "mine.yaml").write_text("channels: mono\nseed: none\n")
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(text + "augment: !include:mine.yaml {}\n")
-    hparams = built([str(recipe), "--data_folder=anywhere", "--device=cpu", "--augment.channels=stereo"])
-    assert hparams["augment"] == {"channels": "stereo", "seed": "none"}
+    recipe.write_text(text + "disturb: !include:mine.yaml {}\n")
+    hparams = built([str(recipe), "--data_folder=anywhere", "--device=cpu", "--disturb.channels=stereo"])
+    assert hparams["disturb"] == {"channels": "stereo", "seed": "none"}

@@ -1,0 +1,47 @@
+"""Warnings if a model was trained on clips that it is evaluated on."""
+
+import os
+
+from mil_asc.corpora.json_manifests import read_manifest
+from mil_asc.results.run import MANIFESTS
+
+
+def training_manifest(folder):
+    """The manifest of the clips that a run was trained on, its validation set included; None if it has none."""
+    folder = folder / MANIFESTS
+    return read_manifest(folder, ["train", "validation"]) if folder.is_dir() else None
+
+
+def seen_warnings(folder, corpus, who="the model"):
+    """Sentences for a report: clips of the evaluation set that ``who`` was trained on, or that this is unknown.
+
+    Arguments
+    ---------
+    folder : Path
+        The run's or the model's folder; that of a run has manifests.
+    corpus : Corpus
+        Its evaluation set is compared, by file, then by path and class.
+    who : str
+        What was trained.
+
+    Returns
+    -------
+    list of str
+        At most one; none if no clip was seen.
+    """
+    trained = training_manifest(folder)
+    if trained is None:
+        where = folder / MANIFESTS
+        return [f"whether {who} was trained on these clips is unknown, because {where} is missing"]
+    files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
+    both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
+    if both:
+        return [f"{who} was trained on {both} of these {len(corpus.evaluate)} recordings: the scores are too high"]
+    names = {(clip.path, clip.label) for clip in trained.evaluate}
+    alike = sum((clip.path, clip.label) in names for clip in corpus.evaluate)
+    if alike:
+        return [
+            f"{alike} of these {len(corpus.evaluate)} recordings have the path and the class of one that {who} was "
+            "trained on: if they are copies, the scores are too high"
+        ]
+    return []
