@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from mil_asc.paper.picture import paint_systems, systems_of
 from mil_asc.paper.plan import PlannedRun
+from mil_asc.paper.report_lines import notes_of, warnings_of
 from mil_asc.paper.rows import TITLES, read_published
 from mil_asc.results.intervals import paired_interval, student_interval
 from mil_asc.results.plots import svg
@@ -292,7 +293,7 @@ def _warnings(runs, with_paper):
         )
     if with_paper:
         lines += dict.fromkeys(filter(None, map(_partial, runs.values())))
-    return lines + list(dict.fromkeys(text for run in runs.values() for text in run.report["warnings"]))
+    return lines + warnings_of([run.report for run in runs.values()])
 
 
 def _partial(run):
@@ -330,4 +331,4 @@ def _notes(number, recipe, with_paper, rows, runs):
             "has it; brackets: 95 % interval by Student's t. The paper has no results on this data set."
         )
     notes.append("The best seed is chosen on the evaluation set itself, so its score is optimistic.")
-    return notes + list(dict.fromkeys(text for run in runs.values() for text in run.report["notes"]))
+    return notes + notes_of([run.report for run in runs.values()])
