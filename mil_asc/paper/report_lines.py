@@ -6,27 +6,30 @@ from mil_asc.results.floor import floor_warning
 
 def warnings_of(reports):
     """Warnings of ``report.json`` contents, each once; those about floors are one line."""
-    below = [report["floor"] for report in reports if _about_floor(report) in report["warnings"]]
-    about_floors = {_about_floor(report) for report in reports}
-    others = dict.fromkeys(text for report in reports for text in report["warnings"] if text not in about_floors)
-    return [*others, *([_floors(reports, below)] if below else [])]
+    floors = {about_floor(report) for report in reports}
+    others = dict.fromkeys(text for report in reports for text in report["warnings"] if text not in floors)
+    return [*others, *floor_line(reports)]
 
 
-def _about_floor(report):
+def about_floor(report):
+    """The warning that the report of a run has if the model is not better than its floor; None if it has none."""
     return floor_warning(report["floor"]) if report.get("floor") else None
 
 
-def _floors(reports, below):
-    """One sentence on the runs that are not clearly better than their floor."""
+def floor_line(reports):
+    """One sentence, in a list, on the runs that are not clearly better than their floor; an empty list without any."""
+    below = [report["floor"] for report in reports if about_floor(report) in report["warnings"]]
+    if not below:
+        return []
     shares = sorted(
         {f"{100 * report['floor']['accuracy']:.1f}" for report in reports if report.get("floor")}, key=float
     )
     behind = sum(floor["difference"]["accuracy"] <= 0 for floor in below)
-    return (
+    return [
         f"{len(below)} of the {len(reports)} runs are not clearly better than the floor "
-        f"({' to '.join(_ends(shares))} %), a linear classifier on the mean and deviation of each mel bin, and {behind} of "
-        "these are not better at all (95 % intervals of the differences, paired over the clips)."
-    )
+        f"({' to '.join(_ends(shares))} %), a linear classifier on the mean and deviation of each mel bin, and "
+        f"{behind} of these are not better at all (95 % intervals of the differences, paired over the clips)."
+    ]
 
 
 def notes_of(reports):

@@ -6,6 +6,7 @@ from mil_asc.errors import UserError
 from mil_asc.paper.figures import ambiguity, confidence, embedding, masks, threshold
 from mil_asc.paper.figures.comparable import by_extractor
 from mil_asc.paper.figures.experiments import CannotDraw
+from mil_asc.paper.report_lines import about_floor, floor_line
 from mil_asc.results.markdown import mean_cell, table
 from mil_asc.runtime.files import write_atomically
 
@@ -78,13 +79,15 @@ def render(experiments, drawings, left_out, debug=()):
 
 
 def _warnings(experiments):
-    """One line of Markdown per warning, with the runs that gave it."""
-    givers = {}
+    """One line of Markdown per warning, with the runs that gave it; those about floors are one."""
+    givers, reports = {}, [run.report for experiment in experiments for run in experiment.runs]
     for experiment in experiments:
         for run in experiment.runs:
-            for warning in run.report["warnings"]:
+            own = about_floor(run.report)
+            for warning in (text for text in run.report["warnings"] if text != own):
                 givers.setdefault(" ".join(warning.split()), []).append(f"{run.experiment} seed {run.seed}")
-    return [f"- {warning} ({', '.join(names)})" for warning, names in givers.items()]
+    lines = [f"- {warning} ({', '.join(names)})" for warning, names in givers.items()]
+    return lines + [f"- {line}" for line in floor_line(reports)]
 
 
 def _runs(experiments):
