@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from mil_asc.errors import ArgumentError, UserError, is_storable
-from mil_asc.packaging.layout import CONFIG, MOST_BYTES
+from mil_asc.packaging.layout import CONFIG, MOST_BYTES, left_aside
 from mil_asc.runtime.files import size_text
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -79,7 +79,8 @@ def resolve_source(
         raise UserError(f"{source} is no folder: name a run's or a model's folder")
     if isinstance(source, str) and source in shipped_models():
         return SHIPPED / source
-    raise UserError(f"{source}: there is no such folder and no shipped model of this name ({_alternatives(source)})")
+    names = f"({_alternatives(source)}){left_aside(source)}"
+    raise UserError(f"{source}: there is no such folder and no shipped model of this name {names}")
 
 
 def repository_of(source: str) -> str:
