@@ -14,7 +14,7 @@ from mil_asc.packaging.graph_file import GraphFile
 
 MEMORY_SHARE = 0.5
 """Share of the computer's memory that all graphs of a process may take together for what they compute."""
-MOST_FOLDED = 8 << 20
+MOST_FOLDED = 2 << 20
 """Largest constant that is computed when a graph is loaded (in bytes); larger ones are computed with each window."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 UNKNOWN_MEMORY = 4 << 30
