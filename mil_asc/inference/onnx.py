@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 from mil_asc.errors import ArgumentError, UserError
-from mil_asc.inference.explainer import Explainer, check_rejected
+from mil_asc.inference.explainer import Explainer, check_process, check_rejected
 from mil_asc.inference.onnx_session import failure, open_session
 from mil_asc.inference.recording_scores import REJECTED
 from mil_asc.inference.windows import WindowScores
@@ -47,6 +47,7 @@ class OnnxSceneClassifier(Explainer):
         rejected: float = REJECTED,
     ):
         self.session = session
+        self._process, self._threads = os.getpid(), session.get_session_options().intra_op_num_threads
         self.interface = NetworkInterface.from_metadata(session.get_modelmeta().custom_metadata_map)
         self.calibration = calibration
         self.rejected = check_rejected(rejected)
@@ -111,6 +112,7 @@ class OnnxSceneClassifier(Explainer):
         return self._run(["logmel"], wav_N)[0][0]
 
     def _run(self, outputs: list[str], wav_N: np.ndarray) -> Any:
+        check_process(self._process, self._threads)
         try:
             return self.session.run(outputs, {INPUT: wav_N[None]})
         except Exception as error:  # its exceptions have no common class: too little memory, a damaged graph
