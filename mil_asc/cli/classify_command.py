@@ -18,7 +18,7 @@ import click
 from mil_asc.cli.model_choice import RULES, ModelChoice, choose, model_options
 from mil_asc.cli.progress_line import ProgressLine
 from mil_asc.cli.worker_pool import Died, Work, cores, map_in_order
-from mil_asc.errors import UserError, printable
+from mil_asc.errors import UserError, name_some, printable
 
 if TYPE_CHECKING:
     from mil_asc.cli.scene_formats import Formatting
@@ -207,23 +207,21 @@ class _Classification:
         classifier = self._model.load(threads)
         job = Classify(self._model, self._formatting(classifier), self._settings["--assumption"], threads)
         progress = ProgressLine(self._total() if self._shows_progress(len(first)) else None)
-        with (
-            open_results(self._to, job.how, self._settings, self._force) as results,
-            tempfile.TemporaryFile("w+", encoding="utf-8") as bad,
-        ):
-            todo = (one for one in itertools.chain(first, recordings) if not self._is_done(results, one))
-            outcomes: Generator[tuple[tuple[str, str], Any], None, None]
-            if jobs == 1:
-                work = job.work_with(classifier)
-                outcomes = ((recording, work(recording)) for recording in todo)
-            else:
-                outcomes = map_in_order(todo, job, jobs)
-            with contextlib.closing(outcomes):
-                for (path, name), outcome in outcomes:
-                    self._take(results, path, name, outcome, bad, progress)
-            results.finish()
-            progress.clear()
-            self._report(bad)
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as bad:
+            with open_results(self._to, job.how, self._settings, self._force, self._paths) as results:
+                todo = (one for one in itertools.chain(first, recordings) if not self._is_done(results, one))
+                outcomes: Generator[tuple[tuple[str, str], Any], None, None]
+                if jobs == 1:
+                    work = job.work_with(classifier)
+                    outcomes = ((recording, work(recording)) for recording in todo)
+                else:
+                    outcomes = map_in_order(todo, job, jobs)
+                with contextlib.closing(outcomes):
+                    for (path, name), outcome in outcomes:
+                        self._take(results, path, name, outcome, bad, progress)
+                results.finish()
+                progress.clear()
+            self._report(bad, results.newer)
         return SOME_BAD if self._bad else 0
 
     def _formatting(self, classifier: Explainer) -> Formatting:
@@ -263,7 +261,7 @@ class _Classification:
         self._bad += 1
         progress.step(bad=True)
 
-    def _report(self, bad: Any) -> None:
+    def _report(self, bad: Any, newer: Sequence[str]) -> None:
         if self._bad:
             sys.stdout.flush()
             count = self._bad + self._written + self._before
@@ -271,6 +269,9 @@ class _Classification:
             bad.seek(0)
             for line in bad:
                 sys.stderr.write(f"  {line}")
+        if newer:
+            what = f"{len(newer)} recordings are newer than their rows, which stay ({name_some(newer, 3)})"
+            print(f"warning: {printable(what)}: if they changed, start anew with --force", file=sys.stderr)
         if self._to is not None and not self._quiet:
             before = f", {self._before} were there before" if self._before else ""
             print(f"{self._written} recordings classified{before}: {printable(self._to)}", file=sys.stderr)

@@ -11,7 +11,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
@@ -27,12 +27,16 @@ SETTINGS_ENDING = ".settings.json"
 SETTINGS_NAME = "mil-asc.settings.json"
 """Model and options of the results, in a file beside a file of rows, or in the folder of a file per recording."""
 PARTIAL = ".mil-asc.partial"
+FOLDER, FOLDERS = "working folder", "folders of the recordings"
+"""Names in the settings: what paths of rows are relative to, and names of files."""
 JSON_PATH = '{"path": '
 START_ANEW = "give the same, name another --to, or start anew with --force"
 
 
 @contextlib.contextmanager
-def open_results(to: str | None, how: Formatting, settings: dict[str, Any], force: bool) -> Iterator[Results]:
+def open_results(
+    to: str | None, how: Formatting, settings: dict[str, Any], force: bool, paths: Sequence[str] = ()
+) -> Iterator[Results]:
     """The results of a format.
 
     Arguments
@@ -46,28 +50,34 @@ def open_results(to: str | None, how: Formatting, settings: dict[str, Any], forc
         with the same.
     force : bool
         Start anew.
+    paths : sequence of str
+        What is classified, as the command line names it: rows and files are named after it.
 
     Raises
     ------
     UserError
-        The place is taken, or holds the results of another model or of other options.
+        The place is taken, or holds the results of another model, of other options or of other recordings.
     """
     if to is None:
         yield Printed(how)
         return
     place = Path(to)
     if how.form in PER_RECORDING:
-        with _locked_settings(place, place / SETTINGS_NAME, settings, force) as started:
-            yield FilePerRecording(place, PER_RECORDING[how.form], started)
+        settings = settings | {FOLDERS: folders_of(paths)}
+        with _locked_settings(place, place / SETTINGS_NAME, settings, force) as (started, before):
+            known = before.get(FOLDERS, settings[FOLDERS])
+            known = list(map(str, known)) if isinstance(known, list) else []
+            yield FilePerRecording(place, PER_RECORDING[how.form], started, known)
     elif how.form in RESUMABLE:
         _check_folder_of(place)
+        settings = settings | {FOLDER: None if all(map(os.path.isabs, paths)) else os.getcwd()}
         with _locked_settings(place, Path(f"{place}{SETTINGS_ENDING}"), settings, force), open_rows(place, how) as rows:
             yield rows
     else:
         _check_folder_of(place)
         if place.exists() and not force:
             raise UserError(f"{place} is there already: name another --to, or replace it with --force")
-        with _complete_file(place) as partial:
+        with _complete_file(place, force) as partial:
             if how.form == "parquet":
                 from mil_asc.cli.parquet_rows import open_parquet
 
@@ -103,14 +113,18 @@ class Printed(Results):
 class Rows(Results):
     """Rows of CSV or JSON lines, each flushed, behind those that are there; ``open_rows`` makes them."""
 
-    def __init__(self, file: IO[bytes], done: np.ndarray):
-        self._file, self._done = file, done
+    def __init__(self, file: IO[bytes], done: np.ndarray, written: int):
+        self._file, self._done, self._written = file, done, written
+        self.newer: list[str] = []
 
     def has(self, path: str, name: str) -> bool:
         """Whether there was a row of this path."""
         mark = _mark(plain(path))
         position = int(np.searchsorted(self._done, mark))
-        return position < len(self._done) and self._done[position] == mark
+        found = bool(position < len(self._done) and self._done[position] == mark)
+        if found and _changed(path) > self._written:
+            self.newer.append(path)
+        return found
 
     def add(self, name: str, content: Any) -> None:
         """Write a row."""
@@ -121,6 +135,7 @@ class Rows(Results):
 @contextlib.contextmanager
 def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
     """A file of rows without a last row that is cut off, at its end; the paths of the rows are read, 8 bytes each."""
+    written = _changed(place)
     with open(place, "ab+") as file:
         _cut_off(file)
         file.seek(0)
@@ -130,18 +145,18 @@ def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
             if first and next(lines, first) != first:
                 raise ValueError("the columns are others")
             done = np.unique(np.fromiter((_mark(_path_of(line, how.form)) for line in lines), np.uint64))
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, csv.Error, RecursionError) as error:
             raise UserError(f"{place} does not hold rows of mil-asc classify ({error}): {START_ANEW}") from error
         file.seek(0, os.SEEK_END)
         if file.tell() == 0:
             file.write(first.encode())
             file.flush()
-        yield Rows(file, done)
+        yield Rows(file, done, written)
 
 
 def _cut_off(file: IO[bytes]) -> None:
     """Remove what stands behind the last end of a line: a row that was being written when the program was killed."""
-    end = file.seek(0, os.SEEK_END)
+    whole = end = file.seek(0, os.SEEK_END)
     while end > 0:
         begin = max(end - (1 << 20), 0)
         file.seek(begin)
@@ -149,7 +164,8 @@ def _cut_off(file: IO[bytes]) -> None:
         end = begin + found + 1 if found >= 0 else begin
         if found >= 0:
             break
-    file.truncate(end)
+    if end < whole:  # a file that stays as it is keeps its time
+        file.truncate(end)
 
 
 def _path_of(line: str, form: str) -> str:
@@ -158,6 +174,8 @@ def _path_of(line: str, form: str) -> str:
     if not line.startswith(JSON_PATH):
         raise ValueError("a row has no path")
     path, _ = json.JSONDecoder().raw_decode(line, len(JSON_PATH))
+    if not isinstance(path, str):
+        raise ValueError("the path of a row is no text")
     return path
 
 
@@ -167,18 +185,32 @@ def _mark(path: str) -> np.uint64:
 
 
 class FilePerRecording(Results):
-    """A file per recording in a folder, each written atomically; those since ``started`` (in ns) were done before."""
+    """A file per recording in a folder, each written atomically; those since ``started`` (in ns) were done before.
 
-    def __init__(self, folder: Path, ending: str, started: int):
-        self._folder, self._ending, self._started = folder, ending, started
+    They are files of recordings below the folders of ``known``, as ``folders_of`` gives them.
+    """
+
+    def __init__(self, folder: Path, ending: str, started: int, known: Sequence[str]):
+        self._folder, self._ending, self._started, self._known = folder, ending, started, known
 
     def _place(self, name: str) -> Path:
         return self._folder / f"{name}{self._ending}"
 
     def has(self, path: str, name: str) -> bool:
-        """Whether the recording's file is there, and not older than the settings."""
+        """Whether the recording's file is there, and not older than the settings and the recording.
+
+        Raises
+        ------
+        UserError
+            It may be the file of another recording, which has the same name in another folder.
+        """
         place = self._place(name)
-        return place.exists() and place.stat().st_mtime_ns >= self._started
+        if not place.exists() or place.stat().st_mtime_ns < max(self._started, _changed(path)):
+            return False
+        if not any(os.path.abspath(path) == os.path.join(folder, name) for folder in self._known):
+            known = ", ".join(map(str, self._known))
+            raise UserError(f"{place} is there already, from recordings in {known:.300}, not for {path}: {START_ANEW}")
+        return True
 
     def add(self, name: str, content: Any) -> None:
         """Write the file of a recording."""
@@ -198,22 +230,46 @@ def _check_folder_of(place: Path) -> None:
         raise UserError(f"{place.parent} is no folder: make it first, or name another --to")
 
 
-@contextlib.contextmanager
-def _complete_file(place: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``place`` when all went well, and is removed otherwise."""
-    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+def folders_of(paths: Sequence[str]) -> list[str]:
+    """The folders that the names of ``find_recordings`` are relative to: files of one name in others are others."""
+    one_folder = len(paths) == 1 and os.path.isdir(paths[0])
+    return sorted({os.path.abspath(path) if one_folder else os.path.dirname(os.path.abspath(path)) for path in paths})
+
+
+def _changed(path: str | Path) -> int:
+    """When a file was last written (in ns); 0 where there is none."""
     try:
-        yield partial
-        os.replace(partial, place)
-    finally:
-        partial.unlink(missing_ok=True)
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 @contextlib.contextmanager
-def _locked_settings(place: Path, file: Path, settings: dict[str, Any], force: bool) -> Iterator[int]:
-    """Hold the settings' file, which must be free and have these settings; the time that it was written (in ns).
+def _complete_file(place: Path, force: bool) -> Iterator[Path]:
+    """A path to write to that becomes ``place`` when all went well, and is removed otherwise, by the next if killed."""
+    partial = place.with_name(f".{place.name}.partial")
+    with open(partial, "a", encoding="utf-8") as held:
+        _lock(held, place)
+        if _changed(partial) == 0 or os.fstat(held.fileno()).st_ino != os.stat(partial).st_ino:
+            raise UserError(f"{place} was written by another mil-asc classify just now: name another --to")
+        try:
+            yield partial
+            if not force and place.exists():
+                os.replace(partial, other := Path(f"{place}.new"))
+                raise UserError(f"{place} was made by another program meanwhile: the results are in {other}")
+            os.replace(partial, place)
+        finally:
+            partial.unlink(missing_ok=True)
 
-    Results without such a file are those of something else and stay, unless ``force`` starts anew.
+
+@contextlib.contextmanager
+def _locked_settings(
+    place: Path, file: Path, settings: dict[str, Any], force: bool
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Hold the settings' file, which must be free and have these settings.
+
+    Results without such a file are those of something else and stay, unless ``force`` starts anew. The block gets the
+    time that it was written (in ns), and the settings of before, empty if there were none.
     """
     if file.name == SETTINGS_NAME:
         if place.exists() and not place.is_dir():
@@ -221,29 +277,37 @@ def _locked_settings(place: Path, file: Path, settings: dict[str, Any], force: b
         place.mkdir(parents=True, exist_ok=True)
     elif place.exists() and not file.exists() and not force:
         raise UserError(f"{place} is there already, and not from mil-asc classify (no {file.name}): {START_ANEW}")
-    with open(file, "a+", encoding="utf-8") as held:
+    with open(file, "a+", encoding="utf-8", errors="replace") as held:
         _lock(held, place)
         held.seek(0)
-        before = held.read()
+        before = "" if force else held.read()
         if force and file.name != SETTINGS_NAME:
             place.unlink(missing_ok=True)
-        if force or not before:
+        found = _check_same(place, before, settings) if before else {}
+        if not before:
             held.truncate(0)
             held.write(json.dumps(settings, indent=1) + "\n")
             held.flush()
-        else:
-            _check_same(place, before, settings)
-        yield os.stat(file).st_mtime_ns
+        try:
+            yield os.stat(file).st_mtime_ns, found
+        finally:
+            if not place.exists():
+                file.unlink(missing_ok=True)
 
 
-def _check_same(place: Path, before: str, settings: dict[str, Any]) -> None:
+def _check_same(place: Path, before: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of before, which must be the same."""
     try:
         found = json.loads(before)
-        others = [key for key in settings if found.get(key) != settings[key]]
-    except (ValueError, AttributeError):
-        others = ["settings that are damaged"]
+        others = [key for key in settings if key not in (FOLDER, FOLDERS) and found.get(key) != settings[key]]
+        folder, own = found.get(FOLDER), settings.get(FOLDER)
+    except (ValueError, AttributeError, RecursionError):
+        raise UserError(f"{place} has results of another run (settings that are damaged): {START_ANEW}") from None
     if others:
         raise UserError(f"{place} has results of another run ({', '.join(others)} differ): {START_ANEW}")
+    if folder is not None and own is not None and folder != own:
+        raise UserError(f"{place} has paths relative to {folder}, not to {own}: go on from there, or with full paths")
+    return dict(found)
 
 
 def _lock(file: IO[str], place: Path) -> None:

@@ -1,11 +1,17 @@
 """What results of recordings are given to, whatever becomes of them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 
 class Results(ABC):
-    """Takes the text of one recording after the other."""
+    """Takes the text of one recording after the other.
+
+    ``newer`` are paths whose result is there, but may be that of an earlier content of the file.
+    """
+
+    newer: Sequence[str] = ()
 
     def has(self, path: str, name: str) -> bool:
         """Whether the recording at ``path``, called ``name`` below the folder of results, was done before."""

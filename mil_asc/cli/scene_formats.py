@@ -76,14 +76,14 @@ def header(how: Formatting) -> str:
 def plain(text: str) -> str:
     r"""Text without what would break a line, and of UTF-8.
 
-    Where something is escaped, backslashes are doubled, so that different texts stay different.
+    Backslashes are doubled, so that different texts stay different.
 
     Example
     -------
     >>> plain("a\nb.wav"), plain("caf\udce9.wav"), plain("naïve.wav")
     ('a\\nb.wav', 'caf\\udce9.wav', 'naïve.wav')
     """
-    if not any(unicodedata.category(letter) in BREAKING for letter in text):
+    if "\\" not in text and not any(unicodedata.category(letter) in BREAKING for letter in text):
         return text
     return "".join(
         c.encode("unicode_escape").decode() if c == "\\" or unicodedata.category(c) in BREAKING else c for c in text

@@ -11,7 +11,7 @@ import numpy as np
 
 from mil_asc.audio.decode import check_waveform
 from mil_asc.audio.sound_blocks import open_blocks
-from mil_asc.errors import ArgumentError
+from mil_asc.errors import ArgumentError, UserError
 from mil_asc.inference.recording_scores import REJECTED, RecordingScores, check_rule
 from mil_asc.inference.scene import Scene
 from mil_asc.inference.waveform import as_batch, as_counts, as_waveform, at_rate
@@ -40,7 +40,7 @@ class Classified(NamedTuple):
 class Explainer(ABC):
     """Explains and classifies recordings through ``compute``, which a runtime defines.
 
-    Its methods may be called from several threads at a time.
+    Its methods may be called from several threads at a time, and in a forked process if they compute in one thread.
     """
 
     interface: NetworkInterface
@@ -159,6 +159,15 @@ class Explainer(ABC):
             self.calibration,
             self.rejected,
         )
+
+
+def check_process(loaded_in: int, threads: int) -> None:
+    """Refuse to compute with ``threads`` of a process ``loaded_in`` which this one was forked.
+
+    A fork has none of the threads that its copy of the runtime would wait for.
+    """
+    if os.getpid() != loaded_in and threads != 1:
+        raise UserError("the model was loaded before this process was forked: load it here, or compute in one thread")
 
 
 def check_rejected(rejected: float) -> float:

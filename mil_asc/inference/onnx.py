@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from mil_asc.checks import check_count
 from mil_asc.errors import ArgumentError, UserError
-from mil_asc.inference.explainer import Explainer, check_rejected
+from mil_asc.inference.explainer import Explainer, check_process, check_rejected
+from mil_asc.inference.onnx_session import failure, open_session
 from mil_asc.inference.recording_scores import REJECTED
 from mil_asc.inference.windows import WindowScores
 from mil_asc.model.interface import NetworkInterface
 from mil_asc.packaging.familiarity import Calibration
-from mil_asc.packaging.graph_file import GraphFile, read_graph
+from mil_asc.packaging.graph_file import read_graph
 from mil_asc.packaging.sources import resolve_source
 
 INPUT = "waveform"
@@ -47,6 +47,7 @@ class OnnxSceneClassifier(Explainer):
         rejected: float = REJECTED,
     ):
         self.session = session
+        self._process, self._threads = os.getpid(), session.get_session_options().intra_op_num_threads
         self.interface = NetworkInterface.from_metadata(session.get_modelmeta().custom_metadata_map)
         self.calibration = calibration
         self.rejected = check_rejected(rejected)
@@ -87,8 +88,7 @@ class OnnxSceneClassifier(Explainer):
             raise ArgumentError(f"source must be a model folder, an ONNX file or a name, got {source!r:.80}")
         check_rejected(rejected)
         place = Path(source) if Path(source).suffix == ".onnx" else resolve_source(source, **download)
-        graph = read_graph(place)
-        session = _session(graph, threads)
+        session = open_session(read_graph(place), threads)
         text = session.get_modelmeta().custom_metadata_map.get("calibration")
         calibration = None if text is None else Calibration.from_json(text)
         if calibration is not None:
@@ -97,12 +97,7 @@ class OnnxSceneClassifier(Explainer):
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
-        try:
-            values = self.session.run(self._outputs, {INPUT: wav_N[None]})
-        except Exception as error:  # its exceptions have no common class: too little memory, a damaged graph
-            reason = " ".join(str(error).split())
-            raise UserError(f"ONNX Runtime failed: {reason:.200}") from error
-        found = dict(zip(self._outputs, values))
+        found = dict(zip(self._outputs, self._run(self._outputs, wav_N)))
         logits_IC = found["logits"][0]
         if logits_IC.shape[1:] != (len(self.interface.labels),):
             raise UserError(f"the ONNX file gives scores of shape {logits_IC.shape}, not of its labels: it is damaged")
@@ -114,7 +109,14 @@ class OnnxSceneClassifier(Explainer):
         """(F, T) log-mel spectrogram of (N,) float32 samples; None if the network takes the waveform itself."""
         if "logmel" not in {output.name for output in self.session.get_outputs()}:
             return None
-        return self.session.run(["logmel"], {INPUT: wav_N[None]})[0][0]
+        return self._run(["logmel"], wav_N)[0][0]
+
+    def _run(self, outputs: list[str], wav_N: np.ndarray) -> Any:
+        check_process(self._process, self._threads)
+        try:
+            return self.session.run(outputs, {INPUT: wav_N[None]})
+        except Exception as error:  # its exceptions have no common class: too little memory, a damaged graph
+            raise UserError(f"ONNX Runtime failed: {failure(error)}") from error
 
 
 def _dimensions(session: onnxruntime.InferenceSession) -> int:
@@ -122,21 +124,3 @@ def _dimensions(session: onnxruntime.InferenceSession) -> int:
     shapes = {output.name: output.shape for output in session.get_outputs()}
     last = shapes.get("vectors", [0])[-1]
     return last if isinstance(last, int) else 0
-
-
-def _session(graph: GraphFile, threads: int | None) -> onnxruntime.InferenceSession:
-    options = _session_options(threads)
-    try:
-        return onnxruntime.InferenceSession(graph.data, options, ["CPUExecutionProvider"])
-    except Exception as error:  # whatever the runtime refuses a graph with, the file is at fault
-        reason = " ".join(str(error).split())
-        raise UserError(f"{graph.path} cannot be loaded by ONNX Runtime: {reason:.200}") from error
-
-
-def _session_options(threads: int | None) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        check_count("threads", threads)
-        options.intra_op_num_threads = threads
-    return options

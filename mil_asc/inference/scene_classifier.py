@@ -8,6 +8,7 @@
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 
 from mil_asc.errors import ArgumentError
-from mil_asc.inference.explainer import Classified, Explainer, check_rejected
+from mil_asc.inference.explainer import Classified, Explainer, check_process, check_rejected
 from mil_asc.inference.recording_scores import REJECTED
 from mil_asc.inference.scene import Scene
 from mil_asc.inference.windows import WindowScores
@@ -40,6 +41,7 @@ class SceneClassifier(Pretrained, Explainer):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self._process = os.getpid()
         self.interface = interface_of(self.mods.model, self.hparams.labels)
         self.calibration = getattr(self.hparams, "calibration", None)
         self.rejected = getattr(self.hparams, "rejected", REJECTED)
@@ -93,6 +95,7 @@ class SceneClassifier(Pretrained, Explainer):
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""
+        check_process(self._process, torch.get_num_threads())
         with torch.no_grad():
             wav_1N = torch.from_numpy(wav_N).unsqueeze(0).to(self.device)
             vector_1ID, score_1IC = self.mods.model.vectors_and_scores(wav_1N)
@@ -109,6 +112,7 @@ class SceneClassifier(Pretrained, Explainer):
         front_end = self.mods.model.front_end
         if front_end.output != "logmel":
             return None
+        check_process(self._process, torch.get_num_threads())
         with torch.no_grad():
             return front_end(torch.from_numpy(wav_N).unsqueeze(0).to(self.device))[0].float().cpu().numpy()
 

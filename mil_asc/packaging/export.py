@@ -12,6 +12,7 @@ import torch
 import mil_asc
 from mil_asc.errors import UserError
 from mil_asc.model.interface import interface_of
+from mil_asc.packaging.graph_file import check_plain
 from mil_asc.packaging.waveform_graph import WaveformGraph
 
 OPSET = 20
@@ -96,7 +97,12 @@ def finish(model, metadata):
     for key, text in metadata.items():
         model.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    data = model.SerializeToString(deterministic=True)
+    try:
+        check_plain(data)  # what could not be read again is not written
+    except ValueError as error:
+        raise UserError(f"this network cannot be exported to ONNX: {error}") from error
+    return data
 
 
 def clean(model):

@@ -24,13 +24,14 @@ from mil_asc.packaging.layout import (
     WEIGHTS,
     check_files,
     is_model_folder,
+    left_aside,
     read_file,
 )
 from mil_asc.packaging.tensor_file import read_tensors, write_tensors
 from mil_asc.results.run import MODEL_SETTINGS
 from mil_asc.results.trained_model import load_configured
 from mil_asc.runtime.checksums import write_checksums
-from mil_asc.runtime.files import complete_folder, size_text
+from mil_asc.runtime.files import complete_folder, recover_folder, size_text
 from mil_asc.runtime.strict_json import parse_json
 
 GraphMaker = Callable[..., bytes]
@@ -89,6 +90,7 @@ def write_model_folder(
         The place is taken, a file is too large, or the weights are not finite.
     """
     to = Path(to)
+    recover_folder(to)
     _check_place(to, force)
     state = network.state_dict()
     check_finite(state, f"{to}: the model is not packed")
@@ -164,7 +166,7 @@ def load_any(folder: str | Path) -> LoadedModel:
     if is_model_folder(folder):
         return load_model_folder(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder")
+        raise UserError(f"{folder} is no folder{left_aside(folder)}")
     if not (folder / MODEL_SETTINGS).exists() and not list(folder.glob("fold-*")):
         raise UserError(f"{folder} is neither a model folder (no {CONFIG}) nor a finished run (no {MODEL_SETTINGS})")
     network, config, digest = load_configured(folder)

@@ -1,8 +1,10 @@
 """ONNX files, checked before a runtime sees them; without PyTorch and without the package onnx.
 
 A file that somebody sent must not hang the program, open other files, or ask for memory that has nothing to do with its
-size. So only plain graphs are accepted: no loops or branches, no functions, no foreign operators, no weights in other
-files. The check reads the file's structure (Protocol Buffers, as https://onnx.ai/onnx/repo-docs/IR.html describes it).
+size. So only plain graphs are accepted: operators that ``mil_asc.packaging.export`` writes and their like, no loops or
+branches, no functions, no weights in other files, and few constants that a runtime computes when it loads the graph.
+What the other operators may take is bounded in ``mil_asc.inference.onnx_session``. The check reads the file's structure
+(Protocol Buffers, as https://onnx.ai/onnx/repo-docs/IR.html describes it).
 """
 
 from __future__ import annotations
@@ -18,13 +20,26 @@ from mil_asc.runtime.bounded_files import read_bounded
 MOST_BYTES = 256 << 20
 """Largest file that is read."""
 MOST_NODES = 20_000
+MOST_COMPUTED = 250
+"""Most operators that depend on no samples; conversions of one weight each, as in half or 8-bit files, do not count."""
 MODEL_GRAPH, MODEL_TRAINING, MODEL_FUNCTIONS = 7, 20, 25
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
-NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
+NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 4, 5, 7
 ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS, ATTRIBUTE_SPARSE = 5, 6, 10, 11, 22
-TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
+TENSOR_NAME, TENSOR_EXTERNAL, TENSOR_LOCATION = 8, 13, 14
 """Numbers of the fields of onnx.proto."""
 DOMAINS = ("", "ai.onnx")
+OPERATORS = frozenset(
+    "Abs Add And ArgMax AveragePool BatchNormalization Cast Ceil Clip Concat Constant Conv DequantizeLinear"
+    " Div Elu Equal Erf Exp Expand Flatten Floor Gather Gelu Gemm GlobalAveragePool GlobalMaxPool Greater"
+    " GreaterOrEqual HardSigmoid HardSwish Identity LayerNormalization LeakyRelu Less LessOrEqual Log"
+    " LogSoftmax MatMul Max MaxPool Min Mod Mul Neg Not Or PRelu Pad Pow QuantizeLinear Reciprocal ReduceL2"
+    " ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Selu Shape Sigmoid"
+    " Sign Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh TopK Transpose Unsqueeze Where".split()
+)
+"""What is exported, and operators that are no more dangerous. Those that make a tensor of any size out of a few
+numbers are not among them, except Expand and Pad, which are exported."""
+CONVERSIONS = ("Cast", "DequantizeLinear")
 
 
 class GraphFile(NamedTuple):
@@ -78,25 +93,56 @@ def check_plain(data: bytes) -> None:
 
 
 def _check_graph(graph: memoryview) -> None:
-    nodes = 0
+    nodes, weights = [], set()
     for number, value in _fields(graph):
         if number == GRAPH_SPARSE:
             raise ValueError("it has sparse weights")
         if number == GRAPH_INITIALIZER:
-            _check_tensor(_message(value))
+            weights.add(_check_tensor(_message(value)))
         if number == GRAPH_NODE:
-            nodes += 1
-            _check_node(_message(value))
-    if not 0 < nodes <= MOST_NODES:
-        raise ValueError(f"it has {nodes} operators, 1 to {MOST_NODES} are allowed")
+            nodes.append(_check_node(_message(value)))
+    if not 0 < len(nodes) <= MOST_NODES:
+        raise ValueError(f"it has {len(nodes)} operators, 1 to {MOST_NODES} are allowed")
+    _check_constants(nodes, weights)
 
 
-def _check_node(node: memoryview) -> None:
+class _Node(NamedTuple):
+    operator: str
+    inputs: list[bytes]
+    outputs: list[bytes]
+
+
+def _check_constants(nodes: list[_Node], weights: set[bytes]) -> None:
+    """Few operators depend on shapes and weights alone: a runtime may compute them when it loads the graph."""
+    known, left, computed = {b"", *weights}, set(weights), 0
+    for node in nodes:  # in the order of computation, which ONNX demands
+        if node.operator != "Shape" and not known.issuperset(node.inputs):
+            continue
+        known.update(node.outputs)
+        if node.operator in CONVERSIONS and node.inputs and node.inputs[0] in left:
+            left.remove(node.inputs[0])
+        elif node.operator != "Constant":
+            computed += 1
+    if computed > MOST_COMPUTED:
+        raise ValueError(f"it computes {computed} constants, at most {MOST_COMPUTED} are allowed")
+
+
+def _check_node(node: memoryview) -> _Node:
+    found = _Node("", [], [])
     for number, value in _fields(node):
-        if number == NODE_DOMAIN and bytes(_message(value)).decode(errors="replace") not in DOMAINS:
-            raise ValueError(f"operators of {bytes(_message(value)).decode(errors='replace')!r:.60} are not allowed")
+        if number == NODE_INPUT:
+            found.inputs.append(bytes(_message(value)))
+        if number == NODE_OUTPUT:
+            found.outputs.append(bytes(_message(value)))
+        if number == NODE_OPERATOR:
+            found = found._replace(operator=_text(value))
+        if number == NODE_DOMAIN and _text(value) not in DOMAINS:
+            raise ValueError(f"operators of {_text(value)!r:.60} are not allowed")
         if number == NODE_ATTRIBUTE:
             _check_attribute(_message(value))
+    if found.operator not in OPERATORS:
+        raise ValueError(f"the operator {found.operator!r:.60} is not allowed")
+    return found
 
 
 def _check_attribute(attribute: memoryview) -> None:
@@ -107,10 +153,15 @@ def _check_attribute(attribute: memoryview) -> None:
             _check_tensor(_message(value))
 
 
-def _check_tensor(tensor: memoryview) -> None:
+def _check_tensor(tensor: memoryview) -> bytes:
+    """The tensor's name."""
+    name = b""
     for number, value in _fields(tensor):
         if number == TENSOR_EXTERNAL or (number == TENSOR_LOCATION and value):
             raise ValueError("it has weights in other files")
+        if number == TENSOR_NAME:
+            name = bytes(_message(value))
+    return name
 
 
 # -- Protocol Buffers
@@ -120,6 +171,10 @@ def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("a field has another type")
     return value
+
+
+def _text(value: int | memoryview) -> str:
+    return bytes(_message(value)).decode(errors="replace")
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

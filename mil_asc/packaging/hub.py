@@ -7,7 +7,7 @@ from pathlib import Path
 from mil_asc.errors import UserError
 from mil_asc.packaging.folder import load_model_folder
 from mil_asc.packaging.layout import CARD, CHECKSUMS, MOST_BYTES
-from mil_asc.packaging.sources import hub_errors, repository_of
+from mil_asc.packaging.sources import check_revision, hub_errors, repository_of
 
 
 def push(
@@ -41,9 +41,10 @@ def push(
     UserError
         The folder is no complete model folder, huggingface_hub is missing, or the hub refuses.
     ArgumentError
-        ``to`` is no ``hf:user/model``.
+        ``to`` is no ``hf:user/model``, or ``revision`` can be no branch.
     """
     repository = repository_of(to)
+    check_revision(revision)
     folder = Path(folder)
     load_model_folder(folder)
     for name in (CARD, CHECKSUMS):

@@ -9,6 +9,7 @@ from pathlib import Path
 from mil_asc.errors import UserError
 from mil_asc.runtime.bounded_files import check_plain_file, read_bounded
 from mil_asc.runtime.checksums import checksum
+from mil_asc.runtime.files import set_aside
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -37,6 +38,14 @@ def is_model_folder(folder: str | Path) -> bool:
     return (Path(folder) / CONFIG).is_file()
 
 
+def left_aside(folder: str | Path) -> str:
+    """Words for the end of a message that there is no such folder: where a killed replacement left the old model."""
+    for old in set_aside(folder):
+        if is_model_folder(old):
+            return f"; its replacement was killed and left the old model as {old}: rename it, or pack again"
+    return ""
+
+
 def check_files(folder: str | Path, without: tuple[str, ...] = ()) -> dict[str, str]:
     """The SHA-256 checksums, by name, of a model folder's files; they must match those of ``checksums.sha256``.
 
@@ -55,7 +64,7 @@ def check_files(folder: str | Path, without: tuple[str, ...] = ()) -> dict[str, 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder")
+        raise UserError(f"{folder} is no folder{left_aside(folder)}")
     for name in NEEDED:
         if not (folder / name).exists():
             raise UserError(f"{folder} is no complete model folder: {name} is missing")

@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 from mil_asc.errors import ArgumentError, UserError, is_storable
-from mil_asc.packaging.layout import CONFIG, MOST_BYTES
+from mil_asc.packaging.layout import CONFIG, MOST_BYTES, left_aside
 from mil_asc.runtime.files import size_text
 
 SHIPPED = Path(__file__).parent / "shipped"
 HUB = "hf:"
+REVISION = re.compile(r"[^\W_][^\s~^:?*\[\\\x00-\x1f\x7f]{0,255}")
+"""As git allows names of branches, and no more."""
 REPOSITORY = re.compile(r"[\w\-.]{1,96}/[\w\-.]{1,96}", re.ASCII)
 
 
@@ -79,7 +81,8 @@ def resolve_source(
         raise UserError(f"{source} is no folder: name a run's or a model's folder")
     if isinstance(source, str) and source in shipped_models():
         return SHIPPED / source
-    raise UserError(f"{source}: there is no such folder and no shipped model of this name ({_alternatives(source)})")
+    names = f"({_alternatives(source)}){left_aside(source)}"
+    raise UserError(f"{source}: there is no such folder and no shipped model of this name {names}")
 
 
 def repository_of(source: str) -> str:
@@ -96,6 +99,20 @@ def repository_of(source: str) -> str:
     return name
 
 
+def check_revision(revision: str | None) -> None:
+    """An ``ArgumentError`` unless it is None or may name a branch, a tag or a commit: an empty text would mean main.
+
+    Example
+    -------
+    >>> check_revision("v1.0"), check_revision(None)
+    (None, None)
+    """
+    if revision is None:
+        return
+    if not isinstance(revision, str) or not REVISION.fullmatch(revision) or ".." in revision:
+        raise ArgumentError(f"revision must be the name of a branch, tag or commit such as v1.0, got {revision!r:.80}")
+
+
 def _alternatives(source: str | Path) -> str:
     names = shipped_models()
     near = difflib.get_close_matches(str(source), names, n=2)
@@ -106,6 +123,7 @@ def _alternatives(source: str | Path) -> str:
 def _download(source: str, revision: str | None, cache: str | Path | None, offline: bool, endpoint: str | None) -> Path:
     """The folder of a model on the hub in the local cache; only files of a model folder are downloaded."""
     name = repository_of(source)
+    check_revision(revision)
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import LocalEntryNotFoundError

@@ -107,6 +107,7 @@ def complete_folder(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(path)
     _remove_leftovers(path)
     place = f".{path.name}.{socket.gethostname()}.{os.getpid()}"
     partial, old = path.with_name(f"{place}.partial"), path.with_name(f"{place}.old.partial")
@@ -120,10 +121,50 @@ def complete_folder(path):
         if path.is_dir() and any(path.iterdir()):
             os.replace(path, old)
         os.replace(partial, path)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         if old.is_dir() and not path.exists():
             os.replace(old, path)
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def set_aside(path):
+    """Folders that ``complete_folder`` was replacing at ``path`` when a process was killed, the newest first.
+
+    Between two renames there is nothing at ``path``: the old folder is called ``.NAME.COMPUTER.PROCESS.old.partial``
+    then. Those of another process of this computer that runs are left out.
+    """
+    path = Path(path)
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(.+)\.(\d+)\.old\.partial")
+    try:
+        found = [(one, pattern.fullmatch(one.name)) for one in path.parent.iterdir()]
+    except OSError:
+        return []
+    left = [one for one, match in found if match and one.is_dir() and not _is_in_use(match[1], int(match[2]))]
+    return sorted(left, key=_seconds_aside)
+
+
+def recover_folder(path):
+    """Put a folder back that a killed process had set aside, if there is nothing at ``path``; otherwise remove it.
+
+    Where something is at ``path``, the replacement was complete. Folders of another computer stay for a day.
+    """
+    path = Path(path)
+    for old in set_aside(path):
+        if f".{socket.gethostname()}." not in old.name and _seconds_aside(old) <= STALE_SECONDS:
+            continue
+        if path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir())):
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(old, path)
+
+
+def _is_in_use(computer, process):
+    return computer == socket.gethostname() and process != os.getpid() and _is_running(process)
+
+
+def _seconds_aside(path):
+    """Seconds since a folder was renamed."""
+    return time.time() - path.stat().st_ctime

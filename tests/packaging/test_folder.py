@@ -1,7 +1,12 @@
 """Model folders appear as a whole or not at all, and replace only model folders."""
 
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import finished_run
 import pytest
@@ -10,7 +15,10 @@ from mil_asc.errors import UserError
 from mil_asc.packaging.folder import load_any, load_model_folder
 from mil_asc.packaging.layout import CHECKSUMS, check_files
 from mil_asc.packaging.pack import pack_run
+from mil_asc.packaging.sources import resolve_source
 from mil_asc.packaging.tensor_file import read_tensors, write_tensors
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_failure_leaves_nothing_behind(one_run, tmp_path):
@@ -125,3 +133,44 @@ def test_tensors_are_read_as_they_were_written(small_model):
     weights = small_model.state_dict()
     found = read_tensors(write_tensors(weights), "file")
     assert found.keys() == weights.keys() and all(found[name].equal(weights[name]) for name in weights)
+
+
+def killed_while_replacing(run, model):
+    """Kill ``pack --force`` between its two renames; the name that the old model is left with."""
+    code = f"""
+import os, signal
+from mil_asc.packaging.pack import pack_run
+rename = os.replace
+def once(source, target):
+    rename(source, target)
+    if str(target).endswith(".old.partial"):
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = once
+pack_run({str(run)!r}, {str(model)!r}, graph=None, force=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL and not model.exists()
+    (old,) = model.parent.glob(".*.old.partial")
+    return old
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_model_that_a_killed_replacement_set_aside_is_named_and_put_back(one_run, model_copy, empty):
+    before = {path.name: path.read_bytes() for path in model_copy.iterdir()}
+    old = killed_while_replacing(one_run, model_copy)
+    for load in (load_any, load_model_folder, resolve_source):
+        with pytest.raises(UserError, match=re.escape(f"left the old model as {old}: rename it")):
+            load(model_copy)
+    if empty:
+        model_copy.mkdir()
+    with pytest.raises(UserError, match="holds a model already"):
+        pack_run(one_run, model_copy, graph=None)
+    assert {path.name: path.read_bytes() for path in model_copy.iterdir()} == before
+    assert not old.exists()
+
+
+def test_next_replacement_leaves_no_hidden_folders(one_run, model_copy):
+    killed_while_replacing(one_run, model_copy)
+    pack_run(one_run, model_copy, graph=None, force=True)
+    load_model_folder(model_copy)
+    assert [path.name for path in model_copy.parent.iterdir()] == [model_copy.name]

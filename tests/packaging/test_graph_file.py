@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mil_asc.errors import UserError
-from mil_asc.packaging.graph_file import check_plain, read_graph
+from mil_asc.packaging.graph_file import MOST_COMPUTED, check_plain, read_graph
 
 X = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
 Y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
@@ -114,3 +114,24 @@ def test_missing_and_huge_files_are_refused(tmp_path):
         file.truncate(300 << 20)
     with pytest.raises(UserError, match="at most 268.4 MB are legal"):
         read_graph(tmp_path / "huge.onnx")
+
+
+def test_many_constants_that_a_runtime_would_compute_are_refused():
+    def computing(count):
+        nodes = [helper.make_node("Add", ["one", "one"], [f"c{i}"]) for i in range(count)]
+        return model([*nodes, helper.make_node("Add", ["x", "one"], ["y"])]).SerializeToString()
+
+    check_plain(computing(MOST_COMPUTED))
+    with pytest.raises(ValueError, match=f"it computes {MOST_COMPUTED + 1} constants, at most {MOST_COMPUTED}"):
+        check_plain(computing(MOST_COMPUTED + 1))
+
+
+def test_conversions_of_one_weight_each_may_be_many():
+    def converting(sources):
+        weights = [numpy_helper.from_array(np.ones(1, np.float16), f"w{i}") for i in range(600)]
+        nodes = [helper.make_node("Cast", [name], [f"c{i}"], to=1) for i, name in enumerate(sources)]
+        return model([*nodes, helper.make_node("Add", ["x", "one"], ["y"])], [ONE, *weights]).SerializeToString()
+
+    check_plain(converting([f"w{i}" for i in range(600)]))
+    with pytest.raises(ValueError, match="it computes 599 constants"):
+        check_plain(converting(["w0"] * 600))

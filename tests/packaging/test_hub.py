@@ -100,6 +100,26 @@ def test_hub_that_does_not_answer_is_refused_in_one_line(one_model, tmp_path, mo
         push(one_model, NAME, endpoint=closed, token="hf_x")
 
 
+def test_revision_is_made_and_committed_to_alone(hub, one_model, tmp_path):
+    push(one_model, NAME, endpoint=hub.address, token="hf_x", revision="v1.0")
+    posted = [path for method, path in hub.asked if method == "POST"]
+    assert "/api/models/anna/sounds/branch/v1.0" in posted
+    assert [path for path in posted if "/commit/" in path] == ["/api/models/anna/sounds/commit/v1.0"]
+    hub.asked.clear()
+    found = resolve_source(NAME, cache=tmp_path, endpoint=hub.address, revision="v1.0")
+    assert ("GET", "/api/models/anna/sounds/revision/v1.0") in hub.asked and contents(found) == contents(one_model)
+
+
+@pytest.mark.parametrize("revision", ["", " ", "a b", "../x", "-f", "x\ny", "a?b", 5])
+def test_revision_that_is_no_name_is_refused_before_anything_is_asked(hub, one_model, tmp_path, revision):
+    """An empty one, such as that of a variable that is not set, would replace what is on main."""
+    with pytest.raises(ArgumentError, match="revision must be the name of a branch"):
+        push(one_model, NAME, endpoint=hub.address, token="hf_x", revision=revision)
+    with pytest.raises(ArgumentError, match="revision must be the name of a branch"):
+        resolve_source(NAME, cache=tmp_path, endpoint=hub.address, revision=revision)
+    assert not hub.asked
+
+
 @pytest.mark.parametrize("name", ["hf:", "hf:anna", "hf:a/b/c", "hf:../..", "hf:anna/so unds", "anna/sounds", "", None])
 def test_wrong_name_is_refused_before_anything_is_asked(name, one_model):
     with pytest.raises(ArgumentError, match="hf:user/model"):
