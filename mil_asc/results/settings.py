@@ -32,6 +32,8 @@ PIECES_OFF = {
 }
 OFF = {
     "training.freeze_extractor": "False",
+    **{"training.teachers": "[]", "training.teacher_level": "both"},
+    **{"training.teacher_temperature": "2.0", "training.teacher_label_weight": "0.02"},
     **{f"augment.pieces.{key}": text for key, text in PIECES_OFF.items()},
     **{f"{group}.augmentation": AUGMENTATION for group in ("augment", "augment.pieces")},
     **{f"{group}.augmentation.{k}": text for group in ("augment", "augment.pieces") for k, text in PARTS_OFF.items()},

@@ -37,7 +37,8 @@ class MILBrain(sb.Brain):
     ``hparams`` needs ``objective`` (``(bags, label_B) -> {"loss": scalar, ...}``, mean over clips),
     ``lr_schedule`` (epochs done -> factor), ``learning_rate``, ``number_of_epochs``, ``batch_size``,
     ``precise_bn_clips``, ``evaluate_every`` (epochs) and ``state`` (a ``RunState``). ``modules`` needs
-    ``model``. ``augmentation`` (an ``Augmentation``) is optional. Differences from ``speechbrain.Brain``:
+    ``model``. ``augmentation`` (an ``Augmentation``) and
+    ``distillation`` (a ``Distillation``) are optional. Differences from ``speechbrain.Brain``:
 
     * losses are averaged over clips; if batches are accumulated, the last ones of an epoch make a separate step;
     * ``max_grad_norm`` of 0 is refused, and negative values disable clipping; all parameters are clipped;
@@ -76,6 +77,7 @@ class MILBrain(sb.Brain):
         self.augmentation.prepare(self.modules.model, self.device)
         decay = self.augmentation.ema_decay
         self.average = WeightAverage(self.modules.model, decay) if decay else None
+        self.teachers = getattr(self.hparams, "distillation", None)
 
     # -- one batch
 
@@ -97,6 +99,8 @@ class MILBrain(sb.Brain):
                 with self.augmentation.on_spectrograms(self.modules.model):
                     bags = self.compute_forward(batch, sb.Stage.TRAIN)
                 terms = batch.mixed_terms(lambda labelled: self.compute_objectives(bags, labelled, sb.Stage.TRAIN))
+                if self.teachers is not None:
+                    terms = self.teachers(batch.waveforms(), batch.length_B, bags, terms)
             share = len(batch.label_B) / self._group_clips()
             self.scaler.scale(terms["loss"] * share).backward()
         if should_step:

@@ -26,6 +26,7 @@ from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
 from mil_asc.training.clip_statistics import measure_floor
 from mil_asc.training.console import announce_corpus, announce_machine, announce_notes, announce_warnings
 from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
+from mil_asc.training.distillation import check_teachers, read_teachers
 from mil_asc.training.environment import describe_evaluation, describe_training
 from mil_asc.training.initial_weights import check_initial, read_initial
 from mil_asc.training.outcome import Outcome
@@ -67,6 +68,7 @@ class TrainingRun:
     def check_settings(hparams):
         """Refuse values that the steps cannot use, before any audio is read (``ValueError``)."""
         check_initial(hparams["training"])
+        check_teachers(hparams["training"])
         check_choice("data.on_bad_audio", hparams["data"]["on_bad_audio"], ON_BAD_AUDIO)
         check_number("data.validation_fraction", hparams["data"]["validation_fraction"], least=0, below=1)
 
@@ -99,6 +101,8 @@ class TrainingRun:
             )
         fresh = not self.options.test_only and (self.options.debug or not folder.trained())
         self.initial = read_initial(self.hparams["training"], self.network, corpus) if fresh else None
+        learns = not self.options.test_only
+        self.teachers = read_teachers(self.hparams["training"], self.network, corpus) if learns else None
         if self.options.debug:
             corpus = self.hold_out(corpus).head(self.options.debug_batches * self.hparams["training"]["batch_size"])
         if block["on_bad_audio"] == "stop":  # then these are the lists, and a mistake is found before decoding
@@ -142,6 +146,7 @@ class TrainingRun:
                 hparams={
                     **{key: value for key, value in training.items() if key not in ("brain", "optimizer")},
                     "objective": self.hparams["objective"]["loss"],
+                    "distillation": self.teachers,
                     "augmentation": self.hparams.get("augment", {}).get("augmentation"),
                     "state": self.state,
                     "tensorboard": self.folder.curves,
@@ -157,6 +162,10 @@ class TrainingRun:
         brain.checkpointer.add_recoverable("run_state", self.state)
         if brain.average is not None:
             brain.checkpointer.add_recoverable("weight_average", brain.average)
+        if self.teachers is not None:
+            brain.checkpointer.add_recoverable("teachers", self.teachers)
+            self.corpus.warnings += self.teachers.warnings
+            announce_warnings(self.teachers.warnings)
         return brain
 
     def check_objective(self):
@@ -274,4 +283,6 @@ class TrainingRun:
         origin = self.state.origin
         if origin is not None:
             facts["init_from"] = {key: origin[key] for key in origin if key not in ("note", "warnings")}
+        if self.teachers is not None:
+            facts["distillation"] = self.teachers.describe()
         return described | recordings | facts
