@@ -247,7 +247,8 @@ def check_samples(low: float, high: float) -> None:
 def check_length(seconds: float, min_seconds: float) -> None:
     """Refuse a recording that is empty or shorter than ``min_seconds`` (``UnusableAudio``)."""
     if seconds < min_seconds or seconds == 0:
-        raise UnusableAudio(f"too short: {seconds:.3f} s, at least {min_seconds:.3f} s needed")
+        digits = 3 if f"{seconds:.3f}" != f"{min_seconds:.3f}" else 6  # one sample too short
+        raise UnusableAudio(f"too short: {seconds:.{digits}f} s, at least {min_seconds:.{digits}f} s needed")
 
 
 def _describe(error: OSError) -> str:

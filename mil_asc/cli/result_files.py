@@ -136,7 +136,7 @@ class Rows(Results):
 def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
     """A file of rows without a last row that is cut off, at its end; the paths of the rows are read, 8 bytes each."""
     written = _changed(place)
-    with open(place, "ab+") as file:
+    with _named(place), open(place, "ab+") as file:
         _cut_off(file)
         file.seek(0)
         lines = (line.decode("utf-8") for line in file)
@@ -216,8 +216,13 @@ class FilePerRecording(Results):
         """Write the file of a recording."""
         place, partial = self._place(name), self._folder / PARTIAL
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(content, encoding="utf-8")
-        os.replace(partial, place)
+        try:
+            with _named(place):
+                partial.write_text(content, encoding="utf-8")
+            os.replace(partial, place)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 # -- places
@@ -234,6 +239,16 @@ def folders_of(paths: Sequence[str]) -> list[str]:
     """The folders that the names of ``find_recordings`` are relative to: files of one name in others are others."""
     one_folder = len(paths) == 1 and os.path.isdir(paths[0])
     return sorted({os.path.abspath(path) if one_folder else os.path.dirname(os.path.abspath(path)) for path in paths})
+
+
+@contextlib.contextmanager
+def _named(place: str | Path) -> Iterator[None]:
+    """Let the error of a write, such as that of a full disk, name the file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(place)
+        raise
 
 
 def _changed(path: str | Path) -> int:
@@ -253,7 +268,8 @@ def _complete_file(place: Path, force: bool) -> Iterator[Path]:
         if _changed(partial) == 0 or os.fstat(held.fileno()).st_ino != os.stat(partial).st_ino:
             raise UserError(f"{place} was written by another mil-asc classify just now: name another --to")
         try:
-            yield partial
+            with _named(place):
+                yield partial
             if not force and place.exists():
                 os.replace(partial, other := Path(f"{place}.new"))
                 raise UserError(f"{place} was made by another program meanwhile: the results are in {other}")

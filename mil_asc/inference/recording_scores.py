@@ -21,6 +21,8 @@ from mil_asc.model.interface import RULE_NAMES, NetworkInterface
 if TYPE_CHECKING:
     from mil_asc.packaging.familiarity import Calibration
 
+SHORTEST_WINDOW = 1e-6
+"""Windows of a shorter timeline would be too many to be counted (in seconds); no instance is as short."""
 REJECTED = 0.01
 """Share of recordings like the training data that are called unfamiliar by default."""
 
@@ -102,7 +104,7 @@ class RecordingScores:
         """The parts of the recording in consecutive windows of ``seconds``, by the middle of the instances."""
         if not seconds > 0:
             raise ArgumentError(f"seconds must be a number above 0, got {seconds!r:.80}")
-        window_I = (self.times_I2.mean(1) // seconds).astype(np.int64)
+        window_I = (self.times_I2.mean(1) // max(seconds, SHORTEST_WINDOW)).astype(np.int64)
         edges = [0, *(np.flatnonzero(np.diff(window_I)) + 1).tolist(), len(window_I)]
         for first, last in zip(edges[:-1], edges[1:]):
             yield self._part(slice(first, last))

@@ -116,6 +116,7 @@ def test_clip_with_one_nonzero_sample_is_read(tmp_path):
 def test_clip_below_min_seconds_is_refused(tmp_path):
     path = write(tmp_path / "a.wav", sine(0.01))
     assert reason(path, min_seconds=0.224) == "too short: 0.010 s, at least 0.224 s needed"
+    assert reason(path, min_seconds=0.0101) == "too short: 0.010000 s, at least 0.010100 s needed"
     assert len(decode(path, min_seconds=0.01)) == 160
 
 

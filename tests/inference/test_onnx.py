@@ -135,8 +135,9 @@ def test_files_of_others_are_refused_in_one_line(file, tmp_path):
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "bare.onnx")
     model = onnx.load(file)
-    model.graph.node[0].op_type = "NoSuchOperator"
-    onnx.save(model, tmp_path / "unknown.onnx")
+    model.graph.node[0].op_type = "Tanh"
+    model.graph.node[0].input.extend(["waveform"] * 3)
+    onnx.save(model, tmp_path / "wrong.onnx")
     (tmp_path / "damaged.onnx").write_bytes(file.read_bytes()[:-100])
     (tmp_path / "text.onnx").write_text("no model")
     for name, words in [
@@ -144,7 +145,7 @@ def test_files_of_others_are_refused_in_one_line(file, tmp_path):
         ("damaged.onnx", "is not an ONNX file"),
         ("text.onnx", "is not an ONNX file"),
         ("none.onnx", "is missing"),
-        ("unknown.onnx", "cannot be loaded by ONNX Runtime"),
+        ("wrong.onnx", "cannot be loaded by ONNX Runtime"),
     ]:
         with pytest.raises((UserError, ArgumentError), match=words) as caught:
             OnnxSceneClassifier.from_hparams(tmp_path / name)

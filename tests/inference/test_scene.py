@@ -62,6 +62,8 @@ def test_timeline_decides_every_window_from_its_own_instances():
     assert parts[0].start == 0 and all(a.end == b.start for a, b in zip(parts, parts[1:]))
     assert parts[-1].end == scene.end == (9 * 4096 - 256) / 16000 and scene.label == "bus"
     assert scene.timeline(1e9)[0] == scene
+    for seconds in (1e-3, 1e-20, 1e-300):
+        assert [len(part.instances) for part in scene.timeline(seconds)] == [1] * 9
     for seconds in (0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="seconds must be a number above 0"):
             scene.timeline(seconds)
