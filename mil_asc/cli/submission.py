@@ -131,7 +131,7 @@ def empty_fields(facts: Any, prefix: str = "") -> Iterator[str]:
 
 def _training_data(place: Path) -> str | None:
     found = provenance(place)
-    return ", ".join(f"{key} {value}" for key, value in found.items()) or None
+    return ", ".join(f"{key} {found[key]}" for key in ("dataset", "experiment", "seed") if key in found) or None
 
 
 def _complexity(network: Any) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def test_sidecar_names_its_empty_fields_and_has_the_complexity(mil_asc, words, t
     assert meta["submission"]["label"] == "Doe_INST_task1_1"
     description = meta["system"]["description"]
     assert description["input_sampling_rate"] == "16 kHz" and description["machine_learning_method"].startswith("FUSE")
-    assert "dataset" in description["training_data"]
+    assert description["training_data"] == "dataset TAU2019, experiment fuse_pnl, seed 7"
 
 
 def test_sidecar_of_a_run_has_the_scores_of_its_report(mil_asc, words, tmp_path):
