@@ -56,6 +56,9 @@ def test_example_and_command_line_give_the_same_scene(light, recording, model, t
     words = ["classify", recording, "--model", model, "--format", "csv", "--to", tmp_path / "a.csv"]
     call(light / "mil-asc", *words)
     assert label in (tmp_path / "a.csv").read_text()
+    call(light / "mil-asc", *words[:4], "--format", "dcase", "--to", tmp_path / "b.csv")
+    assert f"a.wav\t{label}\t" in (tmp_path / "b.csv").read_text()
+    assert "#   system.complexity.macs" in (tmp_path / "b.meta.yaml").read_text()
     call(light / "mil-asc", "explain", recording, "--model", model, "--to", tmp_path / "a.html")
     assert "</html>" in (tmp_path / "a.html").read_text()
     assert model.partition("-")[0] in call(light / "mil-asc", "info", model).lower()

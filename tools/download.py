@@ -20,7 +20,7 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("name", help="TUT2018m, TAU2019 or TAU2020m")
+    parser.add_argument("name", help="TUT2018m, TAU2019, TAU2020m or TAU2022m")
     parser.add_argument("--to", required=True, metavar="DIR", help="where archives and the unpacked set go")
     parser.add_argument("--only", metavar="LIST", help="archives to take, as in doc,meta,audio.1 (audio: all audio)")
     parser.add_argument("--base_url", metavar="URL", help="address of a mirror that has the archives side by side")

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,9 +28,9 @@ SOME_BAD = 3
 """Exit status where recordings could not be classified."""
 FEW = 32
 """So many recordings or fewer are classified in one process: starting others would take longer."""
-FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet")
+FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet", "dcase")
 FOLDERS = ("audacity", "raven")
-WITHOUT_TIMELINE = ("csv", "audacity", "raven", "parquet")
+WITHOUT_TIMELINE = ("csv", "audacity", "raven", "parquet", "dcase")
 
 
 class Text(NamedTuple):
@@ -63,9 +63,9 @@ class Classify:
         from mil_asc.cli.scene_formats import render
 
         def work(recording: tuple[str, str]) -> Text | Bad:
-            path, _ = recording
+            path, name = recording
             try:
-                return Text(render(classifier.explain_file(path, self.assumption), path, self.how))
+                return Text(render(classifier.explain_file(path, self.assumption), path, name, self.how))
             except UserError as error:  # AudioError is one
                 return Bad(str(error))
 
@@ -81,8 +81,16 @@ class Classify:
     "form",
     type=click.Choice(FORMATS),
     help="table for people (the default); csv, json, jsonl (a JSON object per line) or parquet: a row per recording; "
-    "audacity (label track) or raven (selection table): a file per recording with its positive moments. "
+    "audacity (label track) or raven (selection table): a file per recording with its positive moments; dcase: the "
+    "table of a submission to DCASE task 1, with a .meta.yaml beside it. "
     "Without --format, the ending of --to decides.",
+)
+@click.option(
+    "--list",
+    "listed",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Classify the recordings that this list names (tab-separated, column filename), relative to PATH, a folder.",
 )
 @click.option("--to", type=click.Path(), metavar="FILE|DIR", help="Where results go; by default, standard output.")
 @click.option(
@@ -113,6 +121,7 @@ def command(
     device: str | None,
     rejected: float,
     form: str | None,
+    listed: str | None,
     to: str | None,
     assumption: str | None,
     timeline: float | None,
@@ -124,8 +133,8 @@ def command(
 
     PATH is an audio file or a folder (with its sub-folders). The model must be named: none is used by default.
 
-    CSV and JSON lines grow row by row, and the same command goes on where it was stopped or killed; so do the files of
-    audacity and raven. Recordings that cannot be used are listed at the end, and the exit status is then 3.
+    CSV, JSON lines and dcase grow row by row, and the same command goes on where it was stopped or killed; so do the
+    files of audacity and raven. Recordings that cannot be used are listed at the end, and the exit status is then 3.
 
     \b
     Examples:
@@ -133,14 +142,17 @@ def command(
       mil-asc classify recordings/ --model my-model --to scenes.csv
       mil-asc classify night.flac --model my-model --timeline 60
       mil-asc classify recordings/ --model my-model --format audacity --to labels/
+      mil-asc classify EVAL/ --list EVAL/test.csv --model my-model --format dcase --to a.csv
       export MIL_ASC_MODEL=my-model; mil-asc classify *.wav --format jsonl | jq .label
     """
     form = form or _format_of(to)
     _check_usage(paths, form, to, timeline)
+    if listed is not None and (len(paths) > 1 or not os.path.isdir(paths[0])):
+        raise click.UsageError("--list names recordings relative to PATH: give one folder")
     model = choose(source, backend, device, rejected, revision)
     settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
     settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected}
-    return _Classification(paths, model, to, settings, force, quiet).run(jobs)
+    return _Classification(paths, listed, model, to, settings, force, quiet).run(jobs)
 
 
 def _format_of(to: str | None) -> str:
@@ -182,22 +194,22 @@ class _Classification:
     def __init__(
         self,
         paths: Sequence[str],
+        listed: str | None,
         model: ModelChoice,
         to: str | None,
         settings: dict[str, Any],
         force: bool,
         quiet: bool,
     ):
-        self._paths, self._model, self._to, self._settings = paths, model, to, settings
+        self._paths, self._listed, self._model, self._to, self._settings = paths, listed, model, to, settings
         self._force, self._quiet = force, quiet
         self._written = self._before = self._bad = 0
 
     def run(self, jobs: int | None) -> int:
         """Classify everything; returns the exit status."""
-        from mil_asc.cli.found_recordings import find_recordings
         from mil_asc.cli.result_files import open_results
 
-        recordings = find_recordings(self._paths)
+        recordings = self._recordings()
         first = list(itertools.islice(recordings, FEW + 1))
         if not first:
             raise UserError(f"{printable(self._paths[0])} holds no audio file")
@@ -222,6 +234,8 @@ class _Classification:
                 results.finish()
                 progress.clear()
             self._report(bad, results.newer)
+        if self._to is not None and job.how.form == "dcase":
+            self._describe(self._to, classifier)
         return SOME_BAD if self._bad else 0
 
     def _formatting(self, classifier: Explainer) -> Formatting:
@@ -231,10 +245,21 @@ class _Classification:
         form, timeline = self._settings["format"], self._settings["--timeline"]
         return Formatting(form, list(interface.labels), interface.sample_rate, timeline, colour)
 
-    def _total(self) -> int:
-        from mil_asc.cli.found_recordings import find_recordings
+    def _recordings(self) -> Iterator[tuple[str, str]]:
+        from mil_asc.cli.found_recordings import find_recordings, read_list
 
-        return sum(1 for _ in find_recordings(self._paths))
+        return find_recordings(self._paths) if self._listed is None else iter(read_list(self._paths[0], self._listed))
+
+    def _describe(self, to: str, classifier: Explainer) -> None:
+        """Write what the model says of itself beside a submission, and name what the author must add."""
+        from mil_asc.cli.submission import write_meta
+
+        written = write_meta(to, self._model, classifier, self._settings["--assumption"], self._force)
+        if not self._quiet:
+            print(written, file=sys.stderr)
+
+    def _total(self) -> int:
+        return sum(1 for _ in self._recordings())
 
     def _shows_progress(self, count: int) -> bool:
         shown_rows = self._to is None and sys.stdout.isatty()

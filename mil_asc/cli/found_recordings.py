@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden
+from mil_asc.errors import UserError
+
+AUDIO = "audio/"
+"""What names in the lists of DCASE begin with, and those in its submissions do not."""
 
 
 def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -31,6 +37,41 @@ def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
             found = iter([(path, os.path.basename(os.path.abspath(path)))])
         yield from ((file, name) for file, name in found if not _is_within(file, earlier))
         earlier.add(os.path.abspath(path))
+
+
+def read_list(folder: str, file: str) -> list[tuple[str, str]]:
+    """The recordings of a list, such as that of an evaluation set without labels, as ``find_recordings`` gives them.
+
+    Arguments
+    ---------
+    folder : str
+        The folder that the list's names are relative to.
+    file : str
+        Tab-separated, with the column ``filename``; other columns are not read. A ``.txt`` file has no header.
+
+    Returns
+    -------
+    list of (str, str)
+        Path and name of each, in the list's order; names are without ``audio/`` in front.
+
+    Raises
+    ------
+    UserError
+        The list cannot be read, names nothing, a path outside of the folder, or a recording twice; none of its
+        recordings is there.
+    """
+    found: dict[str, str] = {}
+    for line, row in read_rows(Path(file), "filename", header=not file.endswith(".txt")):
+        inner = normal_path(row["filename"], f"{file}, line {line}")
+        name = inner.removeprefix(AUDIO)
+        if name in found:
+            raise UserError(f"{file}, line {line}: {inner} is further up too")
+        found[name] = os.path.join(folder, inner)
+    if not found:
+        raise UserError(f"{file} names no recording")
+    if not any(map(os.path.isfile, found.values())):
+        raise UserError(f"{file}: no recording of the list is below {folder}, such as {next(iter(found.values()))}")
+    return [(path, name) for name, path in found.items()]
 
 
 def _is_within(file: str, places: set[str]) -> bool:

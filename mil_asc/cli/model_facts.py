@@ -13,6 +13,7 @@ from mil_asc.runtime.files import size_text
 from mil_asc.runtime.strict_json import parse_json
 
 if TYPE_CHECKING:
+    from mil_asc.model.classifier import MILClassifier
     from mil_asc.packaging.familiarity import Calibration
 
 RULES = {"smi": "SMI: the most confident moment", "cmi": "CMI: most moments", "bag": "the model's pooling"}
@@ -34,26 +35,30 @@ def describe(model: ModelChoice) -> dict[str, Any]:
         "pooling": own.pooling,
         **_parameters(model.place),
         "calibration": _calibration(classifier.calibration),
-        "trained_on": _provenance(model.place),
+        "trained_on": provenance(model.place),
         "files": _files(model.place),
     }
 
 
 def _parameters(place: Path) -> dict[str, int]:
     """``parameters``: the weights that training adapts; not of an ONNX file alone, and not without PyTorch."""
+    network = load_network(place)
+    return {} if network is None else {"parameters": sum(one.numel() for one in network.parameters())}
+
+
+def load_network(place: Path) -> MILClassifier | None:
+    """The network of a model folder or run, on the CPU; None of an ONNX file alone, and without PyTorch."""
     if find_spec("torch") is None:
-        return {}
+        return None
     if (place / WEIGHTS).is_file():
         from mil_asc.packaging.folder import load_model_folder
 
-        network = load_model_folder(place).network
-    elif is_run(place):
+        return load_model_folder(place).network
+    if is_run(place):
         from mil_asc.results.trained_model import load_model
 
-        network = load_model(place).network
-    else:
-        return {}
-    return {"parameters": sum(one.numel() for one in network.parameters())}
+        return load_model(place).network
+    return None
 
 
 def _calibration(found: Calibration | None) -> dict[str, Any] | str:
@@ -65,7 +70,8 @@ def _calibration(found: Calibration | None) -> dict[str, Any] | str:
     return facts
 
 
-def _provenance(place: Path) -> dict[str, str]:
+def provenance(place: Path) -> dict[str, str]:
+    """What a model was trained on, by name: data set, experiment, ...; empty for an ONNX file alone."""
     if (place / CONFIG).is_file():
         config = parse_json(read_bounded(place / CONFIG, MOST_BYTES[CONFIG]), place / CONFIG)
         found = config.get("trained_on") if isinstance(config, dict) else None

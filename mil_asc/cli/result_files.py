@@ -1,7 +1,8 @@
 """Where the scenes of many recordings go: standard output, a file of rows, or a file per recording.
 
-What was written stays when the program is killed. CSV and JSON lines go on where they stopped, after their last
-complete row; a file per recording is there completely or not at all; the other files appear when they are complete.
+What was written stays when the program is killed. CSV, JSON lines and submissions to DCASE go on where they stopped,
+after their last complete row; a file per recording is there completely or not at all; the other files appear when they
+are complete.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import IO, Any
 import numpy as np
 
 from mil_asc.cli.results_taker import Results
-from mil_asc.cli.scene_formats import PER_RECORDING, Formatting, header, plain
+from mil_asc.cli.scene_formats import PER_RECORDING, Formatting, header, row_name
 from mil_asc.errors import UserError
 
-RESUMABLE = ("csv", "jsonl")
+RESUMABLE = ("csv", "jsonl", "dcase")
 SETTINGS_ENDING = ".settings.json"
 SETTINGS_NAME = "mil-asc.settings.json"
 """Model and options of the results, in a file beside a file of rows, or in the folder of a file per recording."""
@@ -111,15 +112,15 @@ class Printed(Results):
 
 
 class Rows(Results):
-    """Rows of CSV or JSON lines, each flushed, behind those that are there; ``open_rows`` makes them."""
+    """Rows of a format of ``RESUMABLE``, each flushed, behind those that are there; ``open_rows`` makes them."""
 
-    def __init__(self, file: IO[bytes], done: np.ndarray, written: int):
-        self._file, self._done, self._written = file, done, written
+    def __init__(self, file: IO[bytes], done: np.ndarray, form: str, written: int):
+        self._file, self._done, self._form, self._written = file, done, form, written
         self.newer: list[str] = []
 
     def has(self, path: str, name: str) -> bool:
-        """Whether there was a row of this path."""
-        mark = _mark(plain(path))
+        """Whether there was a row of this recording."""
+        mark = _mark(row_name(path, name, self._form))
         position = int(np.searchsorted(self._done, mark))
         found = bool(position < len(self._done) and self._done[position] == mark)
         if found and _changed(path) > self._written:
@@ -151,7 +152,7 @@ def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
         if file.tell() == 0:
             file.write(first.encode())
             file.flush()
-        yield Rows(file, done, written)
+        yield Rows(file, done, how.form, written)
 
 
 def _cut_off(file: IO[bytes]) -> None:
@@ -171,6 +172,11 @@ def _cut_off(file: IO[bytes]) -> None:
 def _path_of(line: str, form: str) -> str:
     if form == "csv":
         return next(csv.reader([line]))[0]
+    if form == "dcase":
+        first, tab, _ = line.partition("\t")
+        if not tab:
+            raise ValueError("a row has no columns")
+        return first
     if not line.startswith(JSON_PATH):
         raise ValueError("a row has no path")
     path, _ = json.JSONDecoder().raw_decode(line, len(JSON_PATH))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mil_asc.errors import printable
 from mil_asc.inference.scene import UNFAMILIAR, Instances, Scene
 
-FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet")
+FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet", "dcase")
 PER_RECORDING = {"audacity": ".txt", "raven": ".Table.1.selections.txt"}
 """Formats with a file of their own per recording, and the ending of its name."""
 WITH_TIMELINE = ("table", "json", "jsonl")
@@ -49,8 +49,11 @@ class Moment(NamedTuple):
     confidence: float
 
 
-def render(scene: Scene, path: str, how: Formatting) -> Any:
-    """The scene of the recording at ``path``: a row, the text of a file, or a dictionary for ``parquet``."""
+def render(scene: Scene, path: str, name: str, how: Formatting) -> Any:
+    """The scene of the recording at ``path``, called ``name``: a row, the text of a file, or a dictionary for
+    ``parquet``."""
+    if how.form == "dcase":
+        return dcase_line(scene, name, how.labels)
     if how.form == "csv":
         return csv_line(csv_values(scene, path, how.labels).values())
     if how.form in ("json", "jsonl"):
@@ -68,6 +71,8 @@ def header(how: Formatting) -> str:
     """The first line of a file or table of rows; empty for formats without."""
     if how.form == "csv":
         return csv_line(column_names(how.labels)) + "\n"
+    if how.form == "dcase":
+        return "\t".join(("filename", "scene_label", *map(plain, sorted(how.labels)))) + "\n"
     if how.form == "table":
         return f"{'scene':{_width(how.labels)}}  score  correct  recording\n"
     return ""
@@ -88,6 +93,11 @@ def plain(text: str) -> str:
     return "".join(
         c.encode("unicode_escape").decode() if c == "\\" or unicodedata.category(c) in BREAKING else c for c in text
     )
+
+
+def row_name(path: str, name: str, form: str) -> str:
+    """What the first column of a row says of the recording at ``path``, called ``name``."""
+    return plain(name if form == "dcase" else path)
 
 
 # -- rows
@@ -152,6 +162,18 @@ def csv_line(values: Any) -> str:
     texts = [str(value).lower() if isinstance(value, bool) else value for value in values]
     csv.writer(out, lineterminator="").writerow(texts)
     return out.getvalue()
+
+
+def dcase_line(scene: Scene, name: str, labels: Sequence[str]) -> str:
+    """A row of a submission to DCASE task 1, without its end: name, class, and the probability of every class.
+
+    The probabilities are the scores under the rule that decided (0 to 1 each) divided by their sum, in the order of the
+    classes' names: those of which reports give the log loss.
+    """
+    scores = scene.scores[scene.assumption]
+    total = sum(scores.values())
+    shares = (scores[label] / total if total > 0 else 1 / len(scores) for label in sorted(labels))
+    return "\t".join((plain(name), plain(scene.label), *(f"{share:.9g}" for share in shares)))
 
 
 def _short(number: float | None) -> float | None:

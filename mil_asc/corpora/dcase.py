@@ -2,7 +2,9 @@
 
 ``meta.csv`` (tab-separated, header filename, scene_label, identifier, source_label), the lists of fold 1 under
 ``evaluation_setup/`` (``fold1_train.csv`` with the header filename, scene_label; in the sets of 2018
-``fold1_train.txt`` without a header), and ``audio/scene-city-location-segment-device.wav``.
+``fold1_train.txt`` without a header), and ``audio/scene-city-location-segment-device.wav``. In the set of 2022 clips
+last a second and their names have an index of 0 to 9 before the device. The subsets of DCASE 2024 are lists of its
+training clips, ``split5.csv`` to ``split100.csv`` (tab-separated, column filename).
 """
 
 import sys
@@ -12,7 +14,7 @@ from mil_asc.checks import check_count, check_names
 from mil_asc.corpora.data_layout import official_folder_near
 from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists, never_trained_on
-from mil_asc.errors import UserError
+from mil_asc.errors import ArgumentError, UserError
 
 SCENES = (
     "airport",
@@ -28,7 +30,11 @@ SCENES = (
 )
 
 
-def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
+SUBSETS = (5, 10, 25, 50, 100)
+"""Shares of the training set of 2022, in percent, of which DCASE 2024 published lists."""
+
+
+def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None, subset=0, subset_folder=""):
     """Read the manifest of a data set in the official layout.
 
     Arguments
@@ -41,6 +47,11 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
         Which lists of ``evaluation_setup`` to read.
     expected : dict, optional
         Official number of clips of ``train`` and ``evaluate``; another number is noted, not refused.
+    subset : int
+        Train on the clips of ``split<subset>.csv`` only: one of ``SUBSETS`` (in percent), or 0 for all of the training
+        set. The evaluation set stays.
+    subset_folder : str or Path
+        The folder of these lists; by default ``evaluation_setup/``.
 
     Returns
     -------
@@ -51,26 +62,62 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None):
     Raises
     ------
     ArgumentError
-        ``labels`` is no list of different names, or ``fold`` no whole number.
+        ``labels`` is no list of different names, ``fold`` no whole number, or ``subset`` none of the legal ones.
     UserError
         A missing folder, file or column, a class outside ``labels`` or other than in ``meta.csv``, a path that leads
-        out of the folder, a file in both lists: with file and line.
+        out of the folder, a file in both lists, a file of a subset that the training set lacks: with file and line.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
     check_names("labels", labels)
     check_count("fold", fold)
+    chosen = _subset_file(folder, subset, subset_folder)
     labels = list(labels)
     meta = _read_meta(_existing(folder, "meta.csv"))
     lists = {name: _read_list(_list_file(folder, f"fold{fold}_{name}"), meta, labels) for name in ("train", "evaluate")}
-    corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists), expected)
-    unlisted = len(meta) - len(corpus.clips)
-    if unlisted:
-        corpus.notes.append(f"{unlisted} of {len(meta)} files are in neither list")
+    listed, notes = len({clip.path for clips in lists.values() for clip in clips}), []
+    if chosen is not None:
+        count, lists["train"] = len(lists["train"]), _named_in(chosen, lists["train"])
+        notes = [f"subset of {subset} %: {len(lists['train'])} of {count} training clips ({chosen.name})"]
+        expected = {name: official for name, official in (expected or {}).items() if name != "train"}
+    corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists, notes=notes), expected)
+    if listed < len(meta):
+        corpus.notes.append(f"{len(meta) - listed} of {len(meta)} files are in neither list")
     corpus.list_notes = never_trained_on(corpus)
     corpus.notes += corpus.list_notes
     return corpus
+
+
+def _subset_file(folder, subset, subset_folder):
+    """The list of a subset; None for all of the training set."""
+    if isinstance(subset, bool) or subset not in (0, *SUBSETS):
+        legal = ", ".join(map(str, SUBSETS))
+        raise ArgumentError(f"subset must be one of {legal} (in percent; 0: all training clips), got {subset!r:.80}")
+    if subset_folder and not isinstance(subset_folder, str | Path):
+        raise ArgumentError(f"subset_folder must be the path of a folder, got {subset_folder!r:.80}")
+    if not subset:
+        if subset_folder:
+            raise UserError(f"subset_folder {subset_folder} has no effect without --subset=5 (10, 25, 50 or 100)")
+        return None
+    path = (Path(subset_folder) if subset_folder else folder / "evaluation_setup") / f"split{subset}.csv"
+    if not path.is_file():
+        raise UserError(
+            f"{path} is missing: --subset={subset} reads this list of DCASE 2024; name its folder: --subset_folder=DIR"
+        )
+    return path
+
+
+def _named_in(path, clips):
+    """Those of the training clips that a list names, in their own order."""
+    known, names = {clip.path for clip in clips}, set()
+    for line, row in read_rows(path, "filename"):
+        where = f"{path}, line {line}"
+        name = normal_path(row["filename"], where)
+        if name not in known:
+            raise UserError(f"{where}: {name} is not in the training set")
+        names.add(name)
+    return [clip for clip in clips if clip.path in names]
 
 
 def _list_file(folder, stem):

@@ -81,11 +81,25 @@ def read_evaluation_set(folder, labels, options, clips="evaluate"):
 def _layout(folder):
     if (folder / FILES["evaluate"]).is_file():
         return "a manifest"
+    unlabelled = _lists_without_labels(folder)
+    if unlabelled:
+        raise UserError(
+            f"{folder} has no labels ({unlabelled} names files only), so there is nothing to score: "
+            f"mil-asc classify {folder} --list {folder / unlabelled}"
+        )
     if (folder / META).is_file():
         return "the official layout"
     if sub_folders(folder):
         return "class folders"
     raise UserError(f"{folder} holds no {FILES['evaluate']}, no {META} and no class folders")
+
+
+def _lists_without_labels(folder):
+    """A list of ``evaluation_setup/`` to classify where none has labels, as in DCASE's evaluation sets; or None."""
+    place = folder / "evaluation_setup"
+    names = sorted(path.name for path in place.glob("fold*_*") if path.suffix in (".csv", ".txt"))
+    tests = [name for name in names if name.partition(".")[0].endswith("_test")]
+    return f"evaluation_setup/{tests[0]}" if tests and len(tests) == len(names) else None
 
 
 def _words(names):

@@ -4,18 +4,41 @@ The counts are for one clip in evaluation mode, from the log-mel spectrogram on.
 in the DCASE challenge and in papers.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mil_asc.model.folded import folded
+
 WEIGHT_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 """Bytes of one parameter by number type."""
 DCASE_WEIGHT_BYTES = 128_000
-"""Limit of DCASE task 1 on the memory of all parameters: in 2022 as int8, in 2023 and 2024 in any type."""
+"""Limit of DCASE task 1 on the memory of all parameters: in 2022 as int8, from 2023 to 2025 in any type."""
 DCASE_MACS = 30_000_000
-"""Limit of DCASE task 1, 2022 to 2024, on the multiply-accumulates of a clip of one second."""
+"""Limit of DCASE task 1, 2022 to 2025, on the multiply-accumulates of a clip of one second."""
+BIAS_BYTES = {"float32": 4, "float16": 2, "int8": 4}
+"""Bytes of one bias by number type of the weights: ONNX Runtime and TFLite add biases to 8-bit products in 32 bits."""
+
+
+class SubmittedSize(NamedTuple):
+    """The size of a network as the DCASE challenge counts it, in ``parameters``, ``non_zero`` ones, ``weight_bytes``
+    by number type, and ``macs``, multiply-accumulates of one inference of one second."""
+
+    parameters: int
+    non_zero: int
+    weight_bytes: dict[str, int]
+    macs: int
+
+    @property
+    def within(self) -> dict[str, bool]:
+        """Whether the network meets both limits on its size and operations, by number type of the weights."""
+        return {
+            name: size <= DCASE_WEIGHT_BYTES and self.macs <= DCASE_MACS for name, size in self.weight_bytes.items()
+        }
 
 
 def parameter_count(network):
@@ -44,6 +67,47 @@ def multiply_accumulates(network, seconds):
         _run(network, seconds)
     front_end = counter.get_flop_counts().get(f"{type(network).__name__}.front_end", {})
     return (counter.get_total_flops() - sum(front_end.values())) // 2  # one is a product and a sum
+
+
+def submitted_size(network):
+    """The size of a network by the counting of DCASE task 1, 2022 to 2025.
+
+    Batch norms are folded into the convolutions before them (``folded``). All parameters that are left count, zeros
+    too; ``non_zero`` are what the challenge of 2021 counted. The bytes are those of every weight in the number type,
+    and of every parameter with one axis (biases; scales and offsets of norms that do not fold) in ``BIAS_BYTES``: in 32
+    bits beside int8. Scales and zero points of a quantization are no parameters. This is stricter than the challenge
+    of 2022, in which a parameter is one byte.
+
+    Arguments
+    ---------
+    network : MILClassifier
+        It is left in evaluation mode.
+
+    Returns
+    -------
+    SubmittedSize
+
+    Example
+    -------
+    >>> from mil_asc.model.classifier import MILClassifier
+    >>> from mil_asc.model.extractors.fuse import FUSE
+    >>> from mil_asc.model.features import LogMel
+    >>> from mil_asc.model.heads import Head
+    >>> size = submitted_size(MILClassifier(LogMel(), FUSE(), Head(instance_dim=176)))
+    >>> size.parameters, size.weight_bytes["int8"], size.macs
+    (110490, 121896, 21912448)
+    """
+    network.eval()
+    small = folded(network)
+    parameters = list(small.parameters())
+    biases = sum(one.numel() for one in parameters if one.ndim < 2)
+    weights = sum(one.numel() for one in parameters) - biases
+    return SubmittedSize(
+        parameters=weights + biases,
+        non_zero=sum(int(one.count_nonzero()) for one in parameters),
+        weight_bytes={name: size * weights + BIAS_BYTES[name] * biases for name, size in WEIGHT_BYTES.items()},
+        macs=multiply_accumulates(small, 1),
+    )
 
 
 def activation_peak(network, seconds):
@@ -83,8 +147,10 @@ def complexity(network, lengths=(1, 10)):
     -------
     dict
         ``parameters``; ``macs`` and ``activation_bytes``, both by length; ``weight_bytes`` by number type; ``dcase``:
-        the challenge's limits, and whether the weights of each type and the operations for one second meet them.
+        the challenge's limits, and whether the weights of each type and the operations for one second meet them;
+        ``submitted``: ``SubmittedSize`` as a dictionary, and ``within``.
     """
+    submitted = submitted_size(network)
     parameters = parameter_count(network)
     weights = weight_bytes(parameters)
     macs = {str(seconds): multiply_accumulates(network, seconds) for seconds in lengths}
@@ -99,6 +165,7 @@ def complexity(network, lengths=(1, 10)):
             "macs_limit": DCASE_MACS,
             "macs_within": (macs["1"] if "1" in macs else multiply_accumulates(network, 1)) <= DCASE_MACS,
         },
+        "submitted": {**submitted._asdict(), "within": submitted.within},
     }
 
 

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.mil.pooling.means import mean
 from mil_asc.model.extractors.two_path_resnet import StridedConv, StridedMean
+from mil_asc.model.folded import folded
 from mil_asc.model.normalization import ResNorm
-from mil_asc.packaging.folded import folded
 from mil_asc.packaging.log_mel_graph import LogMelGraph
 
 OUTPUTS = ("logits", "attention", "confidences", "smi", "cmi", "bag", "vectors", "logmel")

@@ -183,7 +183,7 @@ def test_recording_unlike_the_training_data_is_marked(mil_asc, tmp_path, model):
     assert all(UNFAMILIAR in label for _, _, label in audacity_rows(out))
 
 
-@pytest.mark.parametrize("form", ["csv", "audacity", "raven", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "audacity", "raven", "parquet", "dcase"])
 def test_timeline_of_a_format_without_one_is_wrong_usage(mil_asc, recordings, model, tmp_path, form):
     words = ["--format", form, "--timeline", "1", "--to", tmp_path / "out"]
     status, _, err = mil_asc("classify", recordings, "--model", model, *words)
@@ -212,7 +212,7 @@ def hostile(tmp_path):
     return tmp_path / "hostile"
 
 
-@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("parquet", "audacity", "raven")])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("parquet", "audacity", "raven", "dcase")])
 def test_hostile_names_break_no_format_and_no_terminal(mil_asc, hostile, model, form):
     status, out, err = mil_asc("classify", hostile, "--model", model, "--format", form)
     assert status == 0 and not set(out) & {"\x1b", "\t"} and err == ""

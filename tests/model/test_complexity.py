@@ -9,10 +9,20 @@ import torch
 from torch import nn
 
 from mil_asc.model.classifier import MILClassifier
-from mil_asc.model.complexity import LiveBytes, activation_peak, complexity, multiply_accumulates, parameter_count
+from mil_asc.model.complexity import (
+    DCASE_MACS,
+    DCASE_WEIGHT_BYTES,
+    LiveBytes,
+    activation_peak,
+    complexity,
+    multiply_accumulates,
+    parameter_count,
+    submitted_size,
+)
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
+from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main as train
 
 SPEC = importlib.util.spec_from_file_location("complexity_tool", tiny.ROOT / "tools/complexity.py")
@@ -66,6 +76,44 @@ def test_limits_of_dcase(paper_model):
     assert json.loads(json.dumps(counts)) == counts
 
 
+def test_submitted_size_of_a_known_network():
+    """One module without blocks: conv 1x1 (1 -> 4), conv over 16 rows (4), conv 1x1 (4 -> 6), detector (6 -> 3)."""
+    network = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4,), num_blocks=0), Head(num_classes=3, instance_dim=6))
+    weights, biases = 4 + 4 * 16 + 4 * 6 + 6 * 3, 4 + 4 + 6 + 3
+    size = submitted_size(network)
+    assert (size.parameters, size.non_zero) == (weights + biases, weights + biases)
+    assert parameter_count(network) == weights + biases + 2 * (4 + 6)  # gain and offset of both norms
+    assert size.weight_bytes == {
+        "float32": 4 * (weights + biases),
+        "float16": 2 * (weights + biases),
+        "int8": weights + 4 * biases,
+    }
+    assert size.macs == multiply_accumulates(network, 1) == slow_count(network, 1)
+    with torch.no_grad():
+        network.detector.weight[:, :2] = 0
+    assert submitted_size(network)._replace(non_zero=0) == size._replace(non_zero=0)
+    assert submitted_size(network).non_zero == weights + biases - 6
+
+
+def test_norm_that_cannot_be_folded_counts_in_32_bits():
+    network = MILClassifier(LogMel(n_mels=16), FUSE(channels=(4,), num_blocks=0), Head(num_classes=3, instance_dim=6))
+    before = submitted_size(network)
+    network.input_norm = nn.BatchNorm2d(1)
+    after = submitted_size(network)
+    assert after.parameters == before.parameters + 2 and after.weight_bytes["int8"] == before.weight_bytes["int8"] + 8
+
+
+def test_fuse_128k_is_within_the_limits_of_dcase():
+    path = tiny.ROOT / "recipes/TAU2022m/hparams/fuse_128k.yaml"
+    network = load_hparams(path, {"data_folder": "anywhere"})[0]["model"]["network"]
+    size = submitted_size(network)
+    assert 100_000 < size.parameters <= 128_000 and size.macs == slow_count(network, 1) <= DCASE_MACS == 30_000_000
+    assert size.weight_bytes["int8"] <= DCASE_WEIGHT_BYTES == 128_000 and size.within["int8"]
+    floats = network.detector.weight.numel()  # the export leaves the detector in float32
+    assert size.weight_bytes["int8"] + 3 * floats <= 128_000
+    assert not size.within["float16"]
+
+
 def test_live_bytes_of_a_known_chain():
     kilobyte = torch.zeros(250)
     with LiveBytes() as live:
@@ -103,7 +151,8 @@ def test_tool_prints_a_table(capsys):
     header, _, *rows = capsys.readouterr().out.partition("\n\n")[0].splitlines()
     assert len(rows) == 1 and rows[0].startswith("| TAU2019: fuse_pnl, fuse_gt |")
     assert header.count("|") == rows[0].count("|")
-    for cell in ("139,082", "22.0 M (within)", "214.6 M", "139.1 kB (over)", "556.3 kB (over)"):
+    submitted = ("131,850 (131,850)", "143.5 kB (over)", "263.7 kB (over)")
+    for cell in ("139,082", "22.0 M (within)", "214.6 M", "139.1 kB (over)", "556.3 kB (over)", *submitted):
         assert f"| {cell} |" in rows[0]
 
 

@@ -14,10 +14,10 @@ import mil_asc
 from mil_asc.audio.decode import decode
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.model.extractors import registered_extractors
+from mil_asc.model.folded import folded
 from mil_asc.model.interface import NetworkInterface, interface_of
 from mil_asc.packaging import half as half_precision
 from mil_asc.packaging.export import export_onnx
-from mil_asc.packaging.folded import folded
 from mil_asc.packaging.graph_file import check_plain
 from mil_asc.packaging.half import to_fp16
 from mil_asc.packaging.int8 import MOST_CLIPS, decisions, spread, to_int8

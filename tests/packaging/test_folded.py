@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mil_asc.model.extractors import registered_extractors
-from mil_asc.packaging.folded import folded
+from mil_asc.model.folded import folded
 
 
 @pytest.mark.parametrize("name", sorted(registered_extractors()))

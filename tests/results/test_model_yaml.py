@@ -39,10 +39,12 @@ def test_every_block_is_read_as_hyperpyyaml_builds_it(tmp_path, block):
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block_is_loaded_with_every_pooling(tmp_path, block, pooling):
-    network, settings = built_with(f"--model={block}", *tiny.tiny_model(block), f"--pooling={pooling}")
+    network, settings = built_with(
+        f"--model={block}", *tiny.tiny_model(tiny.extractor_of(block)), f"--pooling={pooling}"
+    )
     save_model(tmp_path, network, settings, LABELS)
     loaded = load_model(tmp_path).network
-    assert type(loaded.extractor) is registered_extractors()[block]
+    assert type(loaded.extractor) is registered_extractors()[tiny.extractor_of(block)]
     assert (loaded.pooling_name, loaded.decision) == (pooling, "smi" if pooling == "max" else "bag")
     expected = network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
