@@ -110,7 +110,7 @@ def modules_beside(path):
     finally:
         sys.path.remove(str(folder))
         for name in sys.modules.keys() - known:
-            file = getattr(sys.modules[name], "__file__", None)
+            file = vars(sys.modules[name]).get("__file__")  # not getattr: SpeechBrain's lazy modules import on it
             if file and Path(file).parent == folder:
                 del sys.modules[name]
 
