@@ -99,11 +99,15 @@ def _is_argument(key, legal):
 
 
 def _spellings(key, legal):
-    """What ``key`` may be meant to be: run options, and keys (their ends if ``key`` is one word) -> full keys."""
+    """What ``key`` may be meant to be: run options, and keys (their ends if ``key`` is one word) -> full keys.
+
+    Groups of values are left out, except the sections, for which the name of a block is a value.
+    """
     options = {name: name for name in RUN_OPTIONS}
+    names = [name for name, node in legal.items() if not isinstance(node, dict) or "." not in name]
     if "." in key:
-        return options | {name: name for name in legal}
-    ends = {name.rpartition(".")[2] for name in legal if not _is_argument(name, legal)}
+        return options | {name: name for name in names}
+    ends = {name.rpartition(".")[2] for name in names if not _is_argument(name, legal)}
     return options | {end: _full_key(end, legal) for end in ends}
 
 

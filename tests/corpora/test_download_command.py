@@ -89,7 +89,7 @@ def test_unknown_set_is_refused_with_the_legal_ones(tmp_path):
     result = run("TAU2021", "--to", tmp_path / "sets")
     assert result.returncode == 1
     assert result.stderr == (
-        "error: no set is called 'TAU2021'; there are tut2018m, tau2019, tau2020m (upper or lower case)\n"
+        "error: no set is called 'TAU2021'; there are tut2018m, tau2019, tau2020m, tau2022m (upper or lower case)\n"
     )
     assert not (tmp_path / "sets").exists()
 

@@ -54,7 +54,7 @@ def tiny_design(seeds):
 
 @pytest.fixture
 def run(tool, recipes, tmp_path, monkeypatch):
-    monkeypatch.setitem(tool.STUDIES, "evidence", (tiny_design, tool.evidence_page, tool.paint_evidence, 1))
+    monkeypatch.setitem(tool.STUDIES, "evidence", (tiny_design, tool.evidence_page, tool.paint_evidence, 1, "evidence"))
     page = tmp_path / "page.md"
     page.write_text("# Study\n\n<!-- results -->\n<!-- /results -->\n\nEnd.\n")
     words = ["evidence", f"--recipes={recipes}", f"--csv={tmp_path / 'rows.csv'}", f"--page={page}"]

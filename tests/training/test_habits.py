@@ -43,7 +43,7 @@ def test_habit_gets_the_right_suggestion(word, advice):
     assert f"; {advice}" in message and "\n" not in message
 
 
-@pytest.mark.parametrize("word", ["--zzz=1", "--patience=3", "--workspace_id=7", "--model.augmentation=3"])
+@pytest.mark.parametrize("word", ["--zzz=1", "--patience=3", "--workspace_id=7", "--model.zzz_qqq=3"])
 def test_option_without_likeness_gets_no_suggestion(word):
     message = refusal(word)
     assert message.startswith(f"unknown option {word.partition('=')[0]} (") and "did you mean" not in message
