@@ -17,7 +17,9 @@ def main(model, *paths):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except (UserError, TypeError) as error:
+    except UserError as error:
         sys.exit(f"error: {error}")

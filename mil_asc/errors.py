@@ -17,6 +17,10 @@ class UserError(Exception):
         return printable(super().__str__())
 
 
+class DoubtWarning(UserWarning):
+    """A result would mean little, for a reason that the message names in one line; programs print it as a warning."""
+
+
 class AudioError(UserError):
     """An audio file cannot be used: missing, corrupt, empty, silent, too short, or not finite."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mil_asc.cli.model_choice import RULES, ModelChoice, choose, model_options
+from mil_asc.cli.model_choice import REJECTED, RULES, ModelChoice, choose, model_options
 from mil_asc.cli.progress_line import ProgressLine
 from mil_asc.cli.worker_pool import Died, Work, cores, map_in_order
 from mil_asc.errors import UserError, name_some, printable
@@ -119,7 +119,7 @@ def command(
     backend: str | None,
     revision: str | None,
     device: str | None,
-    rejected: float,
+    rejected: float | None,
     form: str | None,
     listed: str | None,
     to: str | None,
@@ -151,7 +151,7 @@ def command(
         raise click.UsageError("--list names recordings relative to PATH: give one folder")
     model = choose(source, backend, device, rejected, revision)
     settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
-    settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected}
+    settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected or REJECTED}
     return _Classification(paths, listed, model, to, settings, force, quiet).run(jobs)
 
 

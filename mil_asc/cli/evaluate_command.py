@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from mil_asc.cli.model_choice import complete_model, revision_option
+
 CLIPS = ("evaluate", "train", "all")
 BAD_AUDIO = ("stop", "skip")
 
 
 @click.command("evaluate", context_settings={"ignore_unknown_options": True})
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", shell_complete=complete_model)
 @click.argument("reader_options", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY=VALUE]...")
 @click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The data to evaluate on.")
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="OUT", help="Where the report goes.")
@@ -25,10 +27,11 @@ BAD_AUDIO = ("stop", "skip")
 @click.option(
     "--on-bad-audio", type=click.Choice(BAD_AUDIO), default="stop", show_default=True, help="What to do with bad files."
 )
+@revision_option
 @click.option("--device", help="Such as cuda or cpu; by default the GPU if there is one.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def command(
-    model: Path,
+    model: str,
     reader_options: tuple[str, ...],
     data: Path,
     to: Path,
@@ -36,14 +39,15 @@ def command(
     clips: str,
     cache: Path | None,
     on_bad_audio: str,
+    revision: str | None,
     device: str | None,
     quiet: bool,
 ) -> None:
     """Evaluate a trained model on other data.
 
-    MODEL is a model folder, the output folder of a trained run, or the name of a shipped model; it stays as it is. The
-    data are class folders (DIR/bus/*.wav), a folder in the official layout of DCASE, or of manifests (test.json); their
-    classes must be classes of the model. The report (report.html, report.json, predictions.npz) goes to OUT.
+    MODEL is a model folder, the output folder of a trained run, the name of a shipped model, or hf:user/model; it stays
+    as it is. The data are class folders (DIR/bus/*.wav), a folder in the official layout of DCASE, or of manifests
+    (test.json); their classes must be classes of the model. The report (report.html, report.json, predictions.npz) goes to OUT.
 
     --KEY=VALUE are options of the reader: classes, clip_seconds, groups, evaluate_groups, evaluate_fraction and
     split_seed of class folders, fold of the official layout, data_root of manifests.
@@ -57,11 +61,15 @@ def command(
 
     calm_progress_bars()  # before tqdm is imported
     from mil_asc.cli.evaluated_folder import open_folder
+    from mil_asc.errors import UserError
     from mil_asc.packaging.sources import resolve_source
     from mil_asc.training.evaluate_run import evaluate_run, read_reader_options
 
+    place = resolve_source(model, revision=revision)
+    if place.is_file():
+        raise UserError(f"{place} is an ONNX file, which is not evaluated: name the model folder or run it was made of")
     evaluate_run(
-        run=resolve_source(str(model)),
+        run=place,
         data_folder=data,
         output_folder=to,
         name=name,

@@ -45,7 +45,7 @@ def command(
     backend: str | None,
     revision: str | None,
     device: str | None,
-    rejected: float,
+    rejected: float | None,
     to: str,
     assumption: str | None,
     minutes: float,

@@ -61,6 +61,11 @@ class Explained:
     is_mel: bool = True
 
     @property
+    def judged(self) -> float:
+        """Seconds of what is shown that have instances; what follows is shorter than one."""
+        return min(float(self.scene.instances.times_I2[-1, 1]), self.seconds)
+
+    @property
     def seconds(self) -> float:
         """Length of what is shown."""
         return len(self.wav_N) / self.rate
@@ -83,6 +88,8 @@ def write_page(shown: Explained) -> str:
         "alert": _alert(scene),
         "length": clock(shown.length),
         "part": _part(shown),
+        "unjudged": _unjudged_mark(shown),
+        "rest": _rest(shown),
         "spectrogram": _spectrogram(shown),
         "mask": _mask(decided_T, shown),
         "picture": "Log-mel spectrogram" if shown.is_mel else "Spectrogram (the network takes the waveform itself)",
@@ -144,9 +151,10 @@ def _class_rows(scene: Scene, confidence_TC: np.ndarray, shown: Explained) -> st
     rows = []
     for c in order[:MOST_CLASSES]:
         strip = in_colour(narrowed(confidence_TC[None, :, c], MOST_COLUMNS), RAMP)
+        track = _image(strip, shown) + _unjudged_mark(shown)
         name, decided = escape(printable(labels[c])), ' class="decided"' if labels[c] == scene.label else ""
         rows.append(
-            f'<div class="row"><span{decided}>{name}</span><div class="track strip">{_image(strip, shown)}</div>'
+            f'<div class="row"><span{decided}>{name}</span><div class="track strip">{track}</div>'
             f"<span>{scene.scores['smi'][labels[c]]:.2f}</span></div>"
         )
     if len(order) > MOST_CLASSES:
@@ -187,6 +195,8 @@ def _moment_buttons(scene: Scene, shown: Explained) -> str:
 
 
 def _chance(scene: Scene) -> str:
+    if scene.familiar is False:
+        return "No probability that this is correct: it is known for recordings like those of the training data alone."
     if scene.probability is None:
         return "The model has no calibration: its scores are no probabilities, and foreign sound is not marked."
     return (
@@ -208,6 +218,19 @@ def _part(shown: Explained) -> str:
     if shown.seconds >= shown.length:
         return ""
     return f"The first {clock(shown.seconds)} are shown and played; the scene is that of the whole recording."
+
+
+def _unjudged_mark(shown: Explained) -> str:
+    """Hatching over the end of a track that no instance covers."""
+    if shown.judged >= shown.seconds:
+        return ""
+    return f'<i class="unjudged" style="left:{100 * shown.judged / shown.seconds:.4f}%"></i>'
+
+
+def _rest(shown: Explained) -> str:
+    if shown.judged >= shown.seconds:
+        return ""
+    return f"Hatched: the last {shown.seconds - shown.judged:.2f} s are shorter than an instance and were not judged."
 
 
 def _score_rows(scene: Scene) -> str:

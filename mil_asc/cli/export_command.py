@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mil_asc.cli.model_choice import complete_model, revision_option
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -17,7 +19,7 @@ LEAST_AGREEMENT = 0.95
 
 
 @click.command("export")
-@click.argument("model", type=click.Path())
+@click.argument("model", type=click.Path(), shell_complete=complete_model)
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="FILE.onnx", help="The ONNX file.")
 @click.option("--fp16", is_flag=True, help="Store the weights in half precision; computation stays in float32.")
 @click.option("--int8", is_flag=True, help="Quantize the convolutions to 8 bits; needs --calibrate.")
@@ -29,6 +31,7 @@ LEAST_AGREEMENT = 0.95
 )
 @click.option("--network-only", is_flag=True, help="Log-mel in, fixed window: for phones and microcontrollers.")
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Window of --network-only (in seconds).")
+@revision_option
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 def command(
@@ -39,6 +42,7 @@ def command(
     calibrate: Path | None,
     network_only: bool,
     seconds: float,
+    revision: str | None,
     force: bool,
     quiet: bool,
 ) -> None:
@@ -70,14 +74,14 @@ def command(
         raise UserError(f"{to} is there already: name another --to, or replace it with --force")
     if not to.parent.is_dir():
         raise UserError(f"{to.parent} is no folder: make it first, or name another --to")
-    loaded = load_any(resolve_source(model))
+    loaded = load_any(resolve_source(model, revision=revision))
     data, notes = _graph(loaded, seconds if network_only else None)
     if fp16:
         from mil_asc.packaging.half import to_fp16
 
         data = to_fp16(data)
     if calibrate is not None:
-        data, note = _quantized(data, loaded, calibrate, seconds if network_only else None)
+        data, note = _quantized(data, loaded, calibrate, seconds if network_only else None, quiet)
         notes.append(note)
     write_atomically(to, data)
     if not quiet:
@@ -96,16 +100,20 @@ def _graph(loaded: LoadedModel, window: float | None) -> tuple[bytes, list[str]]
     if window is None:
         sources = {"weights_sha256": loaded.weights_sha256, "calibration": loaded.calibration}
         return export_onnx(loaded.network, labels, **sources), []
-    found = export_network_only(loaded.network, labels, window)
+    found = export_network_only(loaded.network, labels, window, loaded.weights_sha256)
     flash, memory = size_text(found.flash_bytes), size_text(found.memory_bytes)
     return found.data, [f"in float32: weights (flash) {flash}, working memory {memory} at the least"]
 
 
-def _quantized(data: bytes, loaded: LoadedModel, folder: Path, window: float | None) -> tuple[bytes, str]:
+def _quantized(data: bytes, loaded: LoadedModel, folder: Path, window: float | None, quiet: bool) -> tuple[bytes, str]:
     """The int8 file and a line about its agreement with float."""
     from mil_asc.packaging.int8 import to_int8
 
-    found = to_int8(data, _inputs(loaded, folder, window))
+    def tried(line: str) -> None:
+        if not quiet:
+            click.echo(f"  {line}", err=True)
+
+    found = to_int8(data, _inputs(loaded, folder, window), tried)
     line = (
         f"int8 ({found.choice}): decides {100 * found.agreement:.1f} % of the clips as float32 does, SMI and CMI, on "
         "recordings that chose between the ways to measure ranges"

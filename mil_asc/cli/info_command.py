@@ -6,14 +6,15 @@ import json
 
 import click
 
-from mil_asc.cli.model_choice import VARIABLE, choose
+from mil_asc.cli.model_choice import VARIABLE, choose, complete_model, revision_option
 from mil_asc.errors import printable
 
 
 @click.command("info", short_help="Say what a model is, and what is in its folder.")
-@click.argument("source", metavar="MODEL", required=False, envvar=VARIABLE)
+@click.argument("source", metavar="MODEL", required=False, envvar=VARIABLE, shell_complete=complete_model)
+@revision_option
 @click.option("--json", "as_json", is_flag=True, help="As a JSON object.")
-def command(source: str | None, as_json: bool) -> None:
+def command(source: str | None, revision: str | None, as_json: bool) -> None:
     """Say what a model is: classes, input, decision, calibration, origin, files.
 
     MODEL is a model folder, the output folder of a run, an ONNX file, the name of a shipped model, or hf:user/model.
@@ -24,8 +25,11 @@ def command(source: str | None, as_json: bool) -> None:
       mil-asc info my-model --json | jq .labels
     """
     from mil_asc.cli.model_facts import describe
+    from mil_asc.packaging.sources import shipped_models
 
-    facts = describe(choose(source))
+    if not source:
+        raise click.UsageError(f"name a model, such as: mil-asc info {shipped_models()[0]}; or set {VARIABLE}")
+    facts = describe(choose(source, revision=revision))
     if as_json:
         print(json.dumps(facts, indent=1))
         return

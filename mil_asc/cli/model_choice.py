@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from mil_asc.errors import UserError
 
@@ -28,7 +29,7 @@ class ModelChoice(NamedTuple):
     place: Path
     backend: str
     device: str | None = None
-    rejected: float = REJECTED
+    rejected: float | None = None
 
     def load(self, threads: int | None = None) -> Explainer:
         """The classifier.
@@ -48,6 +49,10 @@ class ModelChoice(NamedTuple):
         return OnnxSceneClassifier.from_hparams(self.place, rejected=self.rejected, threads=threads)
 
     def _with_torch(self, threads: int | None) -> Explainer:
+        from mil_asc.packaging.layout import check_is_model
+
+        if self.place.is_dir():
+            check_is_model(self.place)
         if find_spec("torch") is None:
             raise UserError("--backend torch needs PyTorch: pip install mil_asc with its dependencies")
         from mil_asc.inference.scene_classifier import SceneClassifier
@@ -90,7 +95,7 @@ def choose(
     source: str | None,
     backend: str | None = None,
     device: str | None = None,
-    rejected: float = REJECTED,
+    rejected: float | None = None,
     revision: str | None = None,
 ) -> ModelChoice:
     """The choice that the options make; a model of a hub is downloaded.
@@ -122,15 +127,29 @@ def find_model(source: str | None, revision: str | None = None) -> Path:
     return Path(source) if os.path.isfile(source) else resolve_source(source, revision=revision)
 
 
+def complete_model(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """For the Tab key: shipped models that begin as what is typed, and folders."""
+    from mil_asc.packaging.sources import shipped_models
+
+    names = [CompletionItem(name) for name in shipped_models() if name.startswith(typed)]
+    return [*names, CompletionItem(typed, type="dir")] if os.sep in typed or not names else names
+
+
+def revision_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--revision`` to a command."""
+    return click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")(command)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--model``, ``--backend``, ``--revision``, ``--device`` and ``--rejected`` to a command."""
-    options = [
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
         click.option(
             "-m",
             "--model",
             "source",
             metavar="MODEL",
             envvar=VARIABLE,
+            shell_complete=complete_model,
             help="A model folder, the folder of a finished run, an ONNX file of `mil-asc export`, the name of a "
             f"shipped model, or hf:user/model. Also by the environment variable {VARIABLE}.",
         ),
@@ -139,14 +158,13 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(BACKENDS),
             help="What computes: ONNX Runtime (the default where the model has an ONNX file) or PyTorch.",
         ),
-        click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub."),
+        revision_option,
         click.option("--device", metavar="DEVICE", help="Such as cuda or cpu, for PyTorch."),
         click.option(
             "--rejected",
             type=click.FloatRange(0.0005, 0.2),
-            default=REJECTED,
-            show_default=True,
-            help="Share of recordings like the training data to call unfamiliar: more finds more foreign sound.",
+            help="Share of recordings like the training data to call unfamiliar: more finds more foreign sound  "
+            f"[default: {REJECTED}; needs a model with a calibration]",
         ),
     ]
     for option in reversed(options):

@@ -35,7 +35,7 @@ def describe(model: ModelChoice) -> dict[str, Any]:
         "pooling": own.pooling,
         **_parameters(model.place),
         "calibration": _calibration(classifier.calibration),
-        "trained_on": provenance(model.place),
+        "trained_on": provenance(model.place) or "not known: an ONNX file alone does not say",
         "files": _files(model.place),
     }
 

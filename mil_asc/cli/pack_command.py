@@ -12,8 +12,10 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="The model folder.")
 @click.option("--name", help="Name of the model; by default that of the folder.")
-@click.option("--license", default="apache-2.0", show_default=True, help="Licence of the weights, as the Hub names it.")
-@click.option("--data-license", default="", help="Licence of the training data, in words.")
+@click.option("--license", default=None, help="Licence of the weights, as the Hub names it, such as apache-2.0.")
+@click.option(
+    "--data-license", default="", help="Licence of the training data, in words; known of the official DCASE sets."
+)
 @click.option("--description", default="", help="A sentence or two for the model card.")
 @click.option("--made-by", default="", metavar="COMMAND", help="The command that makes the model, for its card.")
 @click.option(
@@ -27,7 +29,8 @@ import click
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="DIR",
-    help="At least 500 clips that the model was never trained on, as `mil-asc evaluate` takes data; may be repeated.",
+    help="At least 500 clips that the model was never trained on, as `mil-asc evaluate` takes data; may be repeated. "
+    "With fewer the model is packed without a calibration.",
 )
 @click.option(
     "--cache",
@@ -42,7 +45,7 @@ def command(
     run: Path,
     to: Path,
     name: str | None,
-    license: str,
+    license: str | None,
     data_license: str,
     description: str,
     made_by: str,
@@ -67,21 +70,26 @@ def command(
     from mil_asc.training.launch import calm_progress_bars
 
     calm_progress_bars()  # before tqdm is imported
+    from mil_asc.packaging.card import LICENSE
     from mil_asc.packaging.pack import onnx_graph, pack_run
 
     calibration = None
     if calibrate:
         from mil_asc.cli.calibration_clips import calibrate_run
+        from mil_asc.packaging.calibrate import TooFewClips
 
         with tempfile.TemporaryDirectory() as temporary:
-            calibration = calibrate_run(run, calibrate, cache or Path(temporary), not quiet)
+            try:
+                calibration = calibrate_run(run, calibrate, cache or Path(temporary), not quiet)
+            except TooFewClips as error:
+                click.echo(f"warning: packed without a calibration, foreign sound is not marked: {error}", err=True)
     folder = pack_run(
         run,
         to,
         calibration=calibration,
         graph=None if no_onnx else onnx_graph,
         name=name,
-        license=license,
+        license=license or LICENSE,
         data_license=data_license,
         description=description,
         command=made_by,
@@ -91,5 +99,5 @@ def command(
     if quiet:
         return
     print(folder)
-    if calibration is None:
+    if calibration is None and not calibrate:
         click.echo("without a calibration: foreign sound is not marked (--calibrate)", err=True)

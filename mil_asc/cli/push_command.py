@@ -21,6 +21,9 @@ def command(folder: str, to: str, private: bool, revision: str | None) -> None:
       mil-asc push my-model hf:anna/street-sounds
       mil-asc classify street.wav --model hf:anna/street-sounds
     """
+    from mil_asc.packaging.layout import check_files
+
+    check_files(folder)  # before the import of what needs PyTorch
     from mil_asc.packaging.hub import push
 
     print(push(folder, to, private=private, revision=revision))

@@ -94,15 +94,23 @@ class Printed(Results):
 
     def __init__(self, how: Formatting, file: IO[str] | None = None):
         self._form, self._file, self._rows = how.form, file or sys.stdout, 0
-        self._file.write(header(how))
+        self._head = header(how)
+        if self._form != "table":
+            self._write_head()
 
     def add(self, name: str, content: Any) -> None:
         """Write a row."""
+        self._write_head()
         before = ("[\n" if self._rows == 0 else ",\n") if self._form == "json" else ""
         after = "" if self._form == "json" or content.endswith("\n") else "\n"
         self._file.write(f"{before}{content}{after}" if content else "")
         self._file.flush()
         self._rows += 1
+
+    def _write_head(self) -> None:
+        """Write the header once; that of a table for people waits for its first row."""
+        self._file.write(self._head)
+        self._head = ""
 
     def finish(self) -> None:
         """Close the list of JSON."""
@@ -326,7 +334,8 @@ def _check_same(place: Path, before: str, settings: dict[str, Any]) -> dict[str,
     except (ValueError, AttributeError, RecursionError):
         raise UserError(f"{place} has results of another run (settings that are damaged): {START_ANEW}") from None
     if others:
-        raise UserError(f"{place} has results of another run ({', '.join(others)} differ): {START_ANEW}")
+        names = ", ".join(name.removeprefix("--") for name in others)
+        raise UserError(f"{place} has results of another run (another {names}): {START_ANEW}")
     if folder is not None and own is not None and folder != own:
         raise UserError(f"{place} has paths relative to {folder}, not to {own}: go on from there, or with full paths")
     return dict(found)

@@ -74,7 +74,7 @@ def header(how: Formatting) -> str:
     if how.form == "dcase":
         return "\t".join(("filename", "scene_label", *map(plain, sorted(how.labels)))) + "\n"
     if how.form == "table":
-        return f"{'scene':{_width(how.labels)}}  score  correct  recording\n"
+        return f"{'scene':{_width(how.labels)}}  score  P(right)  recording\n"
     return ""
 
 
@@ -194,13 +194,13 @@ def table_lines(scene: Scene, path: str, how: Formatting) -> str:
 
 def _table_line(scene: Scene, where: str, how: Formatting) -> str:
     score = scene.scores[scene.assumption][scene.label]
-    chance = "     " if scene.probability is None else f"{scene.probability:5.2f}"
+    chance = "-" if scene.probability is None else f"{scene.probability:.2f}"
     label = printable(scene.label).ljust(_width(how.labels))
     mark = f"  ({UNFAMILIAR})" if scene.familiar is False else ""
     if how.colour:
         label = f"\x1b[1m{label}\x1b[0m"
         mark = f"\x1b[33m{mark}\x1b[0m" if mark else ""
-    return f"{label}  {score:5.2f}  {chance:>7}  {where}{mark}"
+    return f"{label}  {score:5.2f}  {chance:>8}  {where}{mark}"
 
 
 def _width(labels: Sequence[str]) -> int:

@@ -57,10 +57,10 @@ def check_apart(name, place, data_folder):
         )
 
 
-def official_folder_near(folder):
-    """A hint at the folders near this one that hold ``meta.csv``; empty where there are none."""
+def official_folder_near(folder, option="--data_folder="):
+    """A hint at the folders near this one that hold ``meta.csv``, as ``option`` names them; empty without any."""
     around = [parent for parent in list(folder.resolve().parents)[:DEEPEST] if (parent / META).is_file()][:1]
-    return _hint(around or _below(folder, lambda inner: (inner / META).is_file()))
+    return _hint(around or _below(folder, lambda inner: (inner / META).is_file()), option)
 
 
 def class_folders_near(folder):
@@ -108,5 +108,5 @@ def _names(folder):
         return []
 
 
-def _hint(folders):
-    return f"; did you mean --data_folder={name_some(folders, 3, ' or ')}?" if folders else ""
+def _hint(folders, option="--data_folder="):
+    return f"; did you mean {option}{name_some(folders, 3, ' or ')}?" if folders else ""

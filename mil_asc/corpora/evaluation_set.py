@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mil_asc.checks import check_number, check_text
 from mil_asc.corpora.class_folders import as_names, read_class_folders
-from mil_asc.corpora.data_layout import META, ready_lists
+from mil_asc.corpora.data_layout import META, official_folder_near, ready_lists
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.corpora.folder_tree import FolderTree, sub_folders
 from mil_asc.corpora.json_manifests import read_manifest
@@ -137,6 +137,9 @@ def _class_folders(folder, labels, options, clips):
         raise UserError(f"{folder} has no lists, all of it is evaluated: leave out --clips=train")
     there = sub_folders(folder)
     chosen = as_names("classes", options.get("classes", []), there) or there
+    near = official_folder_near(folder, option="")
+    if near and not set(chosen) & set(labels):
+        raise UserError(f"{folder}: no sub-folder is a class of the model{near}")
     for name in chosen:
         check_label(name, there, f"{folder}: no sub-folder for a class")
         check_label(name, labels, f"{folder / name}: no class of the model")

@@ -170,8 +170,19 @@ def check_process(loaded_in: int, threads: int) -> None:
         raise UserError("the model was loaded before this process was forked: load it here, or compute in one thread")
 
 
-def check_rejected(rejected: float) -> float:
-    """The share of familiar recordings to call unfamiliar; an ``ArgumentError`` unless it is above 0, up to 0.2."""
+def check_rejected(rejected: float | None) -> float:
+    """The share of familiar recordings to call unfamiliar, by default ``REJECTED``.
+
+    An ``ArgumentError`` unless it is above 0, up to 0.2.
+    """
+    if rejected is None:
+        return REJECTED
     if isinstance(rejected, bool) or not isinstance(rejected, int | float) or not 0 < rejected <= MOST_REJECTED:
         raise ArgumentError(f"rejected must be a share above 0, at most {MOST_REJECTED}, got {rejected!r:.80}")
     return float(rejected)
+
+
+def check_rejects(rejected: float | None, calibration: Calibration | None, source: str | Path) -> None:
+    """A ``UserError`` if a share to reject is asked of a model that cannot reject, since it has no calibration."""
+    if rejected is not None and calibration is None:
+        raise UserError(f"{source} has no calibration, so it marks no foreign sound: leave out rejected ({rejected:g})")

@@ -15,9 +15,8 @@ import numpy as np
 import onnxruntime
 
 from mil_asc.errors import ArgumentError, UserError
-from mil_asc.inference.explainer import Explainer, check_process, check_rejected
+from mil_asc.inference.explainer import Explainer, check_process, check_rejected, check_rejects
 from mil_asc.inference.onnx_session import failure, open_session
-from mil_asc.inference.recording_scores import REJECTED
 from mil_asc.inference.windows import WindowScores
 from mil_asc.model.interface import NetworkInterface
 from mil_asc.packaging.familiarity import Calibration
@@ -36,15 +35,15 @@ class OnnxSceneClassifier(Explainer):
         Of a graph that ``mil_asc`` exported.
     calibration : Calibration, optional
         That of the model.
-    rejected : float
-        Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2.
+    rejected : float, optional
+        Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2; default: 0.01.
     """
 
     def __init__(
         self,
         session: onnxruntime.InferenceSession,
         calibration: Calibration | None = None,
-        rejected: float = REJECTED,
+        rejected: float | None = None,
     ):
         self.session = session
         self._process, self._threads = os.getpid(), session.get_session_options().intra_op_num_threads
@@ -57,11 +56,16 @@ class OnnxSceneClassifier(Explainer):
         self._outputs += ["vectors"] if calibration is not None else []
         missing = {INPUT, *self._outputs} - names - {one.name for one in session.get_inputs()}
         if missing:
+            if {one.name for one in session.get_inputs()} == {"logmel"}:
+                raise UserError(
+                    "the ONNX file takes a log-mel spectrogram, not a recording: export the model without "
+                    "--network-only to classify with it here"
+                )
             raise UserError(f"the ONNX file has no {', '.join(sorted(missing))}: it was not exported for waveforms")
 
     @classmethod
     def from_hparams(
-        cls, source: str | Path, rejected: float = REJECTED, threads: int | None = None, **download: Any
+        cls, source: str | Path, rejected: float | None = None, threads: int | None = None, **download: Any
     ) -> OnnxSceneClassifier:
         """Load a model.
 
@@ -70,8 +74,9 @@ class OnnxSceneClassifier(Explainer):
         source : str or Path
             A model folder, an ONNX file that ``mil-asc export`` wrote, the name of a shipped model, or
             ``hf:user/model``. Local paths and names never touch the network, and no code of a folder is run.
-        rejected : float
-            Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2.
+        rejected : float, optional
+            Share of recordings like the training data that are called unfamiliar, above 0, at most 0.2; default: 0.01.
+            A model without a calibration takes none.
         threads : int, optional
             Threads of the computation, by default one per core.
         **download
@@ -93,6 +98,7 @@ class OnnxSceneClassifier(Explainer):
         calibration = None if text is None else Calibration.from_json(text)
         if calibration is not None:
             calibration.check_fits(_dimensions(session))
+        check_rejects(rejected, calibration, source)
         return cls(session, calibration, rejected)
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:

@@ -77,12 +77,12 @@ class RecordingScores:
         winner = verdicts[rule].winner
         logits_IC = self.logits_IC.astype(np.float64)
         probability = unfamiliarity = familiar = None
-        if self.calibration is not None:
-            probability = self.calibration.confidence(rule, float(verdicts[rule].scores_C[winner]))
         if self.calibration is not None and self.traits_IK is not None:
             mean_K, instances = self.traits_IK.mean(0, dtype=np.float64), len(self.traits_IK)
             unfamiliarity = self.calibration.score(mean_K, instances)
             familiar = self.calibration.familiar(mean_K, self.rejected, instances)
+        if self.calibration is not None and familiar is not False:
+            probability = self.calibration.confidence(rule, float(verdicts[rule].scores_C[winner]))
         return Scene(
             label=labels[winner],
             assumption=rule,

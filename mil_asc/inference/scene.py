@@ -111,7 +111,7 @@ class Scene:
         The stretch of the recording that this is about (in seconds).
     probability : float or None
         Calibrated probability (0 to 1) that ``label`` is correct, for recordings like those of the training data; None
-        without a calibration.
+        without a calibration, and where ``familiar`` is False, because it is not measured for foreign sound.
     unfamiliarity : float or None
         Out-of-domain score, greater for recordings less like the training data; None without a calibration.
     familiar : bool or None
@@ -161,12 +161,13 @@ class Scene:
         return self.parts(seconds)
 
     def __str__(self) -> str:
-        best = self.scores[self.assumption][self.label]
+        rules = list(dict.fromkeys((self.assumption, "smi", "cmi")))  # the one that decided first
+        scores = ", ".join(f"{rule.upper()} {self.scores[rule][self.label]:.2f}" for rule in rules)
         strongest = self.instances.positive(most=3)
         moments = ", ".join(f"{i.start:.2f}-{i.end:.2f} s ({i.confidence:.2f})" for i in strongest) or "none"
         positive = int(self.instances.positive_I.sum())
         doubt = f", {UNFAMILIAR}" if self.familiar is False else ""
         return (
-            f"{self.label} ({self.assumption.upper()} {best:.2f}){doubt}; "
+            f"{self.label} ({scores}){doubt}; "
             f"{positive} of {len(self.instances)} instances positive; strongest: {moments}"
         )

@@ -36,7 +36,8 @@ MOST_NAME = 100
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 """Unicode categories that no text has: control characters, lone surrogates, line and paragraph separators."""
 MOST_MELS, MOST_FFT, MOST_FILTERS = 8192, 2**18, 2**22
-"""Most mel filters, samples of an analysis window, and coefficients of all filters (16 MB)."""
+MOST_OVERLAP = 64
+"""Most mel filters, samples of an analysis window, coefficients of all filters (16 MB), and windows over one sample."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,9 @@ def _check_front_end(values: object) -> None:
         check_number(f"front_end.{name}", values[name], above=0)
         if rate * values[name] / 1000 > MOST_FFT:
             raise ArgumentError(f"front_end.{name} must be at most {MOST_FFT} samples, got {values[name]:g} ms")
+    if values["window_ms"] > MOST_OVERLAP * values["hop_ms"]:
+        least, got = values["window_ms"] / MOST_OVERLAP, values["hop_ms"]
+        raise ArgumentError(f"front_end.hop_ms must be at least {least:g} (window_ms / {MOST_OVERLAP}), got {got:g}")
     filters = (round(rate * values["window_ms"] / 1000) // 2 + 1) * values["n_mels"]
     if filters > MOST_FILTERS:
         raise ArgumentError(f"front_end: the mel filters have {filters} coefficients, at most {MOST_FILTERS} are legal")

@@ -46,6 +46,10 @@ TABLE_SHARES = 40
 NEWTON_STEPS = 100
 
 
+class TooFewClips(UserError):
+    """There are fewer than ``LEAST_CLIPS`` clips for a calibration."""
+
+
 # -- the probability of the decided class
 
 
@@ -245,17 +249,16 @@ def fit_calibration(
 
     Raises
     ------
+    TooFewClips
+        There are fewer than ``LEAST_CLIPS`` clips.
     UserError
-        There are fewer than ``LEAST_CLIPS`` clips, or the clips have fewer than two instances.
+        The clips have fewer than two instances.
     ArgumentError
         The lists have different lengths.
     """
     truth_B, clips = np.asarray(truth_B), len(truth_B)
     if clips < LEAST_CLIPS:
-        raise UserError(
-            f"a calibration needs {LEAST_CLIPS} clips or more that were never trained on, got {clips}: "
-            "pack without a calibration"
-        )
+        raise TooFewClips(f"a calibration needs {LEAST_CLIPS} clips or more that were never trained on, got {clips}")
     for name, values in (("logits", logits), ("vectors", vectors), ("bag_logits_BC", bag_logits_BC)):
         if len(values) != clips:
             raise ArgumentError(f"{name} must be of {clips} clips as truth_B is, got {len(values)}")
@@ -331,7 +334,7 @@ def calibrate(
 
     Raises
     ------
-    UserError
+    TooFewClips
         There are fewer than ``LEAST_CLIPS`` clips, which is refused before any is computed.
     ArgumentError
         The network is in training mode.
@@ -339,9 +342,8 @@ def calibrate(
     if network.training:
         raise ArgumentError("network must be in evaluation mode: call network.eval()")
     if len(truth_B) < LEAST_CLIPS:
-        raise UserError(
-            f"a calibration needs {LEAST_CLIPS} clips or more that were never trained on, got {len(truth_B)}: "
-            "pack without a calibration"
+        raise TooFewClips(
+            f"a calibration needs {LEAST_CLIPS} clips or more that were never trained on, got {len(truth_B)}"
         )
     device = next(network.parameters()).device
     logits, vectors, bag_logits, lengths = [], [], [], []

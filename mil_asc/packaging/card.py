@@ -7,13 +7,15 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
+from mil_asc.corpora.official import read_datasets
 from mil_asc.errors import name_some
 from mil_asc.model.model_config import ModelConfig
 from mil_asc.packaging.familiarity import Calibration
 from mil_asc.results.report import accuracy_interval
 from mil_asc.results.run import CONSOLE, Run
 
-LICENSE = "apache-2.0"
+LICENSE = "other"
+"""The Hub's name of a licence that it does not know; of the weights where whoever packed them states none."""
 RULES = {"smi": "SMI", "cmi": "CMI", "bag": "the model's pooling"}
 VERSIONS = ("mil_asc", "python", "torch", "speechbrain")
 LIMITS = (
@@ -36,7 +38,7 @@ class CardFacts:
     license : str
         Licence of the weights, by the name that the Hub uses.
     data_license : str
-        Licence of the training data, in words.
+        Licence of the training data, in words; default: that of an official set.
     description : str
         A sentence or two at the top.
     command : str
@@ -97,6 +99,7 @@ def _front_matter(run: Run, facts: CardFacts) -> str:
     tags = ["audio", "acoustic-scene-classification", "multiple-instance-learning", "speechbrain", *facts.tags]
     values = {
         "license": facts.license,
+        **({"license_name": "not-stated"} if facts.license == LICENSE else {}),
         "library_name": "mil_asc",
         "pipeline_tag": "audio-classification",
         "tags": tags,
@@ -122,11 +125,17 @@ def _data(run: Run, config: ModelConfig, facts: CardFacts) -> str:
     clips = run.provenance.get("train_clips")
     rows = [
         f"- training data: {_line(run.dataset)}" + (f", {clips} clips" if clips else ""),
-        f"- licence of the data: {_line(facts.data_license) or 'not stated by whoever packed the model'}",
+        f"- licence of the data: {_data_license(run, facts)}",
         f"- evaluation set: {run.report['evaluation']['clips']} clips, not trained on",
         f"- classes ({len(config.labels)}): {name_some([_line(label) for label in config.labels], 60)}",
     ]
     return "\n".join(rows)
+
+
+def _data_license(run: Run, facts: CardFacts) -> str:
+    """As stated, or that of an official set."""
+    known = read_datasets().get(run.dataset.lower(), {}).get("licence", "")
+    return _line(facts.data_license) or known or "not stated by whoever packed the model"
 
 
 def _scores(run: Run) -> str:

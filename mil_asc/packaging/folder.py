@@ -23,12 +23,13 @@ from mil_asc.packaging.layout import (
     SETTINGS_COPY,
     WEIGHTS,
     check_files,
+    check_is_model,
     is_model_folder,
     left_aside,
     read_file,
 )
 from mil_asc.packaging.tensor_file import read_tensors, write_tensors
-from mil_asc.results.run import MODEL_SETTINGS
+from mil_asc.results.run import warn_of_debug
 from mil_asc.results.trained_model import load_configured
 from mil_asc.runtime.checksums import write_checksums
 from mil_asc.runtime.files import complete_folder, recover_folder, size_text
@@ -167,9 +168,9 @@ def load_any(folder: str | Path) -> LoadedModel:
         return load_model_folder(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder{left_aside(folder)}")
-    if not (folder / MODEL_SETTINGS).exists() and not list(folder.glob("fold-*")):
-        raise UserError(f"{folder} is neither a model folder (no {CONFIG}) nor a finished run (no {MODEL_SETTINGS})")
+    check_is_model(folder)
     network, config, digest = load_configured(folder)
+    warn_of_debug(folder)
     return LoadedModel(network, config, None, digest)
 
 

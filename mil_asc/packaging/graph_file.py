@@ -19,7 +19,7 @@ from mil_asc.runtime.bounded_files import read_bounded
 
 MOST_BYTES = 256 << 20
 """Largest file that is read."""
-MOST_NODES = 20_000
+MOST_NODES = 5_000
 MOST_COMPUTED = 250
 """Most operators that depend on no samples; conversions of one weight each, as in half or 8-bit files, do not count."""
 MODEL_GRAPH, MODEL_TRAINING, MODEL_FUNCTIONS = 7, 20, 25

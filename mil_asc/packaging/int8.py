@@ -12,7 +12,7 @@ import io
 import itertools
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ class Quantized(NamedTuple):
     choice: str
 
 
-def to_int8(data: bytes, inputs: Sequence[Wave]) -> Quantized:
+def to_int8(data: bytes, inputs: Sequence[Wave], tried: Callable[[str], None] = lambda line: None) -> Quantized:
     """The file with quantized convolutions, made in the way that agrees best with the float file.
 
     Arguments
@@ -70,6 +70,8 @@ def to_int8(data: bytes, inputs: Sequence[Wave]) -> Quantized:
         At least ``LEAST_CLIPS`` inputs like those in use, without the batch axis: waveforms (N,), or log-mel
         spectrograms (F, T). Longer ones are cut to the length of the shortest. Do not take clips on which the result
         is reported.
+    tried : callable, optional
+        Called with a line after each way: a way may take minutes.
 
     Raises
     ------
@@ -89,8 +91,10 @@ def to_int8(data: bytes, inputs: Sequence[Wave]) -> Quantized:
     for spared, (name, way) in itertools.product((False, True), WAYS.items()):
         quantized = _quantize(data, measured, way, spared)
         agreement = float((decisions(quantized, held_out) == expected).mean(1).min())
+        name += ", first module in float32" if spared else ""
+        tried(f"{name}: decides {100 * agreement:.1f} % as float32 does")
         if agreement > best.agreement:
-            best = Quantized(quantized, agreement, name + (", first module in float32" if spared else ""))
+            best = Quantized(quantized, agreement, name)
         if best.agreement == 1.0:
             break
     return best

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mil_asc.errors import UserError
+from mil_asc.results.run import MODEL_SETTINGS, place_of_run
 from mil_asc.runtime.bounded_files import check_plain_file, read_bounded
 from mil_asc.runtime.checksums import checksum
 from mil_asc.runtime.files import set_aside
@@ -38,12 +39,22 @@ def is_model_folder(folder: str | Path) -> bool:
     return (Path(folder) / CONFIG).is_file()
 
 
+def check_is_model(folder: Path) -> None:
+    """A ``UserError`` unless a folder is, by the names of its files, a model folder, a run or a cross-validation."""
+    if not is_model_folder(folder) and not (folder / MODEL_SETTINGS).exists() and not list(folder.glob("fold-*")):
+        raise UserError(f"{folder} is neither a model folder (no {CONFIG}) nor a finished run (no {MODEL_SETTINGS})")
+
+
 def left_aside(folder: str | Path) -> str:
-    """Words for the end of a message that there is no such folder: where a killed replacement left the old model."""
+    """Words for the end of a message that there is no such folder: what there is in its place.
+
+    That is the old model of a replacement that was killed, or a debug run.
+    """
     for old in set_aside(folder):
         if is_model_folder(old):
             return f"; its replacement was killed and left the old model as {old}: rename it, or pack again"
-    return ""
+    debug = place_of_run(folder, debug=True)
+    return f"; there is {debug}, a debug run" if debug.is_dir() else ""
 
 
 def check_files(folder: str | Path, without: tuple[str, ...] = ()) -> dict[str, str]:

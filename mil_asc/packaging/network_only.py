@@ -38,7 +38,9 @@ class NetworkOnly(NamedTuple):
     memory_bytes: int
 
 
-def export_network_only(network: MILClassifier, labels: list[str], seconds: float) -> NetworkOnly:
+def export_network_only(
+    network: MILClassifier, labels: list[str], seconds: float, weights_sha256: str | None = None
+) -> NetworkOnly:
     """An ONNX file from a log-mel spectrogram of fixed length to instance logits.
 
     Input ``logmel`` (1, F, T), natural log of mel power as ``mil_asc.model.features.LogMel`` computes it. Outputs:
@@ -53,6 +55,8 @@ def export_network_only(network: MILClassifier, labels: list[str], seconds: floa
         Classes, in the order of the outputs.
     seconds : float
         Length of the window, at least one instance.
+    weights_sha256 : str, optional
+        Checksum of the weights' file, for the metadata.
 
     Raises
     ------
@@ -77,6 +81,8 @@ def export_network_only(network: MILClassifier, labels: list[str], seconds: floa
     _drop_unused(model.graph)
     metadata = interface_of(network, labels).to_metadata() | {"mil_asc_version": mil_asc.__version__}
     metadata |= {name: json.dumps(getattr(network.front_end, name)) for name in FRONT_END}
+    if weights_sha256 is not None:
+        metadata["weights_sha256"] = weights_sha256
     data = finish(model, metadata | {"frames": json.dumps(int(frames))})
     return NetworkOnly(data, *footprint(data))
 

@@ -11,6 +11,7 @@ from mil_asc.model.model_config import MOST_NAME, MOST_TEXT
 from mil_asc.packaging.card import LICENSE, CardFacts, without_machine_paths, write_card
 from mil_asc.packaging.familiarity import Calibration
 from mil_asc.packaging.folder import GraphMaker, write_model_folder
+from mil_asc.packaging.layout import left_aside
 from mil_asc.results.run import Run
 from mil_asc.results.trained_model import load_configured
 
@@ -68,6 +69,8 @@ def pack_run(
         The run is not finished, a debug run or damaged; its report is not that of its weights; the place is taken.
     """
     run, to = Run(run_folder), Path(to)
+    if not run.folder.is_dir():
+        raise UserError(f"{run.folder}: there is no such folder{left_aside(run.folder)}")
     run.check_finished()
     network, config, digest = load_configured(run.folder)
     if run.labels != config.labels:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import ruamel.yaml
-
-from mil_asc.errors import UserError, name_some
-from mil_asc.results.settings import read_settings
+from mil_asc.errors import DoubtWarning, UserError, name_some
 
 if TYPE_CHECKING:  # PyTorch takes seconds to import, and only predictions need it
     import numpy as np
@@ -82,6 +80,16 @@ def folds_in(folder: str | Path) -> dict[int, Path]:
     return dict(sorted(runs.items()))
 
 
+def warn_of_debug(folder: str | Path) -> None:
+    """A ``DoubtWarning`` if a folder's report says that it is of a debug run; none without a report."""
+    try:
+        is_debug = Run(folder).debug is True
+    except UserError:
+        return  # the model is not read from the report, and may be used without one
+    if is_debug:
+        warnings.warn(DoubtWarning(f"{folder} is a debug run, whose results mean nothing"), stacklevel=2)
+
+
 def refuse_folds(folder: str | Path) -> None:
     """Raise a ``UserError`` if ``folder`` is that of a cross-validation, which has one model per fold."""
     runs = list(folds_in(folder).values())
@@ -147,6 +155,10 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, object]:
         """The resolved settings as YAML nodes by dotted key."""
+        import ruamel.yaml  # the names of a run's files are also for programs that have no YAML
+
+        from mil_asc.results.settings import read_settings
+
         try:
             return read_settings(self.settings_text)
         except (

@@ -2,8 +2,9 @@
 
 import os
 import sys
+import warnings
 
-from mil_asc.errors import ArgumentError, UserError
+from mil_asc.errors import ArgumentError, DoubtWarning, UserError, printable
 
 CLOSED_PIPE = 141
 """Exit status where the reader of the output, such as ``head``, ended first: that of a process that SIGPIPE ended."""
@@ -17,7 +18,10 @@ def run_program(main):
     """
     prepare_output()
     try:
-        status = main()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DoubtWarning)
+            warnings.showwarning = _show
+            status = main()
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
@@ -40,6 +44,14 @@ def prepare_output():
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     if sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _show(message, category, filename, lineno, file=None, line=None):
+    """A ``DoubtWarning`` as a line for users, other warnings as Python shows them."""
+    if issubclass(category, DoubtWarning):
+        print(f"warning: {printable(str(message))}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
 
 
 def _fail(error):

@@ -227,7 +227,7 @@ def _opened(folder, run, source, recordings):
 
 
 def _check_output(folder, run, source, recordings):
-    place, other = folder.resolve(), "give another --output_folder"
+    place, other = folder.resolve(), "give another folder for the output"
     if place.is_relative_to(run.resolve()):
         raise UserError(f"{folder} is in the folder of the trained run, which stays as it is: {other}")
     there = [part for part in (SETTINGS, LISTS, MODEL_WEIGHTS, CHECKPOINTS) if (folder / part).exists()]

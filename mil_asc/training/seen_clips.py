@@ -3,6 +3,7 @@
 import os
 
 from mil_asc.corpora.json_manifests import read_manifest
+from mil_asc.packaging.layout import is_model_folder
 from mil_asc.results.run import MANIFESTS
 
 
@@ -31,8 +32,10 @@ def seen_warnings(folder, corpus, who="the model"):
     """
     trained = training_manifest(folder)
     if trained is None:
-        where = folder / MANIFESTS
-        return [f"whether {who} was trained on these clips is unknown, because {where} is missing"]
+        why = "a model folder does not list its training clips"
+        if not is_model_folder(folder):
+            why = f"{folder / MANIFESTS} is missing"
+        return [f"whether {who} was trained on these clips is unknown, because {why}"]
     files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
     both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
     if both:

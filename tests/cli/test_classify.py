@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 from calls import start, write_noise
+from finished_run import write_run
 
 from mil_asc import SceneClassifier
 from mil_asc.cli.scene_formats import FORMATS
+from mil_asc.errors import DoubtWarning
 from mil_asc.inference.onnx import OnnxSceneClassifier
 from mil_asc.inference.scene import UNFAMILIAR
 
@@ -295,3 +297,41 @@ def test_colour_is_on_a_terminal_only_unless_no_color_is_set(recordings, model, 
     os.close(reader)
     process.stderr.close()
     assert (b"\x1b[1m" in out) == (not no_colour)
+
+
+def test_unfamiliar_recording_has_no_probability(mil_asc, model, tmp_path):
+    soundfile.write(tmp_path / "tone.wav", 0.9 * np.sin(np.arange(32000) * 0.05), 16000)
+    words = ["classify", tmp_path / "tone.wav", "--model", model]
+    row = json.loads(mil_asc(*words, "--format", "jsonl")[1])
+    assert (row["familiar"], row["probability"]) == (False, None) and row["unfamiliarity"] > 0
+    head, line = mil_asc(*words)[1].splitlines()
+    assert "P(right)" in head and line.split()[2] == "-" and UNFAMILIAR in line
+    assert rows_of(mil_asc(*words, "--format", "csv")[1])[0]["probability"] == ""
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_share_to_reject_is_refused_without_a_calibration(mil_asc, recordings, plain_model, model, backend):
+    words = ["classify", recordings / "b.wav", "--backend", backend, "--rejected", "0.05", "--model"]
+    status, out, err = mil_asc(*words, plain_model)
+    assert (status, out) == (1, "") and err.count("\n") == 1 and "no calibration" in err
+    assert mil_asc(*words, model)[0] == 0
+
+
+def test_table_without_a_row_has_no_header(mil_asc, model, tmp_path):
+    (tmp_path / "bad.wav").write_text("no audio")
+    status, out, err = mil_asc("classify", tmp_path / "bad.wav", "--model", model)
+    assert (status, out) == (3, "") and "bad.wav" in err
+
+
+def test_debug_run_is_used_with_a_warning(mil_asc, recordings, tmp_path):
+    folder = write_run(tmp_path / "seed-1_debug")
+    report = json.loads((folder / "report.json").read_text())
+    report["run"]["debug"] = True
+    (folder / "report.json").write_text(json.dumps(report))
+    for words in (["classify", recordings / "b.wav", "--model", folder], ["info", folder]):
+        status, _, err = mil_asc(*words)
+        assert status == 0 and err == f"warning: {folder} is a debug run, whose results mean nothing\n"
+    with pytest.warns(DoubtWarning, match="is a debug run"):
+        SceneClassifier.from_hparams(folder)
+    status, _, err = mil_asc("pack", tmp_path / "seed-1", "--to", tmp_path / "model")
+    assert status == 1 and "no such folder" in err and f"there is {folder}, a debug run" in err

@@ -125,7 +125,7 @@ def test_file_of_something_else_and_of_another_model_stay(mil_asc, words, plain_
     before = words[-1].read_bytes()
     other = [plain_model if word == words[5] else word for word in words]
     status, _, err = mil_asc(*other)
-    assert status == 1 and "(model differ)" in err and words[-1].read_bytes() == before
+    assert status == 1 and "(another model)" in err and words[-1].read_bytes() == before
     words[-1].write_text("filename\tscene_label\n")
     status, _, err = mil_asc(*words)
     assert status == 1 and err.count("\n") == 1 and "the columns are others" in err

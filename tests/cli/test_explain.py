@@ -99,6 +99,19 @@ def test_mask_is_the_confidence_of_the_class_decided(page, recordings, model):
         assert mask[0, frame, 1] == pytest.approx(255 * (1 - confidence), abs=1)
 
 
+def test_end_that_no_instance_covers_is_hatched_and_said(page, tmp_path, model):
+    interface = OnnxSceneClassifier.from_hparams(model).interface
+    instances, half = 4, interface.hop_samples // 2
+    for rest, name in ((interface.step_samples // 2, "rest.wav"), (-half, "whole.wav")):
+        samples = instances * interface.step_samples + rest
+        soundfile.write(tmp_path / name, np.random.default_rng(0).normal(scale=0.1, size=samples), 16000)
+        found = page(tmp_path / name, "--force")
+        marks = [one for one in found.all("i") if one.get("class") == "unjudged"]
+        assert len(marks) == (1 + 3 if rest > 0 else 0) and ("Hatched: the last" in found.text) == (rest > 0)
+    seconds = (interface.step_samples // 2 + half) / 16000
+    assert f"the last {seconds:.2f} s" in page(tmp_path / "rest.wav", "--force").text
+
+
 def test_strips_are_in_the_order_of_confidence(page, recordings, model):
     found = page(recordings / "b.wav")
     scene = OnnxSceneClassifier.from_hparams(model).explain_file(recordings / "b.wav")
@@ -111,6 +124,7 @@ def test_unlike_the_training_data_is_said_where_it_is(page, tmp_path, plain_mode
     soundfile.write(tmp_path / "tone.wav", 0.9 * np.sin(np.arange(32000) * 0.05), 16000)
     write_noise(tmp_path / "noise.wav", 0.5, seed=3)
     found = page(tmp_path / "tone.wav")
+    assert "No probability that this is correct" in found.text and "Calibrated" not in found.text
     assert UNFAMILIAR in found.text and any(one.get("role") == "alert" for one in found.all("div"))
     found = page(tmp_path / "noise.wav", "--force")
     assert UNFAMILIAR not in found.text and "Calibrated probability" in found.text

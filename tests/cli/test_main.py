@@ -6,9 +6,10 @@ import sys
 
 import pytest
 from calls import start
+from click.shell_completion import BashComplete
 
 import mil_asc as package
-from mil_asc.cli.main import COMMANDS
+from mil_asc.cli.main import COMMANDS, commands
 from mil_asc.packaging.sources import shipped_models
 
 IMPORTS = """
@@ -118,3 +119,23 @@ def test_closed_pipe_is_no_traceback(recordings, model):
     with process.stderr as stderr:
         err = stderr.read()
     assert process.wait() == 141 and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "words, typed, expected",
+    [
+        (["classify", "a.wav", "--model"], "syn", ["synthscenes-fuse-pnl"]),
+        (["info"], "", shipped_models()),
+        (["export"], "esc", ["esc10-fuse-pnl"]),
+        (["evaluate"], "esc", ["esc10-fuse-pnl"]),
+        (["info"], "./my", ["./my"]),  # the shell completes folders
+    ],
+)
+def test_models_are_completed(words, typed, expected):
+    complete = BashComplete(commands, {}, "mil-asc", "_MIL_ASC_COMPLETE")
+    assert [item.value for item in complete.get_completions(words, typed)] == expected
+
+
+def test_info_without_a_model_names_one(mil_asc):
+    status, out, err = mil_asc("info")
+    assert status == 2 and out == "" and "mil-asc info esc10-fuse-pnl" in err and "--model" not in err

@@ -102,7 +102,7 @@ def test_bad_files_are_tried_again(mil_asc, recordings, model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words, differing", [(["--assumption", "cmi"], "--assumption"), (["--rejected", "0.02"], "--rejected")]
+    "words, differing", [(["--assumption", "cmi"], "another assumption"), (["--rejected", "0.02"], "another rejected")]
 )
 def test_other_options_or_another_model_are_not_mixed_in(
     mil_asc, recordings, model, plain_model, tmp_path, words, differing
@@ -113,7 +113,7 @@ def test_other_options_or_another_model_are_not_mixed_in(
     status, _, err = mil_asc(*first, model, *words)
     assert status == 1 and err.count("\n") == 1 and differing in err and "--force" in err
     status, _, err = mil_asc(*first, plain_model)
-    assert status == 1 and err.count("\n") == 1 and "(model differ)" in err
+    assert status == 1 and err.count("\n") == 1 and "(another model)" in err
     assert (tmp_path / "a.csv").read_bytes() == before
     assert mil_asc(*first, model, *words, "--force")[0] == mil_asc(*first, model, *words)[0] == 0
 

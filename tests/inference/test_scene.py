@@ -33,13 +33,13 @@ def test_instance_is_positive_if_the_class_decided_is_its_most_confident():
 def test_text_names_the_strongest_positive_instances_first():
     logits = [[z, -9.0, 9.0 if z == 1.7 else -9.0, -9.0] for z in (0.2, 2.9, 0.6, 1.7, 1.1)]
     start, _, strongest = str(recording_of([*logits, [12.0, -9.0, -9.0, -9.0]]).scene()).partition("; strongest: ")
-    assert start == "bus (SMI 1.00); 5 of 6 instances positive"
+    assert start == "bus (SMI 1.00, CMI 0.83); 5 of 6 instances positive"
     assert strongest == "1.26-1.52 s (1.00), 0.24-0.50 s (0.95), 1.01-1.26 s (0.75)"
 
 
 def test_recording_unlike_the_training_data_is_marked_in_the_text():
     scene = replace(recording_of([[2.9, 0.0, 0.0, 0.0]]).scene(), familiar=False)
-    assert str(scene).startswith("bus (SMI 0.95), unlike the training data; ")
+    assert str(scene).startswith("bus (SMI 0.95, CMI 1.00), unlike the training data; ")
     assert "unlike" not in str(replace(scene, familiar=True))
     assert "unlike" not in str(replace(scene, familiar=None))
 

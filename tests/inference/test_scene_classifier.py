@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import tiny
 import torch
+from finished_run import write_run
 
 from mil_asc import SceneClassifier
 from mil_asc.errors import ArgumentError, AudioError, UserError
@@ -336,3 +337,24 @@ def test_what_is_no_path_is_refused(classifier, value):
 def test_unknown_rule_is_refused(classifier, rule):
     with pytest.raises(ArgumentError, match="unknown assumption .*; legal: smi, cmi, bag"):
         classifier.explain_waveform(noise(1.0)[:, 0], rule)
+
+
+def test_audio_that_speechbrain_loads_has_the_rate_of_the_model(tmp_path):
+    """``classify_batch(load_audio(file))`` and ``classify_file(file)`` agree, as SpeechBrain's do."""
+    folder, path = write_run(tmp_path / "run", {"sample_rate": 32000}), str(tmp_path / "a.wav")
+    soundfile.write(path, np.random.default_rng(0).normal(scale=0.1, size=44100), 44100)
+    classifier = SceneClassifier.from_hparams(folder)
+    wav_N = classifier.load_audio(path)
+    assert wav_N.shape == (32000,)
+    found, expected = classifier.classify_batch(wav_N[None]), classifier.classify_file(path)
+    torch.testing.assert_close(found.out_prob, expected.out_prob, atol=0.02, rtol=0)  # two resamplers
+    assert len(classifier.explain_waveform(wav_N).instances) == len(classifier.explain_file(path).instances)
+
+
+def test_options_of_speechbrain_that_are_off_are_taken(run_folder, tmp_path):
+    off = {"device": "cpu", "data_parallel_backend": False, "distributed_launch": False, "jit": None}
+    classifier = SceneClassifier.from_hparams(run_folder, run_opts=off)
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(scale=0.1, size=16000), 16000)
+    assert classifier.classify_file(tmp_path / "a.wav", savedir="anywhere").text_lab
+    with pytest.raises(ArgumentError, match="run_opts must be"):
+        SceneClassifier.from_hparams(run_folder, run_opts={"jit": True})

@@ -12,7 +12,7 @@ from small_calibration import of_dimension
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.packaging.card import command_of, without_machine_paths
 from mil_asc.packaging.folder import load_any, load_model_folder
-from mil_asc.packaging.layout import MOST_BYTES, check_files
+from mil_asc.packaging.layout import CARD, MOST_BYTES, check_files
 from mil_asc.packaging.pack import pack_run
 from mil_asc.results.run import Run
 from mil_asc.results.settings import read_settings
@@ -71,7 +71,7 @@ def test_graph_is_made_of_the_network_and_the_checksum(one_run, tmp_path):
 def test_card_has_the_front_matter_of_the_hub(one_model):
     values, _ = front_matter((one_model / "README.md").read_text())
     assert values["pipeline_tag"] == "audio-classification" and values["library_name"] == "mil_asc"
-    assert values["license"] == "apache-2.0" and values["datasets"] == ["TAU2019"] and values["metrics"] == ["accuracy"]
+    assert values["license"] == "other" and values["datasets"] == ["TAU2019"] and values["metrics"] == ["accuracy"]
 
 
 def test_card_has_data_scores_limits_and_how_it_was_made(one_run, tmp_path):
@@ -174,3 +174,11 @@ def test_calibration_that_is_none_is_refused(one_run, tmp_path, text, words):
 def test_license_that_is_no_name_is_refused(one_run, tmp_path, license):
     with pytest.raises(ArgumentError, match="license must be a short name"):
         pack_run(one_run, tmp_path / "model", license=license, graph=None)
+
+
+def test_card_has_the_licence_of_an_official_set_unless_another_is_stated(one_run, tmp_path):
+    cards = [
+        (pack_run(one_run, tmp_path / str(place), graph=None, data_license=words) / CARD).read_text()
+        for place, words in enumerate(["", "my own"])
+    ]
+    assert "licence of the data: non-commercial use only\n" in cards[0] and "licence of the data: my own\n" in cards[1]

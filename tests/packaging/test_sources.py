@@ -90,3 +90,8 @@ def test_sources_need_no_pytorch():
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_shipped_models_are_small():
+    for name in shipped_models():
+        assert sum(path.stat().st_size for path in resolve_source(name).iterdir()) < 2_500_000, name
