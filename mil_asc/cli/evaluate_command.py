@@ -47,7 +47,8 @@ def command(
 
     MODEL is a model folder, the output folder of a trained run, the name of a shipped model, or hf:user/model; it stays
     as it is. The data are class folders (DIR/bus/*.wav), a folder in the official layout of DCASE, or of manifests
-    (test.json); their classes must be classes of the model. The report (report.html, report.json, predictions.npz) goes to OUT.
+    (test.json); their classes must be classes of the model. The report (report.html, report.json, predictions.npz) goes
+    to OUT.
 
     --KEY=VALUE are options of the reader: classes, clip_seconds, groups, evaluate_groups, evaluate_fraction and
     split_seed of class folders, fold of the official layout, data_root of manifests.
