@@ -17,11 +17,11 @@ class Weights:
     def take(self):
         return self.rest.pop(0)
 
-    def conv(self, x, stride=1, bias=False, pad=None, depthwise=False):
+    def conv(self, x, stride=1, bias=False, pad=None, depthwise=False, groups=1):
         """A convolution that pads half its kernel, unless ``pad`` is given."""
         weight = self.take()
         pad = tuple(size // 2 for size in weight.shape[2:]) if pad is None else pad
-        groups = x.shape[1] if depthwise else 1
+        groups = x.shape[1] if depthwise else groups
         return F.conv2d(x, weight, self.take() if bias else None, stride, pad, groups=groups)
 
     def norm(self, x, affine=True, eps=1e-5):
@@ -158,6 +158,22 @@ def trident_resnet(w, x):
     return streams(w, x.split([16, 16, 32], dim=2), blocks=2, dilation=2)
 
 
+def alexnet_like(w, x):
+    for pooled in (True, True, True, False, True):
+        x = w.norm(w.conv(x, groups=3)).relu()
+        x = F.max_pool2d(x, 2) if pooled else x
+    return x
+
+
+def fcnn(w, x):
+    x = w.norm(w.conv(w.norm(x), stride=2)).relu()
+    for convolutions in (1, 2, 4):
+        for _ in range(convolutions):
+            x = w.norm(w.conv(x)).relu()
+        x = F.max_pool2d(x, 2)
+    return x
+
+
 REFERENCES = {
     "fuse": fuse,
     "vgg_like": vgg_like,
@@ -168,4 +184,6 @@ REFERENCES = {
     "bc_resnet+resnorm": lambda w, x: bc_resnet(w, x, norm=res_norm),
     "two_path_resnet": two_path_resnet,
     "trident_resnet": trident_resnet,
+    "alexnet_like": alexnet_like,
+    "fcnn": fcnn,
 }
