@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mil_asc.model.extractors import registered_extractors
+from mil_asc.model.features import LogMel, LogMelDeltas
 
 ROOT = Path(__file__).parent.parent
 
@@ -11,6 +12,11 @@ def extractor_of(yaml_file):
     """Name of the extractor of an experiment: the longest that its file's name begins with."""
     fitting = [name for name in registered_extractors() if Path(yaml_file).stem.startswith(name)]
     return max(fitting, key=len)
+
+
+def front_end_of(extractor, **settings):
+    """A log-mel front end with as many channels as an extractor takes: one, or three."""
+    return {1: LogMel, 3: LogMelDeltas}[extractor.in_channels](**settings)
 
 
 def tiny_model(extractor):

@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, one_hot
 
+from mil_asc.checks import check_number
 from mil_asc.mil.bags import Bags
 
 LOSS_CONFIDENCES = ("sigmoid", "softmax", "any")
@@ -92,6 +93,73 @@ class BagCE(Loss):
         """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
         log_p_BC = logsigmoid(bags.bag_logits_BC)
         return log_p_BC.logsumexp(1) - log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1)
+
+
+class BagFocal(Loss):
+    """Focal loss of the bag, which weighs down classes that are decided well already, with sigmoid confidences.
+
+    ``-sum_c alpha_c (1 - q_c)^gamma ln q_c``, where q_c is P_c for the true class and 1 - P_c for the others, and
+    alpha_c is ``alpha`` for the true class and 1 - ``alpha`` for the others. Lin et al., "Focal loss for dense object
+    detection", ICCV 2017, whose sum over classes is divided by the number of true ones too, of which a clip has one.
+
+    Arguments
+    ---------
+    alpha : float
+        Weight of the true class (0 to 1).
+    gamma : float
+        From 0 up; 0 gives the weighted binary cross entropy.
+    """
+
+    confidence = "sigmoid"
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+        _check_focal(alpha, gamma)
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        true_BC = one_hot(label_B, bags.bag_logits_BC.shape[1]).bool()
+        logits_BC = bags.bag_logits_BC.where(true_BC, -bags.bag_logits_BC)  # of the correct answer
+        weight_BC = self.alpha * true_BC + (1 - self.alpha) * ~true_BC
+        return -(weight_BC * (self.gamma * logsigmoid(-logits_BC)).exp() * logsigmoid(logits_BC)).sum(1)
+
+
+class BagFocalCE(Loss):
+    """Focal loss of the bag over classes that exclude each other: ``-alpha (1 - q)^gamma ln q``.
+
+    q is the true class's share of the bag confidences, P_t / sum_c P_c, as in ``BagCE``; meant for softmax confidences.
+    The form for several classes of Lin et al. (``BagFocal``), as the public implementations of Trident ResNet use it;
+    there is no class to balance, so ``alpha`` is a factor of the whole loss.
+
+    Arguments
+    ---------
+    alpha : float
+        Factor (0 to 1).
+    gamma : float
+        From 0 up; 0 gives ``alpha`` times ``BagCE``.
+    """
+
+    confidence = "softmax"
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+        _check_focal(alpha, gamma)
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def __call__(self, bags: Bags, label_B: Tensor) -> Tensor:
+        """``Bags`` and (B,) class indices -> (B,) losses, at least 0, in nats."""
+        log_p_BC = logsigmoid(bags.bag_logits_BC)
+        true_BC = one_hot(label_B, log_p_BC.shape[1]).bool()
+        total_B = log_p_BC.logsumexp(1)
+        log_rest_B = log_p_BC.masked_fill(true_BC, float("-inf")).logsumexp(1) - total_B  # ln(1 - q)
+        log_true_B = log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1) - total_B
+        return -self.alpha * (self.gamma * log_rest_B).exp() * log_true_B
+
+
+def _check_focal(alpha: float, gamma: float) -> None:
+    check_number("alpha", alpha, above=0, below=1)
+    check_number("gamma", gamma, least=0)
 
 
 class InstanceBCE(Loss):

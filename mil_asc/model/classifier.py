@@ -24,10 +24,10 @@ class MILClassifier(nn.Module):
 
     Arguments
     ---------
-    front_end : LogMel or Waveform
-        (B, N) waveforms -> (B, F, T), of the kind that the extractor takes.
+    front_end : LogMel, LogMelDeltas, LogMelDurations or Waveform
+        (B, N) waveforms -> (B, F, T), of the kind that the extractor takes, and the channels that it takes of it.
     extractor : Extractor
-        (B, 1, F, T) -> (B, channels, F', T').
+        (B, in_channels, F, T) -> (B, channels, F', T').
     head : Head, optional
         Number of classes, instance vector generator, detector and pooling; default: those of the paper.
     input_norm : str
@@ -60,6 +60,12 @@ class MILClassifier(nn.Module):
             raise ValueError(
                 f"{type(extractor).__name__} takes {extractor.input} input, {type(front_end).__name__} gives "
                 f"{front_end.output}: choose another features block"
+            )
+        if front_end.input_channels.channels != extractor.in_channels:
+            raise ValueError(
+                f"{type(extractor).__name__} takes {extractor.in_channels} input channel(s), "
+                f"{type(front_end).__name__} gives {front_end.input_channels.channels}: choose another features block "
+                "or in_channels"
             )
         height = extractor.out_height(front_end.n_mels)
         self.front_end = front_end
@@ -110,7 +116,8 @@ class MILClassifier(nn.Module):
         """Context of an instance on either side (in instances), with the front end's window; None: the whole clip."""
         if self.extractor.context_frames is None or not isinstance(self.input_norm, nn.Identity):
             return None
-        samples = self.extractor.context_frames * self.front_end.hop_length + self.front_end.n_fft // 2
+        frames = self.extractor.context_frames + self.front_end.input_channels.context_frames
+        samples = frames * self.front_end.hop_length + self.front_end.n_fft // 2
         return -(-samples // self.instance_samples) + 1
 
     @property
@@ -142,7 +149,8 @@ class MILClassifier(nn.Module):
     def instance_vectors(self, wav_BN):
         """(B, N) waveforms of one common length -> (B, I, D) instance vectors."""
         logmel_B1FT = self.input_norm(self.front_end(wav_BN).unsqueeze(1))
-        feature_BCFI = self.extractor(logmel_B1FT.contiguous(memory_format=torch.channels_last))
+        input_BCFT = self.front_end.input_channels(logmel_B1FT)
+        feature_BCFI = self.extractor(input_BCFT.contiguous(memory_format=torch.channels_last))
         return self.instances(feature_BCFI)
 
     def forward(self, wav_BN, length_B=None):

@@ -46,6 +46,11 @@ def parameter_count(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def nonzero_count(network):
+    """Parameters of a network that are not zero, which a pruned network is counted by (DCASE task 1A of 2021)."""
+    return sum(int(parameter.count_nonzero()) for parameter in network.parameters())
+
+
 def weight_bytes(parameters):
     """Bytes of this number of parameters, by number type."""
     return {name: size * parameters for name, size in WEIGHT_BYTES.items()}
@@ -146,9 +151,10 @@ def complexity(network, lengths=(1, 10)):
     Returns
     -------
     dict
-        ``parameters``; ``macs`` and ``activation_bytes``, both by length; ``weight_bytes`` by number type; ``dcase``:
-        the challenge's limits, and whether the weights of each type and the operations for one second meet them;
-        ``submitted``: ``SubmittedSize`` as a dictionary, and ``within``.
+        ``parameters``; ``non_zero`` ones and their ``non_zero_bytes`` by number type; ``macs`` and
+        ``activation_bytes``, both by length; ``weight_bytes`` by number type; ``dcase``: the challenge's limits, and
+        whether the weights of each type and the operations for one second meet them; ``submitted``: ``SubmittedSize``
+        as a dictionary, and ``within``.
     """
     submitted = submitted_size(network)
     parameters = parameter_count(network)
@@ -156,6 +162,8 @@ def complexity(network, lengths=(1, 10)):
     macs = {str(seconds): multiply_accumulates(network, seconds) for seconds in lengths}
     return {
         "parameters": parameters,
+        "non_zero": nonzero_count(network),
+        "non_zero_bytes": weight_bytes(nonzero_count(network)),
         "macs": macs,
         "activation_bytes": {str(seconds): activation_peak(network, seconds) for seconds in lengths},
         "weight_bytes": weights,

@@ -3,6 +3,7 @@
 import torch
 
 from mil_asc.checks import check_count, check_number
+from mil_asc.model.input_channels import Deltas, Durations, SpectrogramAlone
 from mil_asc.runtime.compat import torchaudio
 
 
@@ -11,6 +12,7 @@ class LogMel(torch.nn.Module):
 
     HTK mel scale, periodic Hann window, centred frames with reflected edges, power spectrum:
     ``log(max(mel power, log_floor))``. The features of a clip do not depend on the other clips of the batch.
+    ``input_channels`` makes of the normalized spectrogram, (B, 1, F, T), what the extractor takes.
 
     Arguments
     ---------
@@ -45,6 +47,7 @@ class LogMel(torch.nn.Module):
         if self.n_fft < 2 or self.hop_length < 1:
             raise ValueError(f"window_ms {window_ms} or hop_ms {hop_ms} is shorter than a sample at {sample_rate} Hz")
         self.log_floor = log_floor
+        self.input_channels = SpectrogramAlone()
         self.mel = torchaudio.transforms.MelSpectrogram(
             sample_rate=sample_rate,
             n_fft=self.n_fft,
@@ -85,6 +88,46 @@ class LogMel(torch.nn.Module):
             return self.mel(wav_BN.float()).clamp(min=self.log_floor).log()
 
 
+class LogMelDeltas(LogMel):
+    """``LogMel`` for extractors of three channels: the log-mel, its first and its second differences along time.
+
+    The front end itself gives the log-mel, as ``LogMel`` does. Arguments: those of ``LogMel``.
+
+    Example
+    -------
+    >>> front_end = LogMelDeltas()
+    >>> front_end.input_channels(front_end(torch.randn(2, 160000)).unsqueeze(1)).shape
+    torch.Size([2, 3, 256, 313])
+    """
+
+    def __init__(self, sample_rate=16000, n_mels=256, window_ms=128.0, hop_ms=32.0, log_floor=1e-10):
+        super().__init__(sample_rate, n_mels, window_ms, hop_ms, log_floor)
+        self.input_channels = Deltas()
+
+
+class LogMelDurations(LogMel):
+    """``LogMel`` for extractors of three channels: the log-mel divided into long, medium and short sounds.
+
+    The front end itself gives the log-mel, as ``LogMel`` does. Arguments: those of ``LogMel``, and
+
+    short_median, long_median : int
+        Lengths of the medians along time (in frames): odd, 255 at most (``mil_asc.model.input_channels.Durations``).
+    """
+
+    def __init__(
+        self,
+        sample_rate=16000,
+        n_mels=256,
+        window_ms=128.0,
+        hop_ms=32.0,
+        log_floor=1e-10,
+        short_median=3,
+        long_median=15,
+    ):
+        super().__init__(sample_rate, n_mels, window_ms, hop_ms, log_floor)
+        self.input_channels = Durations(short_median, long_median)
+
+
 class Waveform(torch.nn.Module):
     """Front end for extractors that take the waveform: (B, N) -> (B, 1, N); a frame is a sample.
 
@@ -106,6 +149,7 @@ class Waveform(torch.nn.Module):
         super().__init__()
         check_count("sample_rate", sample_rate)
         self.sample_rate = sample_rate
+        self.input_channels = SpectrogramAlone()
 
     def num_frames(self, num_samples):
         """Frames of a waveform of ``num_samples`` samples: the same number."""

@@ -16,15 +16,21 @@ from mil_asc.checks import check_choice, check_names, check_number
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.mil.pooling import POOLINGS, check_pooling_options
 from mil_asc.model.extractors import registered_extractors
-from mil_asc.model.features import LogMel, Waveform
+from mil_asc.model.features import LogMel, LogMelDeltas, LogMelDurations, Waveform
 from mil_asc.model.heads import CONFIDENCES, GENERATORS
+from mil_asc.model.input_channels import MOST_FRAMES
 from mil_asc.model.interface import MOST_CLASSES, RULE_NAMES
 from mil_asc.model.normalization import BATCH_NORMS, INPUT_NORMS
 from mil_asc.runtime.strict_json import parse_json
 
 FORMAT = 1
 """Version of the keys of ``config.json``."""
-FRONT_ENDS = {"logmel": LogMel, "waveform": Waveform}
+FRONT_ENDS = {
+    "logmel": LogMel,
+    "logmel_deltas": LogMelDeltas,
+    "logmel_durations": LogMelDurations,
+    "waveform": Waveform,
+}
 """Front ends by their names in ``config.json``."""
 MOST_CONFIG_BYTES = 1_000_000
 MOST_NUMBER = 1_000_000
@@ -184,9 +190,11 @@ def _check_front_end(values: object) -> None:
     _exact_keys("front_end", values, ["kind", *arguments])
     rate = values["sample_rate"]
     _check_range("front_end.sample_rate", rate, MOST_NUMBER)
-    if values["kind"] != "logmel":
+    if FRONT_ENDS[values["kind"]].output != "logmel":
         return
     _check_range("front_end.n_mels", values["n_mels"], MOST_MELS)
+    for name in ("short_median", "long_median"):
+        _check_range(f"front_end.{name}", values.get(name, 1), MOST_FRAMES)
     check_number("front_end.log_floor", values["log_floor"], above=0)
     for name in ("window_ms", "hop_ms"):
         check_number(f"front_end.{name}", values[name], above=0)
@@ -204,8 +212,10 @@ def _check_extractor(values: object) -> None:
     values = _exact_keys("extractor", values, ["name", "arguments"])
     extractors = registered_extractors()
     check_choice("extractor.name", values["name"], extractors)
-    arguments = inspect.signature(extractors[values["name"]]).parameters
-    for name, value in _exact_keys("extractor.arguments", values["arguments"], list(arguments)).items():
+    extractor = extractors[values["name"]]
+    legal = list(inspect.signature(extractor).parameters)
+    arguments = _exact_keys("extractor.arguments", values["arguments"], legal, extractor.later)
+    for name, value in arguments.items():
         _check_plain(f"extractor.arguments.{name}", value)
 
 
@@ -246,11 +256,11 @@ def _check_range(name: str, value: object, most: int) -> None:
         raise ArgumentError(f"{name} must be a whole number from 1 to {most}, got {value!r:.40}")
 
 
-def _exact_keys(name: str, values: object, legal: list[str]) -> dict:
+def _exact_keys(name: str, values: object, legal: list[str], optional: Iterable[str] = ()) -> dict:
     if not isinstance(values, dict):
         raise ArgumentError(f"{name} must be a mapping of {', '.join(legal)}, got {values!r:.80}")
     _refuse_unknown(name, values, legal)
-    missing = [key for key in legal if key not in values]
+    missing = [key for key in legal if key not in values and key not in optional]
     if missing:
         raise ArgumentError(f"{name}: {missing[0]} is missing")
     return dict(values)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.mil.pooling.means import mean
-from mil_asc.model.extractors.two_path_resnet import StridedConv, StridedMean
+from mil_asc.model.extractors.streams import StridedConv, StridedMean
 from mil_asc.model.folded import folded
 from mil_asc.model.normalization import ResNorm
 from mil_asc.packaging.log_mel_graph import LogMelGraph
@@ -29,14 +29,15 @@ class SpectrogramGraph(nn.Module):
         network = folded(network)
         for module in list(network.modules()):
             _exportable(module)
-        self.input_norm, self.extractor = network.input_norm, network.extractor
+        self.input_norm, self.input_channels = network.input_norm, network.front_end.input_channels
+        self.extractor = network.extractor
         self.instances, self.detector, self.attention = network.instances, network.detector, network.attention
         self.pooling_name, self.pooling_options = network.pooling_name, dict(network.pooling.keywords)
         self.sharpness_C = network.sharpness_C
 
     def forward(self, logmel_BFT):
         """Tensors in the order of ``names``."""
-        feature_BCFI = self.extractor(self.input_norm(logmel_BFT.unsqueeze(1)))
+        feature_BCFI = self.extractor(self.input_channels(self.input_norm(logmel_BFT.unsqueeze(1))))
         vectors_BID = self.instances(feature_BCFI)
         logits_BIC = self.detector(vectors_BID)
         attention_BI = None if self.attention is None else self.attention(vectors_BID).squeeze(2)

@@ -15,7 +15,6 @@ from mil_asc.checks import check_names
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors import registered_extractors
-from mil_asc.model.features import LogMel, Waveform
 from mil_asc.model.heads import Head
 from mil_asc.model.model_config import FRONT_ENDS, HeadConfig, ModelConfig, all_arguments
 
@@ -42,7 +41,7 @@ def read_model_yaml(content: bytes, where: object) -> ModelConfig:
     Arguments
     ---------
     content : bytes
-        The file. It may name ``LogMel``, ``Waveform``, ``MILClassifier``, ``Head`` and the registered extractors.
+        The file. It may name the classes of ``FRONT_ENDS``, ``MILClassifier``, ``Head`` and the registered extractors.
     where : str or Path
         Its path, for messages.
 
@@ -122,7 +121,7 @@ def _compose(text: str, where: object) -> object:
 
 def _class_tags() -> dict[str, type]:
     """The legal tags of classes."""
-    classes = [LogMel, Waveform, MILClassifier, Head, *registered_extractors().values()]
+    classes = [*FRONT_ENDS.values(), MILClassifier, Head, *registered_extractors().values()]
     return {f"!new:{cls.__module__}.{cls.__qualname__}": cls for cls in classes}
 
 

@@ -21,6 +21,7 @@ from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
 from mil_asc.training.diagnosis import LARGE_LOSS
+from mil_asc.training.pruning import MagnitudePruning
 from mil_asc.training.run_options import check_max_grad_norm
 from mil_asc.training.weight_average import WeightAverage
 
@@ -37,8 +38,9 @@ class MILBrain(sb.Brain):
     ``hparams`` needs ``objective`` (``(bags, label_B) -> {"loss": scalar, ...}``, mean over clips),
     ``lr_schedule`` (epochs done -> factor), ``learning_rate``, ``number_of_epochs``, ``batch_size``,
     ``precise_bn_clips``, ``evaluate_every`` (epochs) and ``state`` (a ``RunState``). ``modules`` needs
-    ``model``. ``augmentation`` (an ``Augmentation``) and
-    ``distillation`` (a ``Distillation``) are optional. Differences from ``speechbrain.Brain``:
+    ``model``. ``augmentation`` (an ``Augmentation``),
+    ``distillation`` (a ``Distillation``), and ``nonzero_parameters`` with ``prune_epochs`` (``MagnitudePruning``) are
+    optional. Differences from ``speechbrain.Brain``:
 
     * losses are averaged over clips; if batches are accumulated, the last ones of an epoch make a separate step;
     * ``max_grad_norm`` of 0 is refused, and negative values disable clipping; all parameters are clipped;
@@ -78,6 +80,8 @@ class MILBrain(sb.Brain):
         decay = self.augmentation.ema_decay
         self.average = WeightAverage(self.modules.model, decay) if decay else None
         self.teachers = getattr(self.hparams, "distillation", None)
+        left = getattr(self.hparams, "nonzero_parameters", 0)
+        self.pruning = MagnitudePruning(self.modules.model, left, self.hparams.prune_epochs) if left else None
 
     # -- one batch
 
@@ -155,11 +159,15 @@ class MILBrain(sb.Brain):
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.scaler.unscale_(self.optimizer)
+        if self.pruning is not None:
+            self.pruning.stop_gradients()
         if math.isfinite(self.max_grad_norm):
             torch.nn.utils.clip_grad_norm_(self.modules.parameters(), self.max_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.pruning is not None:
+            self.pruning.apply()
         if self.average is not None:
             self.average.update()
         self.optimizer_step += 1
@@ -228,6 +236,8 @@ class MILBrain(sb.Brain):
         """Reset the sums of the stage, except in a resumed epoch, and open the progress bar."""
         if stage != sb.Stage.TRAIN or self.step == 0:
             self.state.sums = {}
+        if stage == sb.Stage.TRAIN and self.step == 0 and self.pruning is not None:
+            self.pruning.renew(epoch)
         if stage == sb.Stage.TRAIN:
             if self.first_epoch is None:
                 self.first_epoch, self.fit_start = epoch, time.perf_counter()

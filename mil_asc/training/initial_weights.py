@@ -157,6 +157,7 @@ def _values(network):
         rate = front_end.sample_rate
         values |= {"n_mels": front_end.n_mels, "window_ms": 1000 * front_end.n_fft / rate}
         values |= {"hop_ms": 1000 * front_end.hop_length / rate, "log_floor": front_end.log_floor}
+        values |= {"input_channels": repr(front_end.input_channels)}
     values |= {"input_norm": type(network.input_norm).__name__, "extractor": type(network.extractor).__name__}
     eps = [module.eps for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
     return values | {"batch_norm (least eps)": min(eps, default=None)}

@@ -30,6 +30,7 @@ from mil_asc.training.distillation import check_teachers, read_teachers
 from mil_asc.training.environment import describe_evaluation, describe_training
 from mil_asc.training.initial_weights import check_initial, read_initial
 from mil_asc.training.outcome import Outcome
+from mil_asc.training.pruning import check_pruning
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
 from mil_asc.training.run_folder import options_of_results
 
@@ -69,6 +70,7 @@ class TrainingRun:
         """Refuse values that the steps cannot use, before any audio is read (``ValueError``)."""
         check_initial(hparams["training"])
         check_teachers(hparams["training"])
+        check_pruning(hparams["training"], hparams.get("augment", {}).get("augmentation"))
         check_choice("data.on_bad_audio", hparams["data"]["on_bad_audio"], ON_BAD_AUDIO)
         check_number("data.validation_fraction", hparams["data"]["validation_fraction"], least=0, below=1)
 
@@ -162,6 +164,10 @@ class TrainingRun:
         brain.checkpointer.add_recoverable("run_state", self.state)
         if brain.average is not None:
             brain.checkpointer.add_recoverable("weight_average", brain.average)
+        if brain.pruning is not None:
+            brain.checkpointer.add_recoverable("pruning", brain.pruning)
+            self.corpus.notes.append(brain.pruning.note)
+            announce_notes([brain.pruning.note])
         if self.teachers is not None:
             brain.checkpointer.add_recoverable("teachers", self.teachers)
             self.corpus.warnings += self.teachers.warnings

@@ -119,7 +119,9 @@ def test_windows_of_every_extractor_give_the_scores_of_the_whole(name, seconds, 
     """The lengths leave different remainders: some extractors pad by the number of frames."""
     torch.manual_seed(0)
     extractor = registered_extractors()[name]
-    model = MILClassifier(LogMel(n_mels=32, hop_ms=16.0), extractor(**extractor.tiny), Head(3, instance_dim=8))
+    extractor = extractor(**extractor.tiny)
+    front_end = tiny.front_end_of(extractor, n_mels=32, hop_ms=16.0)
+    model = MILClassifier(front_end, extractor, Head(3, instance_dim=8))
     model(torch.randn(2, 64000))
     classifier = SceneClassifier(modules={"model": model.eval()}, hparams={"labels": ["a", "b", "c"]})
     wav_N = noise(seconds)[:, 0].astype(np.float32)

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
 from mil_asc.mil.bags import make_bags
-from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE, MILLoss, weighted_bce
+from mil_asc.mil.losses import (
+    BagBCE,
+    BagCE,
+    BagFocal,
+    BagFocalCE,
+    FrameLoss,
+    InstanceBCE,
+    InstanceCE,
+    MILLoss,
+    weighted_bce,
+)
 from mil_asc.mil.pooling.extremes import max_pooling
 from mil_asc.mil.pooling.means import geometric_mean
 from mil_asc.model.heads import log_odds
@@ -19,6 +29,8 @@ ASSIGNERS = {"pnl": positive_negative_labels, "gt": ground_truth_labels}
 TERMS = {
     "BagBCE": BagBCE(),
     "BagCE": BagCE(),
+    "BagFocal": BagFocal(),
+    "BagFocalCE": BagFocalCE(),
     "InstanceBCE, pnl": InstanceBCE(positive_negative_labels),
     "InstanceBCE, gt": InstanceBCE(ground_truth_labels),
     "InstanceCE, pnl": InstanceCE(positive_negative_labels),
@@ -42,6 +54,52 @@ def test_known_bag_loss():
     """Logits 0: every confidence is 1/2, so the loss is (alpha + C - 1) / C ln 2 with alpha = C - 1."""
     loss = BagBCE()(bags_of(torch.zeros(1, 3, 10)), torch.tensor([4]))
     assert loss.item() == pytest.approx(18 / 10 * math.log(2))
+
+
+def test_known_focal_losses():
+    """Logits 0 of ten classes: q = 1/2 for every class; the true class has a tenth of the confidences."""
+    bags, label_B = bags_of(torch.zeros(1, 3, 10)), torch.tensor([4])
+    assert BagFocal()(bags, label_B).item() == pytest.approx((0.25 + 9 * 0.75) * 0.5**2 * math.log(2))
+    assert BagFocalCE()(bags, label_B).item() == pytest.approx(0.25 * 0.9**2 * math.log(10))
+
+
+def test_focal_losses_of_the_paper():
+    """Lin et al., section 3.2: with gamma 2, q = 0.9 has a loss 100 times lower, and q = 0.968 about 1000 times."""
+    for q, factor in ((0.9, 100), (0.968, 1000)):
+        bags, label_B = bags_of(torch.tensor([[[math.log(q / (1 - q)), -1e4]]])), torch.tensor([0])
+        plain, focal = (BagFocal(alpha=0.5, gamma=gamma)(bags, label_B).item() for gamma in (0, 2))
+        assert plain == pytest.approx(-0.5 * math.log(q), rel=1e-4)
+        assert plain / focal == pytest.approx(factor, rel=0.03)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([0, 0.5, 2.0, 3]), st.sampled_from([0.25, 0.6]))
+def test_focal_losses_against_slow_reference(seed, gamma, alpha):
+    logits_BIC, label_B = random_bags(seed)
+    sigmoid_B = BagFocal(alpha, gamma)(bags_of(logits_BIC), label_B)
+    share_B = BagFocalCE(alpha, gamma)(bags_of(logits_BIC), label_B)
+    for b, label in enumerate(label_B.tolist()):
+        confidence_C = logits_BIC[b].amax(0).sigmoid().tolist()
+        expected = 0.0
+        for c, p in enumerate(confidence_C):
+            q, weight = (p, alpha) if c == label else (1 - p, 1 - alpha)
+            expected -= weight * (1 - q) ** gamma * math.log(q)
+        assert sigmoid_B[b].item() == pytest.approx(expected, rel=1e-3)
+        q = confidence_C[label] / sum(confidence_C)
+        assert share_B[b].item() == pytest.approx(-alpha * (1 - q) ** gamma * math.log(q), rel=1e-3)
+
+
+def test_gamma_zero_gives_cross_entropies():
+    logits_BIC, label_B = random_bags(3)
+    bags = bags_of(logits_BIC)
+    torch.testing.assert_close(BagFocalCE(0.25, 0)(bags, label_B), 0.25 * BagCE()(bags, label_B))
+    torch.testing.assert_close(BagFocal(0.5, 0)(bags, label_B), 0.5 * 4 * BagBCE(alpha=1)(bags, label_B))
+
+
+@pytest.mark.parametrize("loss", [BagFocal, BagFocalCE])
+@pytest.mark.parametrize("values", [{"alpha": 0}, {"alpha": 1}, {"gamma": -1}, {"gamma": "2"}])
+def test_bad_focal_settings_are_refused(loss, values):
+    with pytest.raises(ValueError, match=f"{next(iter(values))} must be a number"):
+        loss(**values)
 
 
 def test_known_instance_loss():

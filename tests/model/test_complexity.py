@@ -16,6 +16,7 @@ from mil_asc.model.complexity import (
     activation_peak,
     complexity,
     multiply_accumulates,
+    nonzero_count,
     parameter_count,
     submitted_size,
 )
@@ -93,6 +94,10 @@ def test_submitted_size_of_a_known_network():
         network.detector.weight[:, :2] = 0
     assert submitted_size(network)._replace(non_zero=0) == size._replace(non_zero=0)
     assert submitted_size(network).non_zero == weights + biases - 6
+    counts, offsets = complexity(network, [1]), 4 + 6 + 4 + 6 + 3  # biases and offsets of batch norms begin at zero
+    assert counts["non_zero"] == nonzero_count(network) == sum(int((p != 0).sum()) for p in network.parameters())
+    assert counts["parameters"] - 6 >= counts["non_zero"] >= counts["parameters"] - 6 - offsets
+    assert counts["non_zero_bytes"]["float16"] == 2 * counts["non_zero"]
 
 
 def test_norm_that_cannot_be_folded_counts_in_32_bits():

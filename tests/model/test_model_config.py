@@ -18,10 +18,11 @@ from mil_asc.model.model_config import HeadConfig, ModelConfig, all_arguments
 def config_of(name="fuse", front_end=None, **head):
     """A tiny config of an extractor."""
     extractor = registered_extractors()[name]
-    kind = extractor.input
+    with torch.device("meta"):  # which draws no random numbers
+        channels = extractor(**extractor.tiny).in_channels
+    kind = "logmel_deltas" if channels == 3 else extractor.input
     values = {"instances": "separable", "instance_dim": 8, "detectors": 1, "confidence": "sigmoid", "pooling": "max"}
-    n_mels = {"n_mels": 32} if kind == "logmel" else {}
-    front = all_arguments(LogMel, n_mels) if kind == "logmel" else {"sample_rate": 16000}
+    front = {"sample_rate": 16000} if kind == "waveform" else all_arguments(LogMel, {"n_mels": 32})
     return ModelConfig(
         labels=["bus", "park", "tram"],
         rule="smi",
@@ -42,6 +43,28 @@ def test_config_of_every_extractor_survives_json_and_builds(name):
     network = build_network(again)
     assert type(network.extractor) is registered_extractors()[name] and network.num_classes == 3
     assert build_network(config, budget_of(network.state_dict())).state_dict().keys() == network.state_dict().keys()
+
+
+def test_config_without_an_argument_that_was_added_later_builds():
+    """Model folders that were written before stay valid; every other argument must be there."""
+    config = config_of("two_path_resnet")
+    arguments = dict(config.extractor["arguments"])
+    assert arguments.pop("in_channels") == 1
+    older = dataclasses.replace(config, extractor=config.extractor | {"arguments": arguments})
+    assert build_network(older).state_dict().keys() == build_network(config).state_dict().keys()
+    with pytest.raises(ArgumentError, match="extractor.arguments: filters is missing"):
+        dataclasses.replace(config, extractor=config.extractor | {"arguments": {"in_channels": 1}})
+
+
+def test_medians_of_a_config_are_limited():
+    front_end = {"kind": "logmel_durations", "short_median": 3, "long_median": 15}
+    config = config_of("trident_resnet", front_end)
+    assert build_network(ModelConfig.from_json(config.to_json())).front_end.input_channels.long == 15
+    for wrong in (0, 257, 3.0, None):
+        with pytest.raises(ArgumentError, match="front_end.long_median must be a whole number from 1 to 255"):
+            config_of("trident_resnet", front_end | {"long_median": wrong})
+    with pytest.raises(UserError, match="short_median must be an odd whole number, got 4"):
+        build_network(config_of("trident_resnet", front_end | {"short_median": 4}))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

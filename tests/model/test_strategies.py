@@ -51,7 +51,7 @@ def losses_around_a_step(extractor, head, objective):
     assert {term.confidence for term in loss.terms.values()} <= {confidence, "any"}
     model = tiny_network(extractor, head, confidence).train()
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout2d):
+        if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
             module.p = 0.0  # the same function before and after the step
     wav_BN, label_B = 0.1 * torch.randn(4, 24000), torch.tensor([0, 1, 2, 3])
     before = loss(model(wav_BN), label_B)["loss"]

@@ -4,22 +4,24 @@ import copy
 
 import numpy as np
 import onnxruntime
+import tiny
 import torch
 
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors import registered_extractors
-from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
 
 LABELS = ["bus", "metro", "park"]
 
 
-def small_network(extractor="fuse", *, input_norm="none", **head):
+def small_network(extractor="fuse", *, input_norm="none", front_end=None, settings=None, **head):
     """A network of an extractor at its tiny size, with random running statistics and logits of a few units."""
     torch.manual_seed(0)
     kind = registered_extractors()[extractor]
+    extractor = kind(**kind.tiny | (settings or {}))
+    front_end = front_end or tiny.front_end_of(extractor, n_mels=32, hop_ms=16.0)
     settings = Head(num_classes=3, **{"instance_dim": 8} | head)
-    network = MILClassifier(LogMel(n_mels=32, hop_ms=16.0), kind(**kind.tiny), settings, input_norm=input_norm)
+    network = MILClassifier(front_end, extractor, settings, input_norm=input_norm)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.3)

@@ -14,6 +14,7 @@ import mil_asc
 from mil_asc.audio.decode import decode
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.model.extractors import registered_extractors
+from mil_asc.model.features import LogMelDeltas, LogMelDurations
 from mil_asc.model.folded import folded
 from mil_asc.model.interface import NetworkInterface, interface_of
 from mil_asc.packaging import half as half_precision
@@ -80,6 +81,20 @@ def test_every_extractor_is_exported_with_parity(name):
 def test_every_kind_of_head_is_exported_with_parity(name):
     network = small_network(**HEADS[name])
     assert_parity(network, export_onnx(network, LABELS), [network.min_samples, 16000, 31999])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [LogMelDeltas, LogMelDurations])
+def test_input_channels_are_exported_with_parity(kind):
+    network = small_network("two_path_resnet", front_end=kind(n_mels=32, hop_ms=16.0), settings={"in_channels": 3})
+    least = network.min_samples
+    assert_parity(network, export_onnx(network, LABELS), [least, least + 1, 16000, 31999])
+    found = export_network_only(network, LABELS, 2.0)
+    check_plain(found.data)
+    wav_BN = 0.1 * torch.randn(1, 32000)
+    with torch.no_grad():
+        logits_BIC = network(wav_BN).logits_BIC
+    np.testing.assert_allclose(run(found.data, logmel=network.front_end(wav_BN))["logits"], logits_BIC, atol=1e-4)
 
 
 def test_metadata_are_what_a_caller_must_know_and_nothing_else(fuse):

@@ -12,7 +12,7 @@ INPUTS = ("logmel", "waveform")
 
 
 class Extractor(nn.Module, ABC):
-    """Abstract base of extractors: (B, 1, F, T) in, (B, channels, F', T') feature map out; a column is an instance.
+    """Abstract base of extractors: (B, in_channels, F, T) in, (B, channels, F', T') out; a column is an instance.
 
     A subclass is one file: it is registered under the file's name as soon as the class is defined, and the tests of
     ``tests/model/extractors/test_registry.py`` then run on it, at the size that ``tiny`` gives. It calls
@@ -26,6 +26,10 @@ class Extractor(nn.Module, ABC):
         ``mil_asc.model.features.Waveform``).
     tiny : dict
         Arguments that make the extractor small enough to be trained in a test.
+    later : tuple of str
+        Arguments with a default that were added to a published extractor: older model folders lack them.
+    in_channels : int
+        Channels of the input: 1, or what the front end makes (``mil_asc.model.input_channels``).
     out_channels : int
         Channels of the feature map.
     time_reduction : int
@@ -37,6 +41,8 @@ class Extractor(nn.Module, ABC):
     registry: ClassVar[dict] = {}
     input: ClassVar[str] = "logmel"
     tiny: ClassVar[dict]
+    later: ClassVar[tuple] = ()
+    in_channels: int
     out_channels: int
     time_reduction: int
     context_frames: int | None
@@ -61,19 +67,21 @@ class Extractor(nn.Module, ABC):
             raise TypeError(f"{name} is registered already: use one extractor per file, and different file names")
         Extractor.registry[name] = cls
 
-    def set_geometry(self, out_channels, time_reduction, context_frames):
+    def set_geometry(self, out_channels, time_reduction, context_frames, in_channels=1):
         """Check and set the attributes of these names: counts from 1 up; the context from 0 up, or None."""
+        check_count("in_channels", in_channels)
         check_count("out_channels", out_channels)
         check_count("time_reduction", time_reduction)
         if context_frames is not None:
             check_count("context_frames", context_frames, least=0)
+        self.in_channels = in_channels
         self.out_channels = out_channels
         self.time_reduction = time_reduction
         self.context_frames = context_frames
 
     @abstractmethod
-    def forward(self, x_B1FT):
-        """(B, 1, F, T) -> (B, ``out_channels``, ``out_height(F)``, ``out_frames(T)``)."""
+    def forward(self, x_BCFT):
+        """(B, ``in_channels``, F, T) -> (B, ``out_channels``, ``out_height(F)``, ``out_frames(T)``)."""
 
     @abstractmethod
     def out_height(self, height):

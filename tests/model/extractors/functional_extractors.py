@@ -17,11 +17,11 @@ class Weights:
     def take(self):
         return self.rest.pop(0)
 
-    def conv(self, x, stride=1, bias=False, pad=None, depthwise=False):
+    def conv(self, x, stride=1, bias=False, pad=None, depthwise=False, groups=1):
         """A convolution that pads half its kernel, unless ``pad`` is given."""
         weight = self.take()
         pad = tuple(size // 2 for size in weight.shape[2:]) if pad is None else pad
-        groups = x.shape[1] if depthwise else 1
+        groups = x.shape[1] if depthwise else groups
         return F.conv2d(x, weight, self.take() if bias else None, stride, pad, groups=groups)
 
     def norm(self, x, affine=True, eps=1e-5):
@@ -113,13 +113,22 @@ def bc_resnet(w, x, bands=2, norm=lambda x: x):
     return x
 
 
-def two_path_resnet(w, x, filters=4):
+def streams(w, bands, blocks, dilation=1):
+    """The stacks of ``two_path_resnet`` and ``trident_resnet`` for every band, joined, after the last BN - ReLU."""
+
     def norm_relu(y):
         return w.norm(y, affine=False, eps=1e-3).relu()
 
     def strided(y):
         """Zeros as in Keras: odd lengths one at each end, even lengths one at the far end."""
         return w.conv(F.pad(y, (y.shape[3] % 2, 1, 1, 1)), stride=(1, 2), pad=0)
+
+    def high_conv(y, rows):
+        """Taps ``rows`` rows apart: rows of zeros between those of the kernel."""
+        kernel = w.take()
+        spread = torch.zeros(*kernel.shape[:2], 2 * rows + 1, 3)
+        spread[:, :, ::rows] = kernel
+        return F.conv2d(y, spread, padding=(rows, 1))
 
     def mean_of_nine(y):
         near = y.shape[3] % 2
@@ -129,17 +138,40 @@ def two_path_resnet(w, x, filters=4):
     def path(y):
         y = strided(w.norm(y, eps=1e-3))
         for stack in range(4):
-            for block in range(2):
+            for block in range(blocks):
                 widen = stack > 0 and block == 0
                 z = norm_relu(y)
-                z = strided(z) if widen else w.conv(z)
+                z = strided(z) if widen else high_conv(z, dilation if block else 1)
                 z = w.conv(norm_relu(z))
                 short = mean_of_nine(y) if widen else y
                 y = z + (torch.cat([short, torch.zeros_like(short)], 1) if widen else short)
         return y
 
-    low, high = x.chunk(2, dim=2)
-    return w.conv(norm_relu(torch.cat([path(low), path(high)], dim=2)))
+    return norm_relu(torch.cat([path(band) for band in bands], dim=2))
+
+
+def two_path_resnet(w, x):
+    return w.conv(streams(w, x.chunk(2, dim=2), blocks=2))
+
+
+def trident_resnet(w, x):
+    return streams(w, x.split([16, 16, 32], dim=2), blocks=2, dilation=2)
+
+
+def alexnet_like(w, x):
+    for pooled in (True, True, True, False, True):
+        x = w.norm(w.conv(x, groups=3)).relu()
+        x = F.max_pool2d(x, 2) if pooled else x
+    return x
+
+
+def fcnn(w, x):
+    x = w.norm(w.conv(w.norm(x), stride=2)).relu()
+    for convolutions in (1, 2, 4):
+        for _ in range(convolutions):
+            x = w.norm(w.conv(x)).relu()
+        x = F.max_pool2d(x, 2)
+    return x
 
 
 REFERENCES = {
@@ -151,4 +183,7 @@ REFERENCES = {
     "bc_resnet": bc_resnet,
     "bc_resnet+resnorm": lambda w, x: bc_resnet(w, x, norm=res_norm),
     "two_path_resnet": two_path_resnet,
+    "trident_resnet": trident_resnet,
+    "alexnet_like": alexnet_like,
+    "fcnn": fcnn,
 }

@@ -3,6 +3,7 @@
 import pkgutil
 
 import pytest
+import tiny
 import torch
 
 import mil_asc.model.extractors
@@ -30,7 +31,7 @@ def build(name, settings):
     torch.manual_seed(0)
     extractor = EXTRACTORS[name](**settings).double()
     with torch.no_grad():
-        extractor(torch.randn(4, 1, MELS, 64, dtype=torch.float64))
+        extractor(torch.randn(4, extractor.in_channels, MELS, 64, dtype=torch.float64))
     return extractor.eval()
 
 
@@ -39,8 +40,8 @@ def smallest_frames(extractor):
 
 
 def test_every_file_is_registered():
-    files = {module.name for module in pkgutil.iter_modules(mil_asc.model.extractors.__path__)} - {"base", "layers"}
-    assert files == set(EXTRACTORS)
+    files = {module.name for module in pkgutil.iter_modules(mil_asc.model.extractors.__path__)}
+    assert files - {"base", "layers", "streams"} == set(EXTRACTORS)
     for name, extractor in EXTRACTORS.items():
         assert extractor.__module__ == f"mil_asc.model.extractors.{name}"
 
@@ -52,7 +53,7 @@ def test_output_shape_for_every_number_of_frames(name, settings):
     smallest = smallest_frames(extractor)
     assert smallest < 2 * extractor.time_reduction
     for frames in range(smallest, 101):
-        shape = extractor(torch.zeros(1, 1, MELS, frames, dtype=torch.float64)).shape
+        shape = extractor(torch.zeros(1, extractor.in_channels, MELS, frames, dtype=torch.float64)).shape
         assert shape == (1, extractor.out_channels, extractor.out_height(MELS), extractor.out_frames(frames))
         assert type(extractor.out_frames(frames)) is int
 
@@ -61,7 +62,7 @@ def test_output_shape_for_every_number_of_frames(name, settings):
 @torch.no_grad()
 def test_default_size_at_256_mel_bins(name):
     extractor = EXTRACTORS[name]().eval()
-    shape = extractor(torch.randn(1, 1, 256, 40)).shape
+    shape = extractor(torch.randn(1, extractor.in_channels, 256, 40)).shape
     assert shape == (1, extractor.out_channels, extractor.out_height(256), extractor.out_frames(40))
 
 
@@ -82,7 +83,7 @@ def test_out_frames_takes_integer_tensors(name, settings):
 def test_output_height_for_common_mel_bins(name, settings, mels):
     """Correct, or refused with one line: an even number of bands does not fit BC-ResNet at 40 mel bins."""
     extractor = EXTRACTORS[name](**settings).eval()
-    spectrogram = torch.randn(1, 1, mels, 24)
+    spectrogram = torch.randn(1, extractor.in_channels, mels, 24)
     if name == "bc_resnet" and mels == 40:
         with pytest.raises(ValueError, match="^40 mel bins leave 20, 10 and 5 frequency rows.*bands 1, 5.*$"):
             extractor.out_height(mels)
@@ -99,7 +100,7 @@ def test_column_depends_only_on_its_context(name, settings):
     step, context = extractor.time_reduction, extractor.context_frames
     column = -(-context // step) + 1
     frames = 2 * (column + 1) * step
-    x = torch.randn(1, 1, MELS, frames, dtype=torch.float64)
+    x = torch.randn(1, extractor.in_channels, MELS, frames, dtype=torch.float64)
     expected = extractor(x)[..., column]
 
     def moved_by(first, last):
@@ -118,7 +119,7 @@ def test_column_depends_only_on_its_context(name, settings):
 @torch.no_grad()
 def test_column_depends_on_the_whole_clip_with_resnorm():
     extractor = build("bc_resnet", {"c": 8, "resnorm": True})
-    x = torch.randn(1, 1, MELS, 400, dtype=torch.float64)
+    x = torch.randn(1, extractor.in_channels, MELS, 400, dtype=torch.float64)
     other = x.clone()
     other[..., -8:] += 5
     assert (extractor(other)[..., 0] - extractor(x)[..., 0]).abs().max() > 1e-6
@@ -128,7 +129,7 @@ def test_column_depends_on_the_whole_clip_with_resnorm():
 @torch.no_grad()
 def test_output_does_not_depend_on_other_clips_in_evaluation(name, settings):
     extractor = build(name, settings)
-    x = torch.randn(3, 1, MELS, 40, dtype=torch.float64)
+    x = torch.randn(3, extractor.in_channels, MELS, 40, dtype=torch.float64)
     alone = extractor(x[:1])
     torch.testing.assert_close(extractor(x)[:1], alone, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(extractor(torch.cat([x[:1], 100 * x[1:]]))[:1], alone, rtol=1e-10, atol=1e-12)
@@ -139,7 +140,7 @@ def test_output_does_not_depend_on_other_clips_in_evaluation(name, settings):
 def test_gradients_reach_every_parameter(name, settings):
     """In evaluation mode, because the batch norm after a convolution cancels its bias in training."""
     extractor = build(name, settings)
-    out = extractor(torch.randn(4, 1, MELS, 64, dtype=torch.float64))
+    out = extractor(torch.randn(4, extractor.in_channels, MELS, 64, dtype=torch.float64))
     (out * torch.randn_like(out)).sum().backward()
     dead = [key for key, parameter in extractor.named_parameters() if not parameter.grad.any()]
     assert not dead
@@ -150,7 +151,7 @@ def test_gradients_reach_every_parameter(name, settings):
 @torch.no_grad()
 def test_channels_last_gives_the_same_output(name, settings):
     extractor = build(name, settings)
-    x = torch.randn(2, 1, MELS, 40, dtype=torch.float64)
+    x = torch.randn(2, extractor.in_channels, MELS, 40, dtype=torch.float64)
     expected = extractor(x)
     extractor.to(memory_format=torch.channels_last)
     out = extractor(x.contiguous(memory_format=torch.channels_last))
@@ -161,7 +162,7 @@ def test_channels_last_gives_the_same_output(name, settings):
 @torch.no_grad()
 def test_bfloat16_autocast_gives_a_similar_output(name, settings):
     extractor = build(name, settings).float()
-    x = torch.randn(2, 1, MELS, 40)
+    x = torch.randn(2, extractor.in_channels, MELS, 40)
     expected = extractor(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = extractor(x).float()
@@ -171,7 +172,7 @@ def test_bfloat16_autocast_gives_a_similar_output(name, settings):
 @every(VARIANTS)
 def test_input_is_not_modified(name, settings):
     extractor = build(name, settings)
-    x = torch.randn(1, 1, MELS, 40, dtype=torch.float64)
+    x = torch.randn(1, extractor.in_channels, MELS, 40, dtype=torch.float64)
     before = x.clone()
     extractor(x)
     assert torch.equal(x, before)
@@ -180,7 +181,8 @@ def test_input_is_not_modified(name, settings):
 @every(VARIANTS)
 def test_all_parameters_of_the_complete_model_get_gradients(name, settings):
     torch.manual_seed(0)
-    model = MILClassifier(LogMel(n_mels=MELS), EXTRACTORS[name](**settings), Head(num_classes=3, instance_dim=8))
+    extractor = EXTRACTORS[name](**settings)
+    model = MILClassifier(tiny.front_end_of(extractor, n_mels=MELS), extractor, Head(num_classes=3, instance_dim=8))
     samples = 40 * model.front_end.hop_length
     bags = model(torch.randn(2, samples))
     assert bags.logits_BIC.shape[1] == model.extractor.out_frames(model.front_end.num_frames(samples))
@@ -235,6 +237,11 @@ def test_extractor_with_the_wrong_front_end_is_refused(strided):
         MILClassifier(LogMel(), strided())
     with pytest.raises(ValueError, match="FUSE takes logmel input, Waveform gives waveform"):
         MILClassifier(Waveform(), EXTRACTORS["fuse"]())
+
+
+def test_extractor_of_other_channels_is_refused():
+    with pytest.raises(ValueError, match=r"^TridentResNet takes 3 input channel\(s\), LogMel gives 1: choose another"):
+        MILClassifier(LogMel(n_mels=16), EXTRACTORS["trident_resnet"](**EXTRACTORS["trident_resnet"].tiny))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mil_asc.model.extractors.two_path_resnet import PreActivationBlock, TwoPathResNet
+from mil_asc.model.extractors.streams import PreActivationBlock
+from mil_asc.model.extractors.two_path_resnet import TwoPathResNet
 
 
 def test_default_has_the_counted_parameters():
@@ -13,6 +14,11 @@ def test_default_has_the_counted_parameters():
     count = sum(p.numel() for p in TwoPathResNet().parameters()) + nn.Conv2d(768, 10, 1, bias=False).weight.numel()
     assert count == 3_245_236
     assert round(count / 1e6, 1) == 3.2
+
+
+def test_three_input_channels_have_the_published_count_too():
+    count = sum(p.numel() for p in TwoPathResNet(in_channels=3).parameters()) + 7680
+    assert count == 3_246_108 and round(count / 1e6, 1) == 3.2
 
 
 @torch.no_grad()
