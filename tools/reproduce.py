@@ -16,9 +16,10 @@ from mil_asc.paper.fill import read_page
 from mil_asc.paper.plan import Place, check_data, check_options, check_seeds, find_devices, finished_runs, runs_of
 from mil_asc.paper.ray import train_on_ray
 from mil_asc.paper.render import fill_page, write_tables
-from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets, select_rows
+from mil_asc.paper.rows import TABLES, check_recipes, known_recipes, paper_sets, read_published, select_rows
 from mil_asc.paper.stale import find_stale, refuse_stale
 from mil_asc.paper.supervise import exit_status, train_here
+from mil_asc.paper.systems import system_runs
 from mil_asc.paper.tables import build_table
 from mil_asc.runtime.program import run_program
 
@@ -45,6 +46,7 @@ def parse(arguments):
     add("--ray", nargs="?", const="", metavar="ADDRESS", help="run as tasks of a Ray cluster, or of a Ray started here")
     add("--results", default="results", metavar="DIR", help="folder of the runs in each recipe (default: results)")
     add("--recipes", type=Path, default=RECIPES, metavar="DIR", help="folder of the recipes (default: this checkout's)")
+    add("--systems", action="store_true", help="with Tables 8 and 9, also train the published systems that are here")
     add("--write", type=Path, metavar="DIR", help="where the tables go (default: results/tables beside the recipes)")
     add("--fill_readme", action="store_true", help="put the tables into each recipe's README.md, between its marks")
     add("--fill", type=Path, metavar="FILE", help="put all the tables into this Markdown file, between such marks")
@@ -116,6 +118,12 @@ def train(runs, place, options):
     return len(failures)
 
 
+def systems_of(found, options):
+    """Runs of the published systems whose network is here, of the tables that list them."""
+    named = [system for number, rows, _ in found for system in read_published(number, rows[0].recipe)]
+    return system_runs(named, options.seeds)
+
+
 def pages_to_fill(found, options):
     """Page -> names of the data sets whose tables go into it."""
     names = list(dict.fromkeys(rows[0].recipe for _, rows, _ in found))
@@ -152,13 +160,18 @@ def reproduce(options, passed):
     place = Place(options.recipes, options.results, folders, tuple(passed))
     for recipe, name in dict.fromkeys((row.recipe, row.experiment) for _, _, missing in found for row in missing):
         print(f"note: {recipe} has no hparams/{name}.yaml: its rows stay empty", file=sys.stderr)
-    runs = runs_of(rows, options.seeds)
+    systems = systems_of(found, options)
+    runs = runs_of(rows, options.seeds) + (systems if options.systems else [])
     results = finished_runs(runs, place)
     for page in pages_to_fill(found, options):
         read_page(page)  # hours before it is needed
     if options.dry_run:
         print_runs(runs, results, place)
+        if systems and not options.systems:
+            print("published systems whose network is here (--systems):")
+            print_runs(systems, results, place)
         return 0
+    results |= finished_runs(systems, place)
     refuse_stale(results, place)
     missing = [run for run in runs if run not in results]
     failed = 0 if options.no_run else train(missing, place, options)

@@ -6,10 +6,16 @@ from jinja2 import Environment, StrictUndefined
 
 from mil_asc.paper.fill import put_tables
 from mil_asc.paper.rows import TITLES
+from mil_asc.paper.systems import HEADER
 from mil_asc.results.markdown import table as markdown_table
 from mil_asc.results.plots import data_uri
 from mil_asc.runtime.files import write_atomically
 
+SYSTEMS_TEXT = (
+    "Systems that the paper compares with, and their results as it reports them; beside them the networks that are "
+    "here, with the system's loss, this table's training setup, and neither augmentation nor pretraining "
+    "(`--systems` trains them):"
+)
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -22,10 +28,8 @@ def render_markdown(table, level=2, picture=None):
     below = [*filter(None, [table.schedule]), *table.notes, *footnotes]
     parts.append("\n".join(f"* {text}" for text in below))
     if table.published:
-        parts.append("Systems that the paper compares with, and their results as it reports them:")
-        head = ["system", "augmentation", "parameters", "accuracy", "note"]
-        systems = [[p.system, p.augmentation, p.params, f"{p.accuracy:g}", p.note] for p in table.published]
-        parts.append(markdown_table(head, systems))
+        parts.append(SYSTEMS_TEXT)
+        parts.append(markdown_table(list(HEADER), table.published))
     if picture:
         parts.append(f"![Accuracy against parameters]({picture})")
     return "\n\n".join(parts) + "\n"
@@ -46,7 +50,7 @@ def render_html(tables, heading):
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["picture"] = data_uri
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return page.render(tables=tables, heading=heading)
+    return page.render(tables=tables, heading=heading, systems_head=HEADER, systems_text=SYSTEMS_TEXT)
 
 
 # -- files

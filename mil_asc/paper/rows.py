@@ -91,7 +91,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Published:
-    """A system that Table 8 or 9 compares with; ``params`` as printed, ``accuracy`` in percent."""
+    """A system that Table 8 or 9 compares with; ``params`` as printed, ``accuracy`` in percent.
+
+    ``experiment`` names the recipe's YAML file of its network here; empty where there is none.
+    """
 
     table: int
     recipe: str
@@ -100,6 +103,7 @@ class Published:
     params: str
     accuracy: float
     note: str
+    experiment: str = ""
 
 
 def read_rows(table):
@@ -127,7 +131,16 @@ def _row(fields):
 def read_published(table, recipe):
     """The systems that a table lists beside the paper's own; none for data sets that it does not report on."""
     return [
-        Published(table, recipe, f["system"], f["augmentation"], f["params"], float(f["accuracy_percent"]), f["note"])
+        Published(
+            table,
+            recipe,
+            f["system"],
+            f["augmentation"],
+            f["params"],
+            float(f["accuracy_percent"]),
+            f["note"],
+            f["experiment"],
+        )  # fmt: skip
         for f in read_table("published_systems.csv")
         if (int(f["table"]), f["dataset"]) == (table, recipe)
     ]

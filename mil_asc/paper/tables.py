@@ -5,13 +5,13 @@ only; ours come from the ``report.json`` of finished runs.
 """
 
 import shlex
-import statistics
 from dataclasses import dataclass, field, replace
 
+from mil_asc.paper.over_seeds import accuracies_of, best_seed, mean_text, next_run, parameters_text, seeds_of
 from mil_asc.paper.picture import paint_systems, systems_of
-from mil_asc.paper.plan import PlannedRun
 from mil_asc.paper.report_lines import notes_of, warnings_of
 from mil_asc.paper.rows import TITLES, read_published
+from mil_asc.paper.systems import system_cells
 from mil_asc.results.intervals import paired_interval, student_interval
 from mil_asc.results.plots import svg
 
@@ -47,8 +47,9 @@ class Line:
 class Table:
     """A table of the paper for one data set, ready to be written.
 
-    ``warnings`` go above the table, ``schedule`` and ``notes`` below; ``published`` are systems that the paper
-    compares with; ``picture`` is SVG text or None; ``finished`` counts the runs behind it.
+    ``warnings`` go above the table, ``schedule`` and ``notes`` below; ``published`` are rows of text on systems
+    that the paper compares with, under ``systems.HEADER``; ``picture`` is SVG text or None; ``finished`` counts the
+    runs behind it.
     """
 
     number: int
@@ -99,7 +100,7 @@ def build_table(number, rows, missing, results, place, seeds):
     Table
     """
     recipe, with_paper = rows[0].recipe, rows[0].paper is not None
-    found = {row: _results_of(row, results, seeds) for row in rows}
+    found = {row: seeds_of(row.recipe, row.experiment, results, seeds) for row in rows}
     notes = list(dict.fromkeys(row.note for row in rows if row.note))
     letters = {note: chr(ord("a") + i) for i, note in enumerate(notes)}
     place = replace(place, data={})  # commands name no folder of this machine
@@ -115,7 +116,7 @@ def build_table(number, rows, missing, results, place, seeds):
         _warnings(runs, with_paper) + _without_accuracy(found),
         _notes(number, recipe, with_paper, rows, runs),
         {letter: note for note, letter in letters.items()},
-        read_published(number, recipe),
+        system_cells(read_published(number, recipe), results, place, seeds),
         len(runs),
         _picture(rows, found),
     )
@@ -127,27 +128,11 @@ def _picture(rows, found):
         return None
     best = {}
     for row in rows:
-        accuracies = _accuracies(row, found[row])
+        accuracies = accuracies_of(found[row], row.rule)
         if accuracies:
             seed, accuracy = best_seed(accuracies)
             best[row] = seed, accuracy, found[row][seed].provenance["parameters"]
     return svg(paint_systems, systems_of(rows, best))
-
-
-def _results_of(row, results, seeds):
-    wanted = [PlannedRun(row.recipe, row.experiment, seed) for seed in range(1, seeds + 1)]
-    return {run.seed: results[run] for run in wanted if run in results}
-
-
-def _accuracies(row, found):
-    """Seed -> accuracy (in percent) under the row's rule, of the runs that were evaluated under it."""
-    pairs = {seed: run.accuracy(row.rule) for seed, run in found.items()}
-    return {seed: 100 * accuracy for seed, accuracy in pairs.items() if accuracy is not None}
-
-
-def best_seed(accuracies):
-    """(seed, accuracy) of the greatest accuracy; the smallest seed among equals."""
-    return min(accuracies.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 def reference_row(row, rows):
@@ -162,34 +147,25 @@ def reference_row(row, rows):
 
 
 def _line(row, found, rows, no_file, letter, place, seeds):
-    accuracies = _accuracies(row, found[row])
+    accuracies = accuracies_of(found[row], row.rule)
     digits = 1 if row.paper is None else 2
     cells = (*row.words, _parameters(row, found[row].values()))
     paper = None if row.paper is None else f"{row.paper:.{2 if row.statistic != 'best_seed' else 1}f}"
     if no_file:
         return Line(cells, paper, f"no recipe file ({row.experiment}.yaml)", "–", "–", letter)
     if not accuracies:
-        run = next(
-            PlannedRun(row.recipe, row.experiment, n) for n in range(1, seeds + 1) if n not in found[row] or n == seeds
-        )
+        run = next_run(row.recipe, row.experiment, found[row], seeds)
         command = shlex.join(["python", *place.command(run)])
         return Line(cells, paper, "no run yet", "–", "–", letter, command)
     seed, best = best_seed(accuracies)
     difference = _difference(row, accuracies, found, rows, best)
-    return Line(cells, paper, _ours(accuracies, seeds, digits), f"{best:.{digits}f} (seed {seed})", difference, letter)
+    ours, best_text = mean_text(accuracies, seeds, digits), f"{best:.{digits}f} (seed {seed})"
+    return Line(cells, paper, ours, best_text, difference, letter)
 
 
 def _parameters(row, results):
-    counts = sorted({result.provenance["parameters"] for result in results})
-    ours = " / ".join(f"{count:,}" for count in counts) or "–"
+    ours = parameters_text(results)
     return f"{ours} (paper {row.params})" if row.params else ours
-
-
-def _ours(accuracies, seeds, digits):
-    mean = f"{statistics.mean(accuracies.values()):.{digits}f}"
-    spread = f" ± {statistics.stdev(accuracies.values()):.{digits}f}" if len(accuracies) > 1 else ""
-    count = f"n = {seeds}" if len(accuracies) == seeds else f"{len(accuracies)} of {seeds} seeds"
-    return f"{mean}{spread} ({count})"
 
 
 def _difference(row, accuracies, found, rows, best):
@@ -200,7 +176,7 @@ def _difference(row, accuracies, found, rows, best):
     reference = reference_row(row, rows)
     if reference == row:
         return "reference"
-    interval = paired_interval(accuracies, _accuracies(reference, found[reference]))
+    interval = paired_interval(accuracies, accuracies_of(found[reference], reference.rule))
     return "–" if interval is None else _interval(interval, 1)
 
 
@@ -309,7 +285,7 @@ def _without_accuracy(found):
         f"Some runs of {row.experiment} were not evaluated under {row.assumption.upper()}: move their folders away and "
         f"train again with python train.py hparams/{row.experiment}.yaml --seed=N."
         for row, results in found.items()
-        if len(_accuracies(row, results)) < len(results)
+        if len(accuracies_of(results, row.rule)) < len(results)
     ]
 
 
