@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mil_asc.model.extractors import registered_extractors
+from mil_asc.model.features import LogMel, Waveform
 
 ROOT = Path(__file__).parent.parent
 
@@ -16,8 +17,16 @@ def extractor_of(yaml_file):
 def tiny_model(extractor):
     """Options that make the model of an extractor tiny."""
     cls = registered_extractors()[extractor]
-    n_mels = 16 if cls(**cls.tiny).out_height(16) else 32
-    return [*(f"--{name}={value}" for name, value in cls.tiny.items()), f"--n_mels={n_mels}", "--instance_dim=8"]
+    options = [*(f"--{name}={value}" for name, value in cls.tiny.items()), "--instance_dim=8"]
+    if cls.input == "waveform":
+        return options
+    return [*options, f"--n_mels={16 if cls(**cls.tiny).out_height(16) else 32}"]
+
+
+def front_end_for(extractor, n_mels=32, **settings):
+    """The front end that an extractor takes: the waveform, or a small log-mel spectrogram with these settings."""
+    is_raw = registered_extractors()[extractor].input == "waveform"
+    return Waveform() if is_raw else LogMel(n_mels=n_mels, **settings)
 
 
 def tiny_run(yaml_file, data_folder, output_folder, *more):

@@ -4,22 +4,27 @@ import copy
 
 import numpy as np
 import onnxruntime
+import tiny
 import torch
 
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors import registered_extractors
-from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
 
 LABELS = ["bus", "metro", "park"]
 
 
-def small_network(extractor="fuse", *, input_norm="none", **head):
-    """A network of an extractor at its tiny size, with random running statistics and logits of a few units."""
+def small_network(extractor="fuse", *, arguments=None, input_norm="none", **head):
+    """A network of an extractor at its tiny size, with random running statistics and logits of a few units.
+
+    ``arguments`` of the extractor replace those of the tiny size.
+    """
     torch.manual_seed(0)
     kind = registered_extractors()[extractor]
     settings = Head(num_classes=3, **{"instance_dim": 8} | head)
-    network = MILClassifier(LogMel(n_mels=32, hop_ms=16.0), kind(**kind.tiny), settings, input_norm=input_norm)
+    network = MILClassifier(
+        tiny.front_end_for(extractor, hop_ms=16.0), kind(**(arguments or kind.tiny)), settings, input_norm=input_norm
+    )
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.3)
@@ -35,7 +40,11 @@ def small_network(extractor="fuse", *, input_norm="none", **head):
 def in_float64(network, wav_BN):
     """Bags of a float64 copy of a network, front end included."""
     double = copy.deepcopy(network).double()
-    double.front_end.forward = lambda wav: double.front_end.mel(wav).clamp(min=double.front_end.log_floor).log()
+    front_end = double.front_end
+    if front_end.output == "waveform":
+        front_end.forward = lambda wav: wav.unsqueeze(1)
+    else:
+        front_end.forward = lambda wav: front_end.mel(wav).clamp(min=front_end.log_floor).log()
     with torch.no_grad():
         return double(wav_BN.double())
 

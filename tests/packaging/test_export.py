@@ -75,6 +75,12 @@ def test_every_extractor_is_exported_with_parity(name):
     assert_parity(network, export_onnx(network, LABELS), [least, least + 1, least + 4096, 16000, 31999, 48017])
 
 
+@pytest.mark.parametrize("name", [name for name, cls in registered_extractors().items() if cls.input == "waveform"])
+def test_network_of_waveforms_is_not_exported_without_its_front_end(name):
+    with pytest.raises(UserError, match="--network-only is for networks that take a log-mel spectrogram"):
+        export_network_only(small_network(name), LABELS, 1.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_every_kind_of_head_is_exported_with_parity(name):

@@ -51,16 +51,18 @@ def _is_scale(extractor, key):
     return last == "weight" and isinstance(extractor.get_submodule(owner), torch.nn.modules.batchnorm._BatchNorm)
 
 
-def spectrogram():
-    """(2, 1, F, T) input, float32."""
-    drawn = np.random.default_rng(11).normal(0, 1.5, (2, 1, BINS, FRAMES))
+def spectrogram(extractor):
+    """(2, 1, F, T) input, or (2, 1, 1, N) for an extractor of waveforms, with three columns or more; float32."""
+    rows, frames = 1 if extractor.input == "waveform" else BINS, max(FRAMES, 3 * extractor.time_reduction)
+    drawn = np.random.default_rng(11).normal(0, 1.5, (2, 1, rows, frames))
     return torch.from_numpy(drawn.astype(np.float32))
 
 
 @torch.no_grad()
 def described(variant):
     """The output of a variant: its shape, mean and standard deviation, and elements spread over it."""
-    out = built(variant)(spectrogram())
+    extractor = built(variant)
+    out = extractor(spectrogram(extractor))
     flat = out.flatten()
     chosen = torch.linspace(0, len(flat) - 1, SAMPLES).long()
     return {
