@@ -134,6 +134,7 @@ class ModelConfig:
         values = parse_json(content, where)
         try:
             values = _exact_keys("the file", values, _names(cls))
+            values["extractor"] = _with_later_arguments(values["extractor"])
             values["head"] = _prefixed("head", HeadConfig, **_exact_keys("head", values["head"], _names(HeadConfig)))
             return cls(**values)
         except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
@@ -203,6 +204,16 @@ def _check_extractor(values: object) -> None:
     arguments = inspect.signature(extractors[values["name"]]).parameters
     for name, value in _exact_keys("extractor.arguments", values["arguments"], list(arguments)).items():
         _check_plain(f"extractor.arguments.{name}", value)
+
+
+def _with_later_arguments(values: object) -> object:
+    """The extractor of a file, with the arguments that its class got after the file was written."""
+    arguments = values.get("arguments") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(arguments, dict):
+        return values  # which the checks refuse
+    name = values.get("name")
+    extractor = registered_extractors().get(name) if isinstance(name, str) else None
+    return values if extractor is None else values | {"arguments": extractor.later | arguments}
 
 
 def _check_plain(name: str, value: object, depth: int = 0) -> None:

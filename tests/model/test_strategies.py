@@ -93,6 +93,7 @@ def published(recipe, experiment):
             "dcase_baseline_2021",
             {("TAU2019", "fuse_pnl+dcase_baseline_2021"): 78_318, ("TAU2019", "fuse_gap+dcase_baseline_2021"): 38_938},
         ),
+        ("cp_resnet_635k", {("TAU2020m", "fuse_gap+cp_resnet_635k"): 635_098}),
         ("raw_cnn", {("TAU2019", "fuse_gap+raw_cnn"): 602_314}),
         ("aclnet", {("TAU2019", "fuse_gap+aclnet"): 4_716_938}),
         ("dcasenet", {("TAU2020m", "fuse_gap+dcasenet"): 10_008_906}),

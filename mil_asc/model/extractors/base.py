@@ -26,6 +26,9 @@ class Extractor(nn.Module, ABC):
         ``mil_asc.model.features.Waveform``).
     tiny : dict
         Arguments that make the extractor small enough to be trained in a test.
+    later : dict
+        Arguments that were added after a release, with the value that means what the class did before: model folders
+        that lack them are read with it.
     out_channels : int
         Channels of the feature map.
     time_reduction : int
@@ -37,6 +40,7 @@ class Extractor(nn.Module, ABC):
     registry: ClassVar[dict] = {}
     input: ClassVar[str] = "logmel"
     tiny: ClassVar[dict]
+    later: ClassVar[dict] = {}
     out_channels: int
     time_reduction: int
     context_frames: int | None

@@ -214,6 +214,7 @@ REFERENCES = {
     "vgg_like": vgg_like,
     "resnet": resnet,
     "cp_resnet": cp_resnet,
+    "cp_resnet+damping": damped_cp_resnet,
     "cp_mobile": cp_mobile,
     "bc_resnet": bc_resnet,
     "bc_resnet+resnorm": lambda w, x: bc_resnet(w, x, norm=res_norm),
