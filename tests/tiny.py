@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mil_asc.model.extractors import registered_extractors
-from mil_asc.model.features import LogMel, LogMelDeltas
+from mil_asc.model.features import LogMel, LogMelDeltas, Waveform
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,15 +15,19 @@ def extractor_of(yaml_file):
 
 
 def front_end_of(extractor, **settings):
-    """A log-mel front end with as many channels as an extractor takes: one, or three."""
+    """The front end that an extractor takes: the waveform, or log-mel with these settings in one or three channels."""
+    if extractor.input == "waveform":
+        return Waveform()
     return {1: LogMel, 3: LogMelDeltas}[extractor.in_channels](**settings)
 
 
 def tiny_model(extractor):
     """Options that make the model of an extractor tiny."""
     cls = registered_extractors()[extractor]
-    n_mels = 16 if cls(**cls.tiny).out_height(16) else 32
-    return [*(f"--{name}={value}" for name, value in cls.tiny.items()), f"--n_mels={n_mels}", "--instance_dim=8"]
+    options = [*(f"--{name}={value}" for name, value in cls.tiny.items()), "--instance_dim=8"]
+    if cls.input == "waveform":
+        return options
+    return [*options, f"--n_mels={16 if cls(**cls.tiny).out_height(16) else 32}"]
 
 
 def tiny_run(yaml_file, data_folder, output_folder, *more):

@@ -1,7 +1,8 @@
 """Complexity of a model: parameters, multiply-accumulates, memory for weights and for activations.
 
-The counts are for one clip in evaluation mode, from the log-mel spectrogram on. The front end is not counted, as usual
-in the DCASE challenge and in papers.
+The counts are for one clip in evaluation mode, from the log-mel spectrogram on (or the waveform, if the network takes
+it). The front end is not counted, as usual in the DCASE challenge and in papers. A clip that is too short for an
+instance counts as the shortest that has one.
 """
 
 from typing import NamedTuple
@@ -214,6 +215,7 @@ class LiveBytes(TorchDispatchMode):
 
 def _run(network, seconds):
     device = next(network.parameters()).device
-    wav_1N = torch.zeros(1, round(seconds * network.front_end.sample_rate), device=device)
+    samples = max(round(seconds * network.front_end.sample_rate), network.min_samples)
+    wav_1N = torch.zeros(1, samples, device=device)
     with torch.no_grad():
         network.eval()(wav_1N)

@@ -5,13 +5,15 @@ import copy
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mil_asc.model.extractors.layers import DampedConv2d
+
 
 def folded(network):
     """A copy of a network in evaluation mode whose batch norms are folded into the convolutions before them.
 
     A batch norm without a convolution right before it, such as that of a spectrogram, of a band (sub-spectral norm) or
-    before an activation, stays. The copy gives the same scores, more exactly in float32: the gain of a channel is
-    applied to the weights instead of the activations.
+    before an activation, stays. A damped kernel becomes a plain one. The copy gives the same scores, more exactly
+    in float32: the gain of a channel is applied to the weights instead of the activations.
 
     Arguments
     ---------
@@ -33,6 +35,9 @@ def folded(network):
     """
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, DampedConv2d):
+                setattr(module, name, child.plain())
         if isinstance(module, nn.Sequential):
             _fold_pairs(module)
     return network

@@ -141,6 +141,7 @@ class ModelConfig:
         values = parse_json(content, where)
         try:
             values = _exact_keys("the file", values, _names(cls))
+            values["extractor"] = _with_later_arguments(values["extractor"])
             values["head"] = _prefixed("head", HeadConfig, **_exact_keys("head", values["head"], _names(HeadConfig)))
             return cls(**values)
         except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
@@ -214,9 +215,19 @@ def _check_extractor(values: object) -> None:
     check_choice("extractor.name", values["name"], extractors)
     extractor = extractors[values["name"]]
     legal = list(inspect.signature(extractor).parameters)
-    arguments = _exact_keys("extractor.arguments", values["arguments"], legal, extractor.later)
+    arguments = _exact_keys("extractor.arguments", values["arguments"], legal)
     for name, value in arguments.items():
         _check_plain(f"extractor.arguments.{name}", value)
+
+
+def _with_later_arguments(values: object) -> object:
+    """The extractor of a file, with the arguments that its class got after the file was written."""
+    arguments = values.get("arguments") if isinstance(values, dict) else None
+    if not isinstance(values, dict) or not isinstance(arguments, dict):
+        return values  # which the checks refuse
+    name = values.get("name")
+    extractor = registered_extractors().get(name) if isinstance(name, str) else None
+    return values if extractor is None else values | {"arguments": extractor.later | arguments}
 
 
 def _check_plain(name: str, value: object, depth: int = 0) -> None:
@@ -256,11 +267,11 @@ def _check_range(name: str, value: object, most: int) -> None:
         raise ArgumentError(f"{name} must be a whole number from 1 to {most}, got {value!r:.40}")
 
 
-def _exact_keys(name: str, values: object, legal: list[str], optional: Iterable[str] = ()) -> dict:
+def _exact_keys(name: str, values: object, legal: list[str]) -> dict:
     if not isinstance(values, dict):
         raise ArgumentError(f"{name} must be a mapping of {', '.join(legal)}, got {values!r:.80}")
     _refuse_unknown(name, values, legal)
-    missing = [key for key in legal if key not in values and key not in optional]
+    missing = [key for key in legal if key not in values]
     if missing:
         raise ArgumentError(f"{name}: {missing[0]} is missing")
     return dict(values)

@@ -1,5 +1,6 @@
 """The shared blocks of ``hparams/``: those that a recipe's YAML file includes, and those chosen by name."""
 
+import io
 import re
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def choose_blocks(text, path, overrides):
     -------
     (str, dict)
         The text with the new blocks, and the overrides without them. If no ``experiment`` is given, the blocks' names
-        are appended to the experiment's name, so that its results get their own folder.
+        are appended to the experiment's name, so that its results get their own folder. What the recipe sets of a part
+        that the new block has another file for, such as ``n_mels`` where a model takes the waveform, is left out.
 
     Raises
     ------
@@ -42,6 +44,8 @@ def choose_blocks(text, path, overrides):
     for key, name in chosen.items():
         _check_name(key, name, files[key])
         if name != files[key].stem:
+            if _drop_foreign_values(tree[key], files[key], files[key].with_name(f"{name}.yaml")):
+                text = _with_section(text, key, tree[key])
             old = re.escape(files[key].name)
             text = re.sub(rf"(?m)^({key}:\s*{INCLUDE}\S*?){old}", rf"\g<1>{name}.yaml", text)
             files[key] = files[key].with_name(f"{name}.yaml")
@@ -65,6 +69,37 @@ def _include(node):
     """The tag of a node that includes a file, else an empty text."""
     tag = tag_of(node) or ""
     return tag if tag.startswith(INCLUDE) else ""
+
+
+def _drop_foreign_values(section, old_file, new_file):
+    """Remove values of a ``section`` that only the old block's parts have, where the new block includes other parts.
+
+    Returns whether there were any.
+    """
+    old, new = (_load(file) for file in (old_file, new_file))
+    found = False
+    for key in [key for key, values in section.items() if isinstance(values, dict)]:
+        before, after = _include(old.get(key)), _include(new.get(key))
+        if before and after and before != after:
+            legal = [_load(file.parent / tag[len(INCLUDE) :]) for file, tag in ((old_file, before), (new_file, after))]
+            for name in [name for name in section[key] if name in legal[0] and name not in legal[1]]:
+                del section[key][name]
+                found = True
+            if not section[key]:
+                del section[key]
+    return found
+
+
+def _with_section(text, key, section):
+    """The YAML text with another content of a section."""
+    stream = io.StringIO()
+    ruamel.yaml.YAML().dump({key: section}, stream)
+    return re.sub(rf"(?m)^{key}:.*(?:\n[ \t].*)*", lambda _: stream.getvalue().rstrip("\n"), text)
+
+
+def _load(file):
+    tree = ruamel.yaml.YAML().load(file.read_text(encoding="utf-8"))
+    return tree if isinstance(tree, dict) else {}
 
 
 def _check_name(key, name, file):

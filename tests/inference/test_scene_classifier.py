@@ -126,7 +126,7 @@ def test_windows_of_every_extractor_give_the_scores_of_the_whole(name, seconds, 
     classifier = SceneClassifier(modules={"model": model.eval()}, hparams={"labels": ["a", "b", "c"]})
     wav_N = noise(seconds)[:, 0].astype(np.float32)
     whole_IC = classifier.compute(wav_N).logits_IC
-    monkeypatch.setattr(windows, "WINDOW_INSTANCES", 3)
+    monkeypatch.setattr(windows, "WINDOW_INSTANCES", max(3, len(whole_IC) // 20))
     np.testing.assert_allclose(in_windows(classifier, wav_N), whole_IC, rtol=1e-3, atol=1e-4)
 
 

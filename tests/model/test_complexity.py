@@ -20,8 +20,10 @@ from mil_asc.model.complexity import (
     parameter_count,
     submitted_size,
 )
+from mil_asc.model.extractors import registered_extractors
+from mil_asc.model.extractors.dcase_baseline import DCASEBaseline
 from mil_asc.model.extractors.fuse import FUSE
-from mil_asc.model.features import LogMel
+from mil_asc.model.features import LogMel, Waveform
 from mil_asc.model.heads import Head
 from mil_asc.training.config import load_hparams
 from mil_asc.training.entry import main as train
@@ -65,6 +67,20 @@ def test_fuse_has_the_complexity_stated_in_the_paper(paper_model):
 @pytest.mark.parametrize("seconds", [1, 3, 10])
 def test_macs_agree_with_a_slow_count(paper_model, seconds):
     assert multiply_accumulates(paper_model, seconds) == slow_count(paper_model, seconds)
+
+
+@pytest.mark.parametrize("name", ["raw_cnn", "aclnet"])
+def test_macs_of_networks_on_waveforms_agree_with_a_slow_count(name):
+    extractor = registered_extractors()[name]
+    network = MILClassifier(Waveform(), extractor(**extractor.tiny), Head(instance_dim=8))
+    assert multiply_accumulates(network, 1) == slow_count(network, 1)
+
+
+def test_clip_without_an_instance_counts_as_the_shortest_that_has_one():
+    network = MILClassifier(LogMel(n_mels=32, hop_ms=32.0), DCASEBaseline((4, 4), time_pool=8), Head(instance_dim=8))
+    assert network.num_instances(16000) == 0 and network.min_samples == 39 * 512
+    assert multiply_accumulates(network, 1) == multiply_accumulates(network, 39 * 512 / 16000)
+    assert complexity(network)["activation_bytes"]["1"] > 0 and submitted_size(network).macs > 0
 
 
 def test_limits_of_dcase(paper_model):

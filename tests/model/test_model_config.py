@@ -45,17 +45,6 @@ def test_config_of_every_extractor_survives_json_and_builds(name):
     assert build_network(config, budget_of(network.state_dict())).state_dict().keys() == network.state_dict().keys()
 
 
-def test_config_without_an_argument_that_was_added_later_builds():
-    """Model folders that were written before stay valid; every other argument must be there."""
-    config = config_of("two_path_resnet")
-    arguments = dict(config.extractor["arguments"])
-    assert arguments.pop("in_channels") == 1
-    older = dataclasses.replace(config, extractor=config.extractor | {"arguments": arguments})
-    assert build_network(older).state_dict().keys() == build_network(config).state_dict().keys()
-    with pytest.raises(ArgumentError, match="extractor.arguments: filters is missing"):
-        dataclasses.replace(config, extractor=config.extractor | {"arguments": {"in_channels": 1}})
-
-
 def test_medians_of_a_config_are_limited():
     front_end = {"kind": "logmel_durations", "short_median": 3, "long_median": 15}
     config = config_of("trident_resnet", front_end)
@@ -65,6 +54,31 @@ def test_medians_of_a_config_are_limited():
             config_of("trident_resnet", front_end | {"long_median": wrong})
     with pytest.raises(UserError, match="short_median must be an odd whole number, got 4"):
         build_network(config_of("trident_resnet", front_end | {"short_median": 4}))
+
+
+def test_file_without_a_later_argument_is_read_with_what_the_class_did_before():
+    values = json.loads(config_of("cp_resnet").to_json())
+    assert values["extractor"]["arguments"].pop("damping") == 1.0
+    assert ModelConfig.from_json(json.dumps(values)) == config_of("cp_resnet")
+    del values["extractor"]["arguments"]["rho"]
+    with pytest.raises(UserError, match="extractor.arguments: rho is missing"):
+        ModelConfig.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("name", registered_extractors())
+def test_later_arguments_are_those_of_the_class_with_its_defaults(name):
+    extractor = registered_extractors()[name]
+    defaults = all_arguments(extractor, {})
+    assert extractor.later == {key: defaults[key] for key in extractor.later}
+
+
+def test_damped_network_is_within_the_budget_of_its_weights():
+    config = config_of("cp_resnet")
+    damped = config.extractor["arguments"] | {"damping": 0.1}
+    config = dataclasses.replace(config, extractor={"name": "cp_resnet", "arguments": damped})
+    state = build_network(config).state_dict()
+    kept = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    build_network(config, budget_of(kept))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

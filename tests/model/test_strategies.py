@@ -31,7 +31,7 @@ def tiny_network(extractor, head, confidence):
                 "num_classes": 4,
                 "instance_dim": values.pop("instance_dim"),
             },
-            "features": {"n_mels": values.pop("n_mels")},
+            "features": {name: values.pop(name) for name in ("n_mels",) if name in values},
         }
         return load_hyperpyyaml(file, {**values, **overrides})["network"]
 
@@ -51,9 +51,10 @@ def losses_around_a_step(extractor, head, objective):
     assert {term.confidence for term in loss.terms.values()} <= {confidence, "any"}
     model = tiny_network(extractor, head, confidence).train()
     for module in model.modules():
-        if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = 0.0  # the same function before and after the step
-    wav_BN, label_B = 0.1 * torch.randn(4, 24000), torch.tensor([0, 1, 2, 3])
+    samples = 24000 if model.front_end.output == "logmel" else 6 * model.instance_samples  # few instances
+    wav_BN, label_B = 0.1 * torch.randn(4, samples), torch.tensor([0, 1, 2, 3])
     before = loss(model(wav_BN), label_B)["loss"]
     before.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -84,6 +85,19 @@ def published(recipe, experiment):
         ("cp_mobile", {("TAU2020m", "fuse_gap+cp_mobile"): 61_138}),
         ("cp_resnet", {("TAU2020m", "fuse_gap+cp_resnet"): 3_956_618}),
         ("two_path_resnet", {("TAU2019", "fuse_gap+two_path_resnet"): 3_245_246}),
+        (
+            "dcase_baseline",
+            {("TAU2019", "fuse_pnl+dcase_baseline"): 180_318, ("TAU2019", "fuse_gap+dcase_baseline"): 102_858},
+        ),
+        (
+            "dcase_baseline_2021",
+            {("TAU2019", "fuse_pnl+dcase_baseline_2021"): 78_318, ("TAU2019", "fuse_gap+dcase_baseline_2021"): 38_938},
+        ),
+        ("cp_resnet_635k", {("TAU2020m", "fuse_gap+cp_resnet_635k"): 635_098}),
+        ("raw_cnn", {("TAU2019", "fuse_gap+raw_cnn"): 602_314}),
+        ("aclnet", {("TAU2019", "fuse_gap+aclnet"): 4_716_938}),
+        ("dcasenet", {("TAU2020m", "fuse_gap+dcasenet"): 10_008_906}),
+        pytest.param("resnet50", {("TAU2019", "fuse_gap+resnet50"): 23_522_250}, marks=pytest.mark.slow),
     ],
 )
 def test_readme_states_the_size_of_every_model(row, counts):

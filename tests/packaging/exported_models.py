@@ -15,7 +15,10 @@ LABELS = ["bus", "metro", "park"]
 
 
 def small_network(extractor="fuse", *, input_norm="none", front_end=None, settings=None, **head):
-    """A network of an extractor at its tiny size, with random running statistics and logits of a few units."""
+    """A network of an extractor at its tiny size, with random running statistics and logits of a few units.
+
+    ``settings`` of the extractor replace those of the tiny size, where they are given.
+    """
     torch.manual_seed(0)
     kind = registered_extractors()[extractor]
     extractor = kind(**kind.tiny | (settings or {}))
@@ -37,7 +40,11 @@ def small_network(extractor="fuse", *, input_norm="none", front_end=None, settin
 def in_float64(network, wav_BN):
     """Bags of a float64 copy of a network, front end included."""
     double = copy.deepcopy(network).double()
-    double.front_end.forward = lambda wav: double.front_end.mel(wav).clamp(min=double.front_end.log_floor).log()
+    front_end = double.front_end
+    if front_end.output == "waveform":
+        front_end.forward = lambda wav: wav.unsqueeze(1)
+    else:
+        front_end.forward = lambda wav: front_end.mel(wav).clamp(min=front_end.log_floor).log()
     with torch.no_grad():
         return double(wav_BN.double())
 

@@ -77,6 +77,18 @@ def test_every_extractor_is_exported_with_parity(name):
 
 
 @pytest.mark.slow
+def test_damped_kernels_are_exported_with_parity():
+    network = small_network("cp_resnet", settings={"base_channels": 4, "rho": 3, "blocks": [4, 0, 1], "damping": 0.1})
+    assert_parity(network, export_onnx(network, LABELS), [network.min_samples, 16000, 31999])
+
+
+@pytest.mark.parametrize("name", [name for name, cls in registered_extractors().items() if cls.input == "waveform"])
+def test_network_of_waveforms_is_not_exported_without_its_front_end(name):
+    with pytest.raises(UserError, match="--network-only is for networks that take a log-mel spectrogram"):
+        export_network_only(small_network(name), LABELS, 1.0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_every_kind_of_head_is_exported_with_parity(name):
     network = small_network(**HEADS[name])

@@ -16,6 +16,8 @@ from mil_asc.training.config import load_hparams
 
 RECIPE = tiny.ROOT / "recipes/TAU2019/hparams/fuse_pnl.yaml"
 BLOCKS = sorted(path.stem for path in (tiny.ROOT / "hparams/models").glob("*.yaml") if path.stem != "head")
+LARGE = ("aclnet", "dcasenet", "resnet50")
+"""Blocks whose networks of full size take seconds to build."""
 LABELS = [str(c) for c in range(10)]
 
 
@@ -25,7 +27,9 @@ def built_with(*options):
     return hparams["model"]["network"], settings
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, marks=pytest.mark.slow if block in LARGE else ()) for block in BLOCKS]
+)
 def test_every_block_is_read_as_hyperpyyaml_builds_it(tmp_path, block):
     save_model(tmp_path, *built_with(f"--model={block}"), LABELS)
     expected = load_hyperpyyaml((tmp_path / "model.yaml").read_text())["model"]["network"]

@@ -26,8 +26,9 @@ class Extractor(nn.Module, ABC):
         ``mil_asc.model.features.Waveform``).
     tiny : dict
         Arguments that make the extractor small enough to be trained in a test.
-    later : tuple of str
-        Arguments with a default that were added to a published extractor: older model folders lack them.
+    later : dict
+        Arguments that were added after a release, with the value that means what the class did before: model folders
+        that lack them are read with it.
     in_channels : int
         Channels of the input: 1, or what the front end makes (``mil_asc.model.input_channels``).
     out_channels : int
@@ -41,7 +42,7 @@ class Extractor(nn.Module, ABC):
     registry: ClassVar[dict] = {}
     input: ClassVar[str] = "logmel"
     tiny: ClassVar[dict]
-    later: ClassVar[tuple] = ()
+    later: ClassVar[dict] = {}
     in_channels: int
     out_channels: int
     time_reduction: int

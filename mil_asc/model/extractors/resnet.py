@@ -12,15 +12,15 @@ class BasicBlock(nn.Module):
     """3x3 conv - BN - ReLU - 3x3 conv - BN, plus the input, ReLU: (B, C, F, T) -> (B, C', F, T).
 
     If the width changes, a 1x1 convolution and BN are applied to the input before it is added. ``kernel_sizes`` may
-    be other odd sizes.
+    be other odd sizes; ``damping`` is that of ``DampedConv2d`` (1: none).
     """
 
-    def __init__(self, in_channels, out_channels, kernel_sizes=(3, 3)):
+    def __init__(self, in_channels, out_channels, kernel_sizes=(3, 3), damping=1.0):
         super().__init__()
         first, second = kernel_sizes
         self.residual = nn.Sequential(
-            conv_bn(in_channels, out_channels, first, activation=nn.ReLU(inplace=True)),
-            conv_bn(out_channels, out_channels, second),
+            conv_bn(in_channels, out_channels, first, activation=nn.ReLU(inplace=True), damping=damping),
+            conv_bn(out_channels, out_channels, second, damping=damping),
         )
         self.shortcut = nn.Identity() if in_channels == out_channels else conv_bn(in_channels, out_channels, 1)
 

@@ -40,7 +40,7 @@ class TwoPathResNet(Extractor):
     """
 
     tiny = {"filters": 4}
-    later = ("in_channels",)
+    later = {"in_channels": 1}
 
     def __init__(self, filters=24, in_channels=1):
         super().__init__()

@@ -138,8 +138,9 @@ def _shorten(title):
 
 def _view(run, model, position, options):
     wav_N = run.waveform(position, model.front_end.sample_rate, options.data_folder)
+    front_end = model.spectrogram.to(options.device)
     with torch.no_grad():
-        logmel_FT = model.front_end(wav_N.unsqueeze(0).to(options.device))[0].float().cpu().numpy()
+        logmel_FT = front_end(wav_N.unsqueeze(0).to(options.device))[0].float().cpu().numpy()
     confidence_I = run.confidences[position][:, run.truth_B[position]]
     times_I2 = model.instance_times(len(wav_N))
     if len(times_I2) != len(confidence_I):
@@ -147,7 +148,7 @@ def _view(run, model, position, options):
             f"{run.paths[position]} makes {len(times_I2)} instances and {run.folder} has {len(confidence_I)}: "
             "these are not the recordings that the run was evaluated on"
         )
-    hop_seconds = model.front_end.hop_length / model.front_end.sample_rate
+    hop_seconds = front_end.hop_length / front_end.sample_rate
     mask_T = frame_confidence(confidence_I, times_I2, np.arange(logmel_FT.shape[1]) * hop_seconds)
     return Masked(
         run,

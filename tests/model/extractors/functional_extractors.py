@@ -72,13 +72,23 @@ def resnet(w, x, widths=(4, 4, 6, 8), blocks=(2, 2, 1, 1)):
     return x
 
 
-def cp_resnet(w, x, base=4):
+def cp_resnet(w, x, base=4, blocks=(4, 4, 4)):
     x, width = w.norm(w.conv(x, stride=2, pad=1)).relu(), base
-    for block in range(12):
-        outs = base * 2 ** (block // 4)
+    stages = [stage for stage in range(3) for _ in range(blocks[stage])]
+    for block, stage in enumerate(stages):
+        outs = base * 2**stage
         x, width = basic_block(w, x, same=width == outs), outs
         x = F.max_pool2d(x, 2) if block in (0, 1, 3) else x
     return x
+
+
+def damped_cp_resnet(w, x, damping=0.25, blocks=(4, 0, 2)):
+    """Rows of the kernels of 3 and 5 rows times 1 in the middle, ``damping`` at the ends, their mean between."""
+    factors = {3: [damping, 1, damping], 5: [damping, (1 + damping) / 2, 1, (1 + damping) / 2, damping]}
+    for place, kernel in enumerate(w.rest):
+        if kernel.dim() == 4 and kernel.shape[2] > 1:
+            w.rest[place] = kernel * torch.tensor(factors[kernel.shape[2]])[:, None]
+    return cp_resnet(w, x, blocks=blocks)
 
 
 def cp_mobile(w, x):
@@ -174,11 +184,69 @@ def fcnn(w, x):
     return x
 
 
+def dcase_baseline(w, x, time_pool=2):
+    x = w.norm(w.conv(x, bias=True)).relu()
+    x = w.norm(w.conv(x, bias=True)).relu()
+    x = F.max_pool2d(x, (5, 5))
+    x = w.norm(w.conv(x, bias=True)).relu()
+    return F.max_pool2d(x, (4, time_pool))
+
+
+def resnet50(w, x, width=4, blocks=(1, 2, 2, 2)):
+    x = w.norm(w.conv(x, stride=2)).relu()
+    x = F.max_pool2d(x, 3, 2, padding=1)
+    for stage, count in enumerate(blocks):
+        for block in range(count):
+            stride = 2 if stage and not block else 1
+            y = w.norm(w.conv(x)).relu()
+            y = w.norm(w.conv(y, stride=stride)).relu()
+            y = w.norm(w.conv(y))
+            x = (y + (x if block else w.norm(w.conv(x, stride=stride)))).relu()
+    return x
+
+
+def raw_cnn(w, x, stride=4, widths=(4, 6), pool=2):
+    def leaky(y):
+        return torch.where(y > 0, y, 0.3 * y)
+
+    x = leaky(w.norm(w.conv(x, stride=(1, stride), bias=True, pad=0)))
+    for width in widths:
+        y = leaky(w.norm(w.conv(x, bias=True)))
+        y = w.norm(w.conv(y, bias=True))
+        x = leaky(y + (x if x.shape[1] == width else w.conv(x, bias=True)))
+        x = F.max_pool2d(x, (1, pool))
+    return leaky(w.norm(w.conv(x, bias=True)))
+
+
+def aclnet(w, x, widths=(4, 6), pool=2):
+    x = w.norm(w.conv(x, stride=(1, 2), bias=True)).relu()
+    x = w.norm(w.conv(x, stride=(1, 4), bias=True)).relu()
+    x = F.max_pool2d(x, (1, pool)).permute(0, 2, 1, 3)
+    for stage in range(len(widths)):
+        for _ in range(2 if stage else 1):
+            x = w.norm(w.conv(x, bias=True)).relu()
+        x = F.max_pool2d(x, 2)
+    return x
+
+
+def dcasenet(w, x, blocks=2):
+    for pool in (2, 2, 2, (2, 5)):
+        x = w.norm(w.conv(x)).relu()
+        x = F.avg_pool2d(w.norm(w.conv(x)).relu(), pool)
+    for block in range(blocks):
+        y = w.norm(w.conv(x, stride=1 if block else 2)).relu()
+        y = w.norm(w.conv(y))
+        gate = w.conv(w.conv(y.mean((2, 3), keepdim=True)).relu()).sigmoid()
+        x = (y * gate + (x if block else w.norm(w.conv(x, stride=2)))).relu()
+    return x
+
+
 REFERENCES = {
     "fuse": fuse,
     "vgg_like": vgg_like,
     "resnet": resnet,
     "cp_resnet": cp_resnet,
+    "cp_resnet+damping": damped_cp_resnet,
     "cp_mobile": cp_mobile,
     "bc_resnet": bc_resnet,
     "bc_resnet+resnorm": lambda w, x: bc_resnet(w, x, norm=res_norm),
@@ -186,4 +254,9 @@ REFERENCES = {
     "trident_resnet": trident_resnet,
     "alexnet_like": alexnet_like,
     "fcnn": fcnn,
+    "dcase_baseline": dcase_baseline,
+    "resnet50": resnet50,
+    "raw_cnn": raw_cnn,
+    "aclnet": aclnet,
+    "dcasenet": dcasenet,
 }

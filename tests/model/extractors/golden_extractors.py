@@ -20,6 +20,7 @@ MORE_SETTINGS = {
 }
 VARIANTS = {
     **{name: (name, {**cls.tiny, **MORE_SETTINGS.get(name, {})}) for name, cls in registered_extractors().items()},
+    "cp_resnet+damping": ("cp_resnet", {"base_channels": 4, "rho": 5, "blocks": [4, 0, 2], "damping": 0.25}),
     "bc_resnet+resnorm": ("bc_resnet", {"c": 4, "bands": 2, "resnorm": True}),
 }
 """Name -> extractor and its settings."""
@@ -51,9 +52,10 @@ def _is_scale(extractor, key):
     return last == "weight" and isinstance(extractor.get_submodule(owner), torch.nn.modules.batchnorm._BatchNorm)
 
 
-def spectrogram(channels=1):
-    """(2, channels, F, T) input, float32."""
-    drawn = np.random.default_rng(11).normal(0, 1.5, (2, channels, BINS, FRAMES))
+def spectrogram(extractor):
+    """(2, channels, F, T) input, or (2, 1, 1, N) for an extractor of waveforms, with three columns or more; float32."""
+    rows, frames = 1 if extractor.input == "waveform" else BINS, max(FRAMES, 3 * extractor.time_reduction)
+    drawn = np.random.default_rng(11).normal(0, 1.5, (2, extractor.in_channels, rows, frames))
     return torch.from_numpy(drawn.astype(np.float32))
 
 
@@ -61,7 +63,7 @@ def spectrogram(channels=1):
 def described(variant):
     """The output of a variant: its shape, mean and standard deviation, and elements spread over it."""
     extractor = built(variant)
-    out = extractor(spectrogram(extractor.in_channels))
+    out = extractor(spectrogram(extractor))
     flat = out.flatten()
     chosen = torch.linspace(0, len(flat) - 1, SAMPLES).long()
     return {
