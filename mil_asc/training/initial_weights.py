@@ -12,6 +12,7 @@ import torch
 from mil_asc.checks import check_choice, check_text
 from mil_asc.errors import ArgumentError, UserError, name_some
 from mil_asc.model.build_network import rebuilt_names
+from mil_asc.model.extractors.layers import DampedConv2d
 from mil_asc.packaging.source_model import SourceModel, load_source
 from mil_asc.training.seen_clips import seen_warnings, training_manifest
 
@@ -160,7 +161,8 @@ def _values(network):
         values |= {"input_channels": repr(front_end.input_channels)}
     values |= {"input_norm": type(network.input_norm).__name__, "extractor": type(network.extractor).__name__}
     eps = [module.eps for module in network.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
-    return values | {"batch_norm (least eps)": min(eps, default=None)}
+    damping = [module.factor_K1.min().item() for module in network.modules() if isinstance(module, DampedConv2d)]
+    return values | {"batch_norm (least eps)": min(eps, default=None), "damping": min(damping, default=1.0)}
 
 
 def _other_values(there, here):

@@ -12,9 +12,13 @@ import torch
 from dcase_files import write_dcase_folder
 from test_resume import KILLED_RUN
 
+from mil_asc.model.classifier import MILClassifier
+from mil_asc.model.extractors.cp_resnet import CPResNet
+from mil_asc.model.features import LogMel
 from mil_asc.packaging.pack import pack_run
 from mil_asc.packaging.sources import shipped_models
 from mil_asc.results.settings import changed_settings
+from mil_asc.training import initial_weights
 from mil_asc.training.brain import MILBrain
 from mil_asc.training.checkpoints import RunState
 from mil_asc.training.entry import main
@@ -217,6 +221,12 @@ def test_model_that_does_not_fit_is_refused_by_what_differs(source, refusal, wor
 def test_another_extractor_is_refused(source, refusal):
     text = refusal(f"--init_from={source}", yaml="recipes/TAU2019/hparams/vgg_like_pnl.yaml")
     assert "extractor is FUSE there and VGGLike here" in text
+
+
+def test_damping_which_no_weight_shows_is_compared():
+    there, here = (MILClassifier(LogMel(n_mels=32), CPResNet(4, damping=damping)) for damping in (0.1, 1.0))
+    assert initial_weights._other_values(there, here) == ["damping is 0.1 there and 1 here"]
+    assert initial_weights._other_values(there, there) == initial_weights._other_values(here, here) == []
 
 
 def test_unknown_source_is_refused_with_the_shipped_models(refusal):
