@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mil_asc.inference.scene import Scene
     from mil_asc.inference.scene_classifier import SceneClassifier
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 __all__ = ["Scene", "SceneClassifier"]
 HOMES = {"Scene": "mil_asc.inference.scene", "SceneClassifier": "mil_asc.inference.scene_classifier"}
 """Modules of the public names."""

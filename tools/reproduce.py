@@ -118,10 +118,10 @@ def train(runs, place, options):
     return len(failures)
 
 
-def systems_of(found, options):
+def systems_of(found, place, options):
     """Runs of the published systems whose network is here, of the tables that list them."""
     named = [system for number, rows, _ in found for system in read_published(number, rows[0].recipe)]
-    return system_runs(named, options.seeds)
+    return system_runs(named, place, options.seeds)
 
 
 def pages_to_fill(found, options):
@@ -160,7 +160,7 @@ def reproduce(options, passed):
     place = Place(options.recipes, options.results, folders, tuple(passed))
     for recipe, name in dict.fromkeys((row.recipe, row.experiment) for _, _, missing in found for row in missing):
         print(f"note: {recipe} has no hparams/{name}.yaml: its rows stay empty", file=sys.stderr)
-    systems = systems_of(found, options)
+    systems = systems_of(found, place, options)
     runs = runs_of(rows, options.seeds) + (systems if options.systems else [])
     results = finished_runs(runs, place)
     for page in pages_to_fill(found, options):

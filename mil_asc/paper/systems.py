@@ -17,9 +17,14 @@ RULE = "bag"
 """Decision of networks with global average pooling."""
 
 
-def system_runs(published, seeds):
+def is_here(system, place):
+    """Whether the recipe has a YAML file for the system's network."""
+    return bool(system.experiment) and (place.recipes / system.recipe / f"hparams/{system.experiment}.yaml").is_file()
+
+
+def system_runs(published, place, seeds):
     """The runs of the systems whose network is here, for seeds 1 to ``seeds``, seed by seed."""
-    here = [system for system in published if system.experiment]
+    here = [system for system in published if is_here(system, place)]
     return [PlannedRun(one.recipe, one.experiment, seed, RULE) for seed in range(1, seeds + 1) for one in here]
 
 
@@ -30,7 +35,7 @@ def system_cells(published, results, place, seeds):
 
 def _cells(system, results, place, seeds):
     printed = [system.system, system.augmentation, system.params, f"{system.accuracy:g}"]
-    if not system.experiment:
+    if not is_here(system, place):
         return [*printed, "–", "–", "–", system.note]
     found = seeds_of(system.recipe, system.experiment, results, seeds)
     accuracies = accuracies_of(found, RULE)

@@ -3,7 +3,8 @@
 from fake_runs import write_recipe, write_run
 
 from mil_asc.paper.plan import finished_runs, runs_of
-from mil_asc.paper.rows import check_recipes, select_rows
+from mil_asc.paper.rows import check_recipes, read_published, select_rows
+from mil_asc.paper.systems import system_runs
 from mil_asc.paper.tables import build_table
 
 
@@ -11,7 +12,8 @@ def build(place, number, recipe, seeds=2):
     """A table of a recipe, from the runs that are there."""
     rows = select_rows(number, recipe)
     missing = check_recipes(place.recipes, rows)
-    return build_table(number, rows, missing, finished_runs(runs_of(rows, seeds), place), place, seeds)
+    runs = runs_of(rows, seeds) + system_runs(read_published(number, recipe), place, seeds)
+    return build_table(number, rows, missing, finished_runs(runs, place), place, seeds)
 
 
 def add(place, recipe, experiment, seed, **more):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mil_asc.errors import UserError
+from mil_asc.paper.facts import read_table
 from mil_asc.paper.rows import TABLES, check_recipes, paper_sets, read_published, read_rows, select_rows
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -78,3 +79,17 @@ def test_missing_recipes_and_files(tmp_path):
     with pytest.raises(UserError, match="fuse_pnl.yaml is missing, which Table 5 needs"):
         check_recipes(tmp_path, select_rows(5, "TAU2019"))
     assert [row.experiment for row in check_recipes(tmp_path, select_rows(5, "Own"))] == ["fuse_pnl"]
+
+
+@pytest.mark.parametrize("table, recipe, count", [(8, "TAU2019", 6), (9, "TAU2020m", 5)])
+def test_networks_of_published_systems_have_an_experiment(table, recipe, count):
+    here = [system for system in read_published(table, recipe) if system.experiment]
+    assert len(here) == count
+    for system in here:
+        text = (RECIPES / recipe / f"hparams/{system.experiment}.yaml").read_text()
+        assert f"experiment: {system.experiment}\n" in text and "instances: frequency_mean" in text
+
+
+def test_every_network_side_by_side_has_a_block():
+    for row in read_table("networks.csv"):
+        assert (RECIPES.parent / f"hparams/models/{row['model']}.yaml").is_file() and row["certainty"]

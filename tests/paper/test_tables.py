@@ -6,10 +6,11 @@ import pytest
 from fake_runs import write_recipe
 from fake_tables import add, add_tau_runs, build
 
+from mil_asc.paper.over_seeds import best_seed
 from mil_asc.paper.plan import Place, finished_runs, runs_of
 from mil_asc.paper.render import render_markdown
 from mil_asc.paper.rows import check_recipes, select_rows
-from mil_asc.paper.tables import best_seed, build_table, reference_row
+from mil_asc.paper.tables import build_table, reference_row
 from mil_asc.results.run import Run
 
 
@@ -214,3 +215,16 @@ def test_seeds_beyond_those_asked_for_do_not_count(tiny):
     text = render_markdown(table)
     assert row_of(text, "MIL w/o IL", "| SMI")[6:] == ["55.0 ± 7.1 (n = 2)", "60.0 (seed 2)", "reference"]
     assert row_of(text, "MIL w/ PNL", "| SMI")[6:8] == ["56.5 ± 7.8 (n = 2)", "62.0 (seed 2)"]
+
+
+def test_published_system_that_is_here_stands_beside_its_published_accuracy(tau):
+    experiment = "two_path_resnet_gap"
+    (tau.recipes / f"TAU2019/hparams/{experiment}.yaml").write_text("data_folder: !PLACEHOLDER\n")
+    cells = row_of(render_markdown(build(tau, 8, "TAU2019")), "Deep residual network")
+    assert cells[:4] == ["Deep residual network [38]", "Mixup", "3.2M", "81.4"] and cells[4] == f"`{experiment}`"
+    assert cells[6].startswith(f"no run yet: `python train.py hparams/{experiment}.yaml --seed=1 --data_folder=DIR")
+    for seed in (1, 2):
+        add(tau, "TAU2019", experiment, seed, smi=0.7, bag=0.6 + seed / 100)
+    cells = row_of(render_markdown(build(tau, 8, "TAU2019")), "Deep residual network")
+    assert cells[6] == "61.50 ± 0.71 (n = 2), best 62.00 (seed 2)"
+    assert row_of(render_markdown(build(tau, 8, "TAU2019")), "Vgg12")[4:7] == ["–", "–", "–"]

@@ -11,7 +11,7 @@ import tiny
 
 from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.mil.assigners import ground_truth_labels, positive_negative_labels
-from mil_asc.mil.losses import BagBCE, BagCE, FrameLoss, InstanceBCE, InstanceCE
+from mil_asc.mil.losses import BagBCE, BagCE, BagFocalCE, FrameLoss, InstanceBCE, InstanceCE
 from mil_asc.mil.pooling import POOLINGS
 from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.heads import FrequencyMean
@@ -32,6 +32,7 @@ STRATEGIES = {
     "pnl_ce": (BagCE, InstanceCE, "max", "softmax"),
     "gt_ce": (BagCE, InstanceCE, "max", "softmax"),
     "gap": (BagCE, None, "geometric_mean", "softmax"),
+    "gap_focal": (BagFocalCE, None, "geometric_mean", "softmax"),
     "gap_bce": (BagBCE, None, "mean_logits", "sigmoid"),
     "gt_resnorm": (BagBCE, InstanceBCE, "max", "sigmoid"),
     "128k": (BagBCE, InstanceBCE, "max", "sigmoid"),  # as gt_resnorm, smaller
