@@ -84,6 +84,9 @@ def published(recipe, experiment):
         ("cp_mobile", {("TAU2020m", "fuse_gap+cp_mobile"): 61_138}),
         ("cp_resnet", {("TAU2020m", "fuse_gap+cp_resnet"): 3_956_618}),
         ("two_path_resnet", {("TAU2019", "fuse_gap+two_path_resnet"): 3_245_246}),
+        ("trident_resnet", {("TAU2020m", "fuse_gap+trident_resnet"): 12_944_444}),
+        ("fcnn", {("TAU2020m", "fuse_gap+fcnn"): 11_780_224}),
+        ("alexnet_like", {("TAU2020m", "fuse_gap+alexnet_like"): 294_106}),
     ],
 )
 def test_readme_states_the_size_of_every_model(row, counts):
