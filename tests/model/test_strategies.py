@@ -85,6 +85,9 @@ def published(recipe, experiment):
         ("cp_mobile", {("TAU2020m", "fuse_gap+cp_mobile"): 61_138}),
         ("cp_resnet", {("TAU2020m", "fuse_gap+cp_resnet"): 3_956_618}),
         ("two_path_resnet", {("TAU2019", "fuse_gap+two_path_resnet"): 3_245_246}),
+        pytest.param("trident_resnet", {("TAU2020m", "fuse_gap+trident_resnet"): 12_944_444}, marks=pytest.mark.slow),
+        pytest.param("fcnn", {("TAU2020m", "fuse_gap+fcnn"): 11_780_224}, marks=pytest.mark.slow),
+        ("alexnet_like", {("TAU2020m", "fuse_gap+alexnet_like"): 294_106}),
         (
             "dcase_baseline",
             {("TAU2019", "fuse_pnl+dcase_baseline"): 180_318, ("TAU2019", "fuse_gap+dcase_baseline"): 102_858},
