@@ -1,10 +1,11 @@
 """Run a study of the method and write its results: python tools/study.py evidence [--seeds 5]
 
-Studies: evidence (share of a clip that shows its class, against strategy), poolings (each pooling, without and with the
-instance loss) and esc50 (strategies and augmentation on real recordings; needs --data_folder). Trains the runs that
-have no row in the study's CSV file yet, two at a time with one thread each, and appends a row as each of them
-finishes; runs that were stopped resume. Then the tables of the study's page and its picture are written. Rows stay
-valid where the run folders are gone.
+Studies: evidence (share of a clip that shows its class, against strategy), poolings (each pooling, without and with
+the instance loss), systems (each network of the field, small, with global average pooling and with the instance loss)
+and esc50 (strategies and augmentation on real recordings; needs --data_folder). Trains the runs that have no row in
+the study's CSV file yet, two at a time with one thread each, and appends a row as each of them finishes; runs that
+were stopped resume. Then the tables of the study's page and its picture are written. Rows stay valid where the run
+folders are gone.
 """
 
 import argparse
@@ -23,15 +24,17 @@ from mil_asc.results.event_detection import load_library
 from mil_asc.runtime.files import write_atomically
 from mil_asc.runtime.program import run_program
 from mil_asc.studies.evidence import evidence
-from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page
+from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page, systems_page
 from mil_asc.studies.poolings import poolings
 from mil_asc.studies.real_recordings import esc50, esc50_page
 from mil_asc.studies.rows_file import check_current, read_rows, write_rows
+from mil_asc.studies.systems import systems
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {
     "evidence": (evidence, evidence_page, paint_evidence, 5, "evidence"),
     "poolings": (poolings, poolings_page, None, 3, "poolings"),
+    "systems": (systems, systems_page, None, 1, "systems-synthscenes"),
     "esc50": (esc50, esc50_page, None, 1, "esc50-results"),
 }
 """Name -> design, text of its page, its picture, seeds, name of its files in docs/."""
@@ -48,7 +51,7 @@ def parse(arguments):
         "--seeds",
         type=int,
         metavar="N",
-        help="seeds 1 to N (default: evidence 5, poolings 3, esc50 1)",
+        help="seeds 1 to N (default: evidence 5, poolings 3, systems 1, esc50 1)",
     )
     add("--devices", default="cpu,cpu", help="one process for each (default: cpu,cpu; on GPUs cuda:0,cuda:1)")
     add("--most", type=int, metavar="N", help="train at most N runs now")

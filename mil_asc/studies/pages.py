@@ -5,7 +5,9 @@ from mil_asc.results.intervals import student_interval
 from mil_asc.studies.design import STRATEGIES
 from mil_asc.studies.evidence import EPOCHS, LONG_EPOCHS, LONG_SHARE, LONG_STRATEGIES, SHARES
 from mil_asc.studies.poolings import COMPARED
-from mil_asc.studies.summaries import ACCURACIES, COLUMNS, EVENTS, by_seed, differences_table, means_table
+from mil_asc.studies.summaries import ACCURACIES, COLUMNS, EVENTS, Column, by_seed, differences_table, means_table
+from mil_asc.studies.systems import COMPARED as SYSTEMS_COMPARED
+from mil_asc.studies.systems import NETWORKS
 
 NAMES = {
     "no_il": "no instance loss",
@@ -97,6 +99,28 @@ def poolings_page(rows):
         differences_table(rows, pairs, ["pooling"], [*ACCURACIES, *EVENTS]),
         "### Each pooling − the maximum, paired by seed",
         differences_table(rows, against_max, ["pooling", "strategy"], [*ACCURACIES, *EVENTS]),
+        machine_note(rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def systems_page(rows):
+    """Markdown of all tables of the field's networks, from the rows of their study."""
+    columns = [Column("parameters", "parameters", digits=0), *COLUMNS[:6], *EVENTS]
+    names = [name for name in NETWORKS if any(row["network"] == name for row in rows)]
+    groups = {
+        (f"`{' '.join([name, *NETWORKS[name]])}`", NAMES[strategy]): {"network": name, "strategy": strategy}
+        for name in names
+        for strategy in SYSTEMS_COMPARED
+    }
+    pairs = {
+        (f"`{name}`",): tuple({"network": name, "strategy": strategy} for strategy in ("pnl", "gap")) for name in names
+    }
+    parts = [
+        "### Each network",
+        means_table(rows, groups, ["network", "strategy"], columns),
+        "### Positive/negative labels − global average pooling, paired by seed",
+        differences_table(rows, pairs, ["network"], [*ACCURACIES, *EVENTS]),
         machine_note(rows),
     ]
     return "\n\n".join(parts)

@@ -1,7 +1,9 @@
 """Numbers of a study's tables, by hand."""
 
 import pytest
+import tiny
 
+from mil_asc.paper.facts import read_table
 from mil_asc.studies.summaries import (
     ACCURACIES,
     Column,
@@ -54,13 +56,28 @@ def test_tables_count_seeds_and_pairs():
     assert differences_table(ROWS, pairs, ["difference"], [SMI]).splitlines()[2].startswith("| b − a | 2 | +15.0")
 
 
-@pytest.mark.parametrize("name", ["evidence", "poolings"])
+@pytest.mark.parametrize("name", ["evidence", "poolings", "systems"])
 def test_designs_have_no_run_twice_and_one_folder_each(name, tmp_path):
     from mil_asc.paper.plan import Place
     from mil_asc.studies.evidence import evidence
     from mil_asc.studies.poolings import poolings
+    from mil_asc.studies.systems import systems
 
-    study = {"evidence": evidence, "poolings": poolings}[name](3)
+    study = {"evidence": evidence, "poolings": poolings, "systems": systems}[name](3)
     place = Place(tmp_path)
-    assert len(study.keys()) == len(study.runs) == {"evidence": 57, "poolings": 72}[name]
+    assert len(study.keys()) == len(study.runs) == {"evidence": 57, "poolings": 72, "systems": 90}[name]
     assert len({place.folder(run) for run in study.runs}) == len(study.runs)
+
+
+def test_every_network_of_the_study_has_its_options():
+    from mil_asc.paper.plan import Place
+    from mil_asc.paper.stale import resolved
+    from mil_asc.studies.systems import NETWORKS, systems
+
+    place = Place(tiny.ROOT / "recipes")
+    assert set(NETWORKS) >= {row["model"] for row in read_table("networks.csv")} - {"cp_resnet_635k"}
+    for run in systems(1).runs:
+        settings = resolved(run, place)[0]
+        for option in run.options[1:]:
+            name, _, value = option[2:].partition("=")
+            assert f"{name}: {value}" in settings or name == "channels"
