@@ -28,7 +28,7 @@ from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page, 
 from mil_asc.studies.poolings import poolings
 from mil_asc.studies.real_recordings import esc50, esc50_page
 from mil_asc.studies.rows_file import check_current, read_rows, write_rows
-from mil_asc.studies.systems import systems
+from mil_asc.studies.networks import systems
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {

@@ -227,7 +227,10 @@ def _with_later_arguments(values: object) -> object:
         return values  # which the checks refuse
     name = values.get("name")
     extractor = registered_extractors().get(name) if isinstance(name, str) else None
-    return values if extractor is None else values | {"arguments": extractor.later | arguments}
+    if extractor is None:
+        return values
+    added = {key: value for key, value in extractor.later.items() if key not in arguments}
+    return values | {"arguments": arguments | added}
 
 
 def _check_plain(name: str, value: object, depth: int = 0) -> None:

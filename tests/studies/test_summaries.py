@@ -61,7 +61,7 @@ def test_designs_have_no_run_twice_and_one_folder_each(name, tmp_path):
     from mil_asc.paper.plan import Place
     from mil_asc.studies.evidence import evidence
     from mil_asc.studies.poolings import poolings
-    from mil_asc.studies.systems import systems
+    from mil_asc.studies.networks import systems
 
     study = {"evidence": evidence, "poolings": poolings, "systems": systems}[name](3)
     place = Place(tmp_path)
@@ -72,7 +72,7 @@ def test_designs_have_no_run_twice_and_one_folder_each(name, tmp_path):
 def test_every_network_of_the_study_has_its_options():
     from mil_asc.paper.plan import Place
     from mil_asc.paper.stale import resolved
-    from mil_asc.studies.systems import NETWORKS, systems
+    from mil_asc.studies.networks import NETWORKS, systems
 
     place = Place(tiny.ROOT / "recipes")
     assert set(NETWORKS) >= {row["model"] for row in read_table("networks.csv")} - {"cp_resnet_635k"}
