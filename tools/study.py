@@ -24,11 +24,11 @@ from mil_asc.results.event_detection import load_library
 from mil_asc.runtime.files import write_atomically
 from mil_asc.runtime.program import run_program
 from mil_asc.studies.evidence import evidence
+from mil_asc.studies.networks import systems
 from mil_asc.studies.pages import evidence_page, paint_evidence, poolings_page, systems_page
 from mil_asc.studies.poolings import poolings
 from mil_asc.studies.real_recordings import esc50, esc50_page
 from mil_asc.studies.rows_file import check_current, read_rows, write_rows
-from mil_asc.studies.networks import systems
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = {

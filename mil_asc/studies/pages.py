@@ -4,10 +4,10 @@ from mil_asc.results import plots
 from mil_asc.results.intervals import student_interval
 from mil_asc.studies.design import STRATEGIES
 from mil_asc.studies.evidence import EPOCHS, LONG_EPOCHS, LONG_SHARE, LONG_STRATEGIES, SHARES
-from mil_asc.studies.poolings import COMPARED
-from mil_asc.studies.summaries import ACCURACIES, COLUMNS, EVENTS, Column, by_seed, differences_table, means_table
 from mil_asc.studies.networks import COMPARED as SYSTEMS_COMPARED
 from mil_asc.studies.networks import NETWORKS
+from mil_asc.studies.poolings import COMPARED
+from mil_asc.studies.summaries import ACCURACIES, COLUMNS, EVENTS, Column, by_seed, differences_table, means_table
 
 NAMES = {
     "no_il": "no instance loss",

@@ -49,11 +49,6 @@ def test_info_as_json_agrees_with_every_form_of_a_model(mil_asc, plain_model, on
     assert found[0]["trained_on"]["experiment"] == found[1]["trained_on"]["experiment"] == "fuse_pnl"
 
 
-def test_info_without_a_model_is_wrong_usage(mil_asc):
-    status, _, err = mil_asc("info")
-    assert status == 2 and "no model is named" in err
-
-
 # -- pack, export, push
 
 

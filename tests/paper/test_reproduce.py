@@ -127,7 +127,7 @@ def test_dry_run_of_all_names_a_command_for_every_row(tmp_path):
     command = [sys.executable, str(TOOL), "--table=all", "--dry_run", "--seeds=2", f"--data_folder={audio}"]
     results = f"--results=results/{tmp_path.parent.name}-{tmp_path.name}"  # where no run is
     out = subprocess.run([*command, results], capture_output=True, text=True, check=True).stdout
-    lines = out.splitlines()
+    lines, _, systems = (part.splitlines() for part in out.partition("published systems whose network is here"))
     with open(ROOT / "mil_asc/paper/facts/paper_tables.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     needed = {
@@ -140,6 +140,7 @@ def test_dry_run_of_all_names_a_command_for_every_row(tmp_path):
     }
     assert sum(len(read_rows(table)) for table in TABLES) == len(rows)
     assert set(lines) == needed and len(lines) == len(needed)
+    assert sum("to do" in line for line in systems) == 2 * 11 and any("raw_cnn_gap seed 2" in line for line in systems)
 
 
 @pytest.mark.parametrize("option", ["--fill_readme", "--fill"])

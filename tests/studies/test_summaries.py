@@ -60,8 +60,8 @@ def test_tables_count_seeds_and_pairs():
 def test_designs_have_no_run_twice_and_one_folder_each(name, tmp_path):
     from mil_asc.paper.plan import Place
     from mil_asc.studies.evidence import evidence
-    from mil_asc.studies.poolings import poolings
     from mil_asc.studies.networks import systems
+    from mil_asc.studies.poolings import poolings
 
     study = {"evidence": evidence, "poolings": poolings, "systems": systems}[name](3)
     place = Place(tmp_path)
