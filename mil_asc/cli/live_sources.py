@@ -21,6 +21,8 @@ PART_SECONDS = 0.1
 """What a microphone hands over at once."""
 MOST_WAITING = 600
 """Parts of a microphone that wait for the model, a minute; later ones are lost, and that is said."""
+QUIET_SECONDS = 5.0
+"""A microphone that hands over nothing for so long was unplugged; silence is samples too."""
 STANDARD_INPUT = "standard input"
 
 
@@ -76,19 +78,19 @@ def open_microphone(device: str | None, rate: int | None) -> Iterator[Sound]:
         except queue.Full:
             lost[0] += 1
 
-    try:
-        facts = library.query_devices(number, "input")
-        rate = rate or round(facts["default_samplerate"])
-        part = max(round(PART_SECONDS * rate), 1)
-        settings = {"samplerate": rate, "channels": 1, "dtype": "float32", "blocksize": part}
-        stream = library.InputStream(device=number, callback=take, **settings)
-    except (library.PortAudioError, ValueError) as error:
-        words = printable(" ".join(str(error).split()))
-        raise UserError(
-            f"no microphone can be opened ({words}): see mil-asc live --microphones, or name a recording, or - for "
-            "standard input"
-        ) from error
-    with stream:
+    with contextlib.ExitStack() as opened:
+        try:
+            facts = library.query_devices(number, "input")
+            rate = rate or round(facts["default_samplerate"])
+            part = max(round(PART_SECONDS * rate), 1)
+            settings = {"samplerate": rate, "channels": 1, "dtype": "float32", "blocksize": part}
+            opened.enter_context(library.InputStream(device=number, callback=take, **settings))
+        except (library.PortAudioError, ValueError) as error:
+            words = printable(" ".join(str(error).split()))
+            raise UserError(
+                f"no microphone can be opened ({words}): see mil-asc live --microphones, or name a recording, or - for "
+                "standard input"
+            ) from error
         yield Sound(_gathered(waiting, lost), rate, f"microphone {printable(str(facts['name']))}")
 
 
@@ -98,7 +100,11 @@ def _gathered(waiting: queue.Queue[np.ndarray], lost: list[int]) -> Iterator[np.
 
     is_told = False
     while True:
-        yield np.concatenate([waiting.get() for _ in range(round(BLOCK_SECONDS / PART_SECONDS))])
+        try:
+            parts = [waiting.get(timeout=QUIET_SECONDS) for _ in range(round(BLOCK_SECONDS / PART_SECONDS))]
+        except queue.Empty:
+            raise UserError("the microphone gives no more sound: was it unplugged?") from None
+        yield np.concatenate(parts)
         if lost[0] and not is_told:
             is_told = True
             print("warning: sound was lost, because the model is slower than the microphone", file=sys.stderr)
