@@ -68,6 +68,7 @@ setup(
         "eval": ["sed_scores_eval>=0.0.4", "pandas<3", "setuptools<81"],
         "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
+        "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"],  # make docs
     },

@@ -73,16 +73,27 @@ def at_rate(wav_N: np.ndarray, sample_rate: Any, model_rate: int, name: str) -> 
     AudioError
         Samples are missing, silent, not finite or absurdly large.
     """
-    if sample_rate is None or sample_rate == model_rate:
+    rate = as_rate(sample_rate, model_rate)
+    if rate == model_rate:
         return wav_N
+    check_waveform(name, wav_N, rate)
+    count = round(len(wav_N) * model_rate / rate)
+    out_N = soxr.resample(wav_N, rate, model_rate, quality="HQ")
+    return np.pad(out_N, (0, max(count - len(out_N), 0)))[:count]
+
+
+def as_rate(sample_rate: Any, model_rate: int) -> int:
+    """A sampling rate (in Hz) from ``MIN_RATE`` to ``MAX_RATE``, or the model's, which None stands for too.
+
+    Anything else is an ``ArgumentError``.
+    """
+    if sample_rate is None or sample_rate == model_rate:
+        return model_rate
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | np.integer):
         raise ArgumentError(f"sample_rate must be a whole number (in Hz), got {sample_rate!r:.80}")
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise ArgumentError(f"sample_rate must be {MIN_RATE} to {MAX_RATE} Hz, got {sample_rate}")
-    check_waveform(name, wav_N, int(sample_rate))
-    count = round(len(wav_N) * model_rate / int(sample_rate))
-    out_N = soxr.resample(wav_N, int(sample_rate), model_rate, quality="HQ")
-    return np.pad(out_N, (0, max(count - len(out_N), 0)))[:count]
+    return int(sample_rate)
 
 
 def _without_torch(value: Any, name: str) -> Any:

@@ -36,7 +36,7 @@ def _cut(values: np.ndarray | None, first: int, last: int | None) -> np.ndarray 
     return None if values is None else values[first:last]
 
 
-def _joined(parts: list[WindowScores]) -> WindowScores:
+def joined(parts: list[WindowScores]) -> WindowScores:
     """The scores of consecutive parts of a recording as one."""
 
     def together(values: list[np.ndarray | None]) -> np.ndarray | None:
@@ -79,7 +79,7 @@ def compute_in_windows(
         scores = compute(buffer.take(window.begin, window.end))
         parts.append(scores.part(window.skip, window.skip + WINDOW_INSTANCES if window.end < num_samples else None))
     buffer.finish()
-    return _joined(parts)
+    return joined(parts)
 
 
 class _Window(NamedTuple):

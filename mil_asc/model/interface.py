@@ -95,8 +95,10 @@ class NetworkInterface:
         """Shortest recording that has an instance (in seconds)."""
         return self.min_samples / self.sample_rate
 
-    def instance_times(self, num_instances, num_samples):
-        """(I, 2) start and end of each instance of ``num_samples`` samples: float64 array, in seconds.
+    def instance_times(self, num_instances, num_samples, first=0):
+        """(I, 2) start and end of ``num_instances`` instances from ``first`` on: float64 array, in seconds.
+
+        The recording has ``num_samples`` samples.
 
         Example
         -------
@@ -104,7 +106,7 @@ class NetworkInterface:
         >>> one.instance_times(3, 12800).tolist()
         [[0.0, 0.24], [0.24, 0.496], [0.496, 0.752]]
         """
-        edges = np.arange(num_instances + 1) * self.step_samples - self.hop_samples / 2
+        edges = np.arange(first, first + num_instances + 1) * self.step_samples - self.hop_samples / 2
         return np.stack([edges[:-1], edges[1:]], axis=1).clip(0, num_samples) / self.sample_rate
 
     def to_metadata(self):
