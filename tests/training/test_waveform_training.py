@@ -5,6 +5,7 @@ import json
 import pytest
 import tiny
 
+from mil_asc.errors import DoubtWarning
 from mil_asc.inference.scene_classifier import SceneClassifier
 from mil_asc.synth.write import generate_synth_scenes
 from mil_asc.training.entry import main
@@ -33,7 +34,8 @@ def test_model_of_waveforms_trains_reports_and_classifies(scenes, tmp_path, caps
     results = json.loads((run / "report.json").read_text())
     assert results["evaluation"]["clips"] > 0 and 0 <= results["floor"]["accuracy"] <= 1
     assert "<html" in (run / "report.html").read_text().lower()
-    classifier = SceneClassifier.from_hparams(source=run)
+    with pytest.warns(DoubtWarning, match="is a debug run"):
+        classifier = SceneClassifier.from_hparams(source=run)
     scene = classifier.explain_file(next(scenes.glob("audio/*.wav")))
     assert scene.label in results["labels"] and len(scene.instances) == 2 * 16000 // (64 * 2 * 2)
 
