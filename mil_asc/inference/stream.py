@@ -297,8 +297,8 @@ class StreamingClassifier:
 def pads_by_length(explainer: Explainer) -> bool:
     """Whether an early instance depends on the number of samples far behind it; measured once per classifier.
 
-    Such an extractor halves the number of frames and pads an odd number otherwise than an even one. From a whole
-    number of steps to one frame less than another step, the parity changes in every layer.
+    Such an extractor halves the number of frames, and pads odd and even numbers differently. Between a whole number of
+    steps and one frame less than the next, the parity changes in every layer.
     """
     if explainer not in _BY_LENGTH:
         _BY_LENGTH[explainer] = _measure_padding(explainer)

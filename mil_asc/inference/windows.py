@@ -74,12 +74,12 @@ def compute_in_windows(
     context = interface.context_instances
     if context is None:
         return compute(np.concatenate(list(blocks)))
-    parts, buffer = [], _Buffer(blocks)
+    collected, buffer = _Collected(), _Buffer(blocks)
     for window in _windows(num_samples, interface.step_samples, context):
         scores = compute(buffer.take(window.begin, window.end))
-        parts.append(scores.part(window.skip, window.skip + WINDOW_INSTANCES if window.end < num_samples else None))
+        collected.add(scores.part(window.skip, window.skip + WINDOW_INSTANCES if window.end < num_samples else None))
     buffer.finish()
-    return joined(parts)
+    return collected.scores()
 
 
 class _Window(NamedTuple):
@@ -104,6 +104,43 @@ def _windows(num_samples: int, step: int, context: int) -> Iterator[_Window]:
             return
         yield _Window(begin * step, end, first - begin)
         first += WINDOW_INSTANCES
+
+
+class _Collected:
+    """The scores of consecutive windows, copied into arrays that double.
+
+    An array kept from each window would lie between the freed ones of the network, whose memory could then neither be
+    used again nor returned: over hours that adds up to many times the scores.
+    """
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._kept: WindowScores | None = None
+
+    def add(self, scores: WindowScores) -> None:
+        """The next instances."""
+        first, self._rows = self._rows, self._rows + len(scores.logits_IC)
+        kept = scores.part(0, 0) if self._kept is None else self._kept
+        self._kept = WindowScores(
+            self._longer(kept.logits_IC, scores.logits_IC, first),
+            None if scores.attention_I is None else self._longer(kept.attention_I, scores.attention_I, first),
+            None if scores.traits_IK is None else self._longer(kept.traits_IK, scores.traits_IK, first),
+        )
+
+    def _longer(self, kept: np.ndarray | None, values: np.ndarray, first: int) -> np.ndarray:
+        if kept is None or len(kept) < self._rows:
+            larger = np.empty((max(2 * first, self._rows), *values.shape[1:]), values.dtype)
+            if kept is not None:
+                larger[:first] = kept[:first]
+            kept = larger
+        kept[first : self._rows] = values
+        return kept
+
+    def scores(self) -> WindowScores:
+        """All of them."""
+        if self._kept is None:
+            raise ValueError("no window was computed")
+        return self._kept.part(0, self._rows)
 
 
 class _Buffer:

@@ -131,7 +131,8 @@ def read_initial(training, network, corpus):
         initial = InitialWeights(source, model, corpus.labels, _seen(source, model.folder, corpus))
     except (UserError, ArgumentError) as error:
         raise UserError(f"{KEY}: {error}") from error
-    other = _other_values(initial.model.network, network) or _other_shapes(initial, network)
+    there = initial.model.network
+    other = _other_values(there, network) or _other_shapes(initial, network) or _other_values(there, network, _geometry)
     if other:
         some = name_some(other, 4, separator="; ")
         raise UserError(f"{KEY}: {source} does not fit this run: {some}; give the run the values of {source}")
@@ -165,8 +166,15 @@ def _values(network):
     return values | {"batch_norm (least eps)": min(eps, default=None), "damping": min(damping, default=1.0)}
 
 
-def _other_values(there, here):
-    there, here = _values(there), _values(here)
+def _geometry(network):
+    """Strides, spans of poolings and dilations, which the shapes of weights do not show."""
+    dilations = sorted({module.dilation for module in network.modules() if isinstance(module, torch.nn.Conv2d)})
+    names = ("time_reduction", "context_frames")
+    return {name: getattr(network.extractor, name) for name in names} | {"dilations": dilations}
+
+
+def _other_values(there, here, values=_values):
+    there, here = values(there), values(here)
     return [
         f"{name} is {_shown(there.get(name))} there and {_shown(value)} here"
         for name, value in here.items()

@@ -14,6 +14,8 @@ from test_resume import KILLED_RUN
 
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.cp_resnet import CPResNet
+from mil_asc.model.extractors.dcase_baseline import DCASEBaseline
+from mil_asc.model.extractors.trident_resnet import TridentResNet
 from mil_asc.model.features import LogMel
 from mil_asc.packaging.pack import pack_run
 from mil_asc.packaging.sources import shipped_models
@@ -227,6 +229,21 @@ def test_damping_which_no_weight_shows_is_compared():
     there, here = (MILClassifier(LogMel(n_mels=32), CPResNet(4, damping=damping)) for damping in (0.1, 1.0))
     assert initial_weights._other_values(there, here) == ["damping is 0.1 there and 1 here"]
     assert initial_weights._other_values(there, there) == initial_weights._other_values(here, here) == []
+
+
+@pytest.mark.parametrize(
+    "there, here, expected",
+    [
+        (DCASEBaseline(time_pool=8), DCASEBaseline(time_pool=4), "time_reduction is 40 there and 20 here"),
+        (TridentResNet(2, 2, dilation=2), TridentResNet(2, 2, dilation=1), "dilations is [(1, 1), (2, 1)] there"),
+    ],
+    ids=["pooling", "dilation"],
+)
+def test_geometry_that_no_weight_shows_is_compared(there, here, expected):
+    networks = [MILClassifier(tiny.front_end_of(one, n_mels=64), one) for one in (there, here)]
+    found = initial_weights._other_values(*networks, initial_weights._geometry)
+    assert len(found) == 1 and found[0].startswith(expected)
+    assert initial_weights._other_values(*networks) == []
 
 
 def test_unknown_source_is_refused_with_the_shipped_models(refusal):
