@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mil_asc.cli.model_choice import REJECTED, RULES, ModelChoice, choose, model_options
+from mil_asc.cli.model_choice import REJECTED, ModelChoice, assumption_option, choose, model_options
 from mil_asc.cli.progress_line import ProgressLine
 from mil_asc.cli.worker_pool import Died, Work, cores, map_in_order
 from mil_asc.errors import UserError, name_some, printable
@@ -93,12 +93,7 @@ class Classify:
     help="Classify the recordings that this list names (tab-separated, column filename), relative to PATH, a folder.",
 )
 @click.option("--to", type=click.Path(), metavar="FILE|DIR", help="Where results go; by default, standard output.")
-@click.option(
-    "--assumption",
-    type=click.Choice(RULES),
-    help="The rule that decides: smi (the most confident moment), cmi (most moments) or bag (the model's pooling); by "
-    "default that of the model.",
-)
+@assumption_option
 @click.option(
     "--timeline",
     type=click.FloatRange(min=0, min_open=True),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mil_asc.cli.model_choice import RULES, choose, model_options
+from mil_asc.cli.model_choice import assumption_option, choose, model_options
 from mil_asc.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ PIECE_SECONDS = 30.0
 @click.argument("file", type=click.Path())
 @model_options
 @click.option("--to", type=click.Path(), required=True, metavar="PAGE", help="The page, such as street.html.")
-@click.option(
-    "--assumption",
-    type=click.Choice(RULES),
-    help="The rule that decides: smi (the most confident moment), cmi (most moments) or bag (the model's pooling); by "
-    "default that of the model.",
-)
+@assumption_option
 @click.option(
     "--minutes",
     type=click.FloatRange(0, 30, min_open=True),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mil_asc.cli.model_choice import RULES, choose, model_options
+from mil_asc.cli.model_choice import assumption_option, choose, model_options
 from mil_asc.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,12 +30,7 @@ ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
     metavar="SECONDS",
     help="Length of the sliding window that decides.",
 )
-@click.option(
-    "--assumption",
-    type=click.Choice(RULES),
-    help="The rule that decides: smi (the most confident moment), cmi (most moments) or bag (the model's pooling); by "
-    "default that of the model.",
-)
+@assumption_option
 @click.option("--jsonl", is_flag=True, help="A JSON object per line, with every instance.")
 @click.option("--microphone", metavar="NAME", help="Number or part of the name of an input; by default the system's.")
 @click.option("--microphones", is_flag=True, help="List the inputs of this computer, and end.")

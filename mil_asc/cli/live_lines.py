@@ -31,7 +31,7 @@ class TextLines:
             f"{printable(name)}; scenes of {window:g} s by {self._rule.upper()}; "
             f"final after {delay:.2f} s, before that provisional (?)"
         )
-        return f"{said}\n{'time':>10}  {'scene':{self._width}}   SMI   CMI  P(right)  newest"
+        return f"{said}\n{'time':>10}  {'scene':{self._width}}   SMI   CMI  P(correct)  newest"
 
     def line(self, found: Sequence[StreamedInstance], final: Scene | None, running: Scene | None) -> str:
         """A second: ``final`` counts final instances alone; ``running`` is not shown here."""
@@ -39,12 +39,12 @@ class TextLines:
         time = clock(self._stream.seconds)
         if self._stream.is_silent:
             return f"{time:>10}  silent (every sample is zero)"
-        front = f"{time:>10}  {'-':{self._width}}     -     -         -"
+        front = f"{time:>10}  {'-':{self._width}}     -     -           -"
         if final is not None:
             scores = [final.scores[rule][final.label] for rule in ("smi", "cmi")]
             chance = "-" if final.probability is None else f"{final.probability:.2f}"
             label = printable(final.label)
-            front = f"{time:>10}  {label:{self._width}}  {scores[0]:4.2f}  {scores[1]:4.2f}  {chance:>8}"
+            front = f"{time:>10}  {label:{self._width}}  {scores[0]:4.2f}  {scores[1]:4.2f}  {chance:>10}"
         mark = f"  ({UNFAMILIAR})" if final is not None and final.familiar is False else ""
         return f"{front}  {_newest(self._newest)}{mark}"
 

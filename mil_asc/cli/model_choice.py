@@ -140,6 +140,16 @@ def revision_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub.")(command)
 
 
+def assumption_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--assumption`` to a command."""
+    return click.option(
+        "--assumption",
+        type=click.Choice(RULES),
+        help="The rule that decides: smi (the most confident moment), cmi (most moments) or bag (the model's pooling); "
+        "by default that of the model.",
+    )(command)
+
+
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--model``, ``--backend``, ``--revision``, ``--device`` and ``--rejected`` to a command."""
     options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [

@@ -74,7 +74,7 @@ def header(how: Formatting) -> str:
     if how.form == "dcase":
         return "\t".join(("filename", "scene_label", *map(plain, sorted(how.labels)))) + "\n"
     if how.form == "table":
-        return f"{'scene':{_width(how.labels)}}  score  P(right)  recording\n"
+        return f"{'scene':{_width(how.labels)}}  score  P(correct)  recording\n"
     return ""
 
 
@@ -200,7 +200,7 @@ def _table_line(scene: Scene, where: str, how: Formatting) -> str:
     if how.colour:
         label = f"\x1b[1m{label}\x1b[0m"
         mark = f"\x1b[33m{mark}\x1b[0m" if mark else ""
-    return f"{label}  {score:5.2f}  {chance:>8}  {where}{mark}"
+    return f"{label}  {score:5.2f}  {chance:>10}  {where}{mark}"
 
 
 def _width(labels: Sequence[str]) -> int:

@@ -60,9 +60,8 @@ class Explainer(ABC):
     def explain_file(self, path: str | Path, assumption: str | None = None) -> Scene:
         """Classify an audio file, of the formats, rates and lengths that ``mil_asc.audio.decode`` takes.
 
-        A long recording is read and computed in windows. With ONNX Runtime its memory does not grow with its length,
-        except for the scores of its instances; with PyTorch it does, by about 100 MiB an hour.
-        ``Scene.timeline`` has a scene for every stretch of it.
+        A long recording is read and computed in windows: its memory does not grow with its length, except for the
+        scores of its instances. ``Scene.timeline`` has a scene for every stretch of it.
 
         Arguments
         ---------

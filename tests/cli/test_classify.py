@@ -307,7 +307,7 @@ def test_unfamiliar_recording_has_no_probability(mil_asc, model, tmp_path):
     row = json.loads(mil_asc(*words, "--format", "jsonl")[1])
     assert (row["familiar"], row["probability"]) == (False, None) and row["unfamiliarity"] > 0
     head, line = mil_asc(*words)[1].splitlines()
-    assert "P(right)" in head and line.split()[2] == "-" and UNFAMILIAR in line
+    assert "P(correct)" in head and line.split()[2] == "-" and UNFAMILIAR in line
     assert rows_of(mil_asc(*words, "--format", "csv")[1])[0]["probability"] == ""
 
 

@@ -64,7 +64,7 @@ def test_recording_has_a_line_a_second_and_a_summary(mil_asc, recording, whole):
     lines = out.splitlines()
     assert status == 0 and err == ""
     assert lines[0] == f"{recording}; scenes of 10 s by SMI; final after 3.62 s, before that provisional (?)"
-    assert lines[1].split() == ["time", "scene", "SMI", "CMI", "P(right)", "newest"]
+    assert lines[1].split() == ["time", "scene", "SMI", "CMI", "P(correct)", "newest"]
     seconds = lines[2:-1]
     assert [line.split()[0] for line in seconds[:3]] == ["0:01.00", "0:02.00", "0:03.00"] and len(seconds) == 14
     assert all(line.split()[1] == "-" and "? " in line for line in seconds[:4])  # nothing is final yet
