@@ -24,7 +24,7 @@ setup(
         "mil_asc.paper": ["*.html"],
         "mil_asc.paper.facts": ["*.csv"],
         "mil_asc.packaging": ["shipped/*/*"],
-        "mil_asc.cli": ["*.html"],
+        "mil_asc.presentation": ["*.html"],
     },
     python_requires=">=3.10",
     install_requires=[

@@ -24,9 +24,11 @@ BELOW = {
         *("mil", "model", "results", "packaging", "augment"),
     ],
     "inference": ["errors", "checks", "runtime", "audio", "mil", "model", "results", "packaging"],
+    "presentation": ["errors", "inference"],
+    "web": ["errors", "checks", "runtime", "audio", "synth", "inference", "presentation"],
     "cli": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),
-        *("mil", "model", "results", "training", "packaging", "inference"),
+        *("mil", "model", "results", "training", "packaging", "inference", "presentation", "web"),
     ],
     "paper": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),

@@ -17,12 +17,13 @@ import click
 
 from mil_asc.cli.model_choice import REJECTED, ModelChoice, assumption_option, choose, model_options
 from mil_asc.cli.progress_line import ProgressLine
-from mil_asc.cli.worker_pool import Died, Work, cores, map_in_order
+from mil_asc.cli.worker_pool import map_in_order
 from mil_asc.errors import UserError, name_some, printable
+from mil_asc.runtime.worker_process import Died, Work, cores
 
 if TYPE_CHECKING:
-    from mil_asc.cli.scene_formats import Formatting
     from mil_asc.inference.explainer import Explainer
+    from mil_asc.presentation.scene_formats import Formatting
 
 SOME_BAD = 3
 """Exit status where recordings could not be classified."""
@@ -60,7 +61,7 @@ class Classify:
 
     def work_with(self, classifier: Explainer) -> Work:
         """The work on one recording with a model that is loaded."""
-        from mil_asc.cli.scene_formats import render
+        from mil_asc.presentation.scene_formats import render
 
         def work(recording: tuple[str, str]) -> Text | Bad:
             path, name = recording
@@ -234,7 +235,7 @@ class _Classification:
         return SOME_BAD if self._bad else 0
 
     def _formatting(self, classifier: Explainer) -> Formatting:
-        from mil_asc.cli.scene_formats import Formatting
+        from mil_asc.presentation.scene_formats import Formatting
 
         interface, colour = classifier.interface, self._to is None and _has_colour()
         form, timeline = self._settings["format"], self._settings["--timeline"]

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from mil_asc.inference.explainer import Explainer
 
-PIECE_SECONDS = 30.0
-"""Length of what a spectrogram is computed of at once, without its margins."""
-
 
 @click.command("explain", short_help="Show which moments of a recording decided.")
 @click.argument("file", type=click.Path())
@@ -70,42 +67,19 @@ def command(
     scene = classifier.explain_file(file, assumption)
     wav_N, length = _beginning(file, classifier, 60 * minutes)
 
-    from mil_asc.cli.explain_page import Explained, write_page
-    from mil_asc.cli.pixels import spectrogram_of
+    from mil_asc.presentation.explain_page import Explained, write_page
+    from mil_asc.presentation.spectrogram import spectrogram
     from mil_asc.runtime.files import write_atomically
 
-    rate = classifier.interface.sample_rate
-    spectrogram_FT, hop = spectrogram_in_pieces(classifier, wav_N), classifier.interface.hop_samples
-    is_mel = spectrogram_FT is not None
-    if spectrogram_FT is None:
-        hop = 512
-        spectrogram_FT = spectrogram_of(wav_N, hop=hop)
     name = str(source) if source else model.place.name
-    shown = Explained(file, name, scene, wav_N, rate, spectrogram_FT, hop / rate, length, is_mel)
+    rate = classifier.interface.sample_rate
+    shown = Explained(file, name, scene, wav_N, rate, spectrogram(classifier, wav_N), length)
     write_atomically(page, write_page(shown))
     if not quiet:
         print(f"{printable(str(scene))}\n{printable(to)}")
-        if length > len(wav_N) / rate:
+        if shown.seconds < length:
             print(f"only the first {minutes:g} minutes are shown (--minutes)", file=sys.stderr)
     return 0
-
-
-def spectrogram_in_pieces(classifier: Explainer, wav_N: np.ndarray) -> np.ndarray | None:
-    """(F, T) ``classifier.spectrogram`` of a waveform of any length, computed from pieces that overlap by a second."""
-    import numpy as np
-
-    hop, rate = classifier.interface.hop_samples, classifier.interface.sample_rate
-    own, margin, first, parts = max(round(PIECE_SECONDS * rate) // hop, 1), rate // hop + 1, 0, []
-    while True:
-        begin, end = max(first - margin, 0), (first + own + margin) * hop
-        is_last = end >= len(wav_N)
-        piece_FT = classifier.spectrogram(wav_N[begin * hop :] if is_last else wav_N[begin * hop : end])
-        if piece_FT is None:
-            return None
-        parts.append(piece_FT[:, first - begin : None if is_last else first - begin + own])
-        if is_last:
-            return np.concatenate(parts, axis=1)
-        first += own
 
 
 def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.ndarray, float]:

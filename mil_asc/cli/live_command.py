@@ -119,7 +119,7 @@ class _Live:
     """One call of the command."""
 
     def __init__(self, stream: StreamingClassifier, assumption: str | None, jsonl: bool):
-        from mil_asc.cli.live_lines import JsonLines, TextLines
+        from mil_asc.presentation.live_lines import JsonLines, TextLines
 
         self._stream, self._assumption = stream, assumption
         self._lines = (JsonLines if jsonl else TextLines)(stream, assumption or stream.interface.rule)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mil_asc.cli.results_taker import Results
-from mil_asc.cli.scene_formats import Formatting, column_names
 from mil_asc.errors import UserError
+from mil_asc.presentation.scene_formats import Formatting, column_names
 
 GROUP = 1000
 """Rows that are held until they are written."""

@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 
 from mil_asc.cli.results_taker import Results
-from mil_asc.cli.scene_formats import PER_RECORDING, Formatting, header, row_name
 from mil_asc.errors import UserError
+from mil_asc.presentation.scene_formats import PER_RECORDING, Formatting, header, row_name
 
 RESUMABLE = ("csv", "jsonl", "dcase")
 SETTINGS_ENDING = ".settings.json"

@@ -1,40 +1,20 @@
 """Work in several processes, with results in the order of the work, in bounded memory.
 
-The processes end when their parent does, however it ends. One that dies, such as for lack of memory, is replaced, and
-what it was working on is reported.
+A process that dies, such as for lack of memory, is replaced, and what it was working on is reported.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from collections.abc import Generator, Iterable, Iterator
+from multiprocessing.connection import wait
+from typing import Any
 
-from mil_asc.errors import ArgumentError, UserError
+from mil_asc.errors import UserError
+from mil_asc.runtime.worker_process import Died, Refused, Setup, WorkerProcess
 
 LEAD = 64
 """Results per process that are kept until an earlier one is there."""
-Work = Callable[[Any], Any]
-Setup = Callable[[], Work]
-"""Called once in each process; must be picklable."""
-
-
-class Died(NamedTuple):
-    """In place of a result: why the process that worked on it ended, in a few words."""
-
-    reason: str
-
-
-class Refused(NamedTuple):
-    """What a process sends when its set-up is refused with a ``UserError``."""
-
-    message: str
 
 
 def map_in_order(items: Iterable[Any], setup: Setup, jobs: int) -> Generator[tuple[Any, Any], None, None]:
@@ -58,31 +38,13 @@ def map_in_order(items: Iterable[Any], setup: Setup, jobs: int) -> Generator[tup
         yield from pool.results()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-class _Worker:
-    """A process and the line to it; ``position`` is that of the item it works on."""
+class _Worker(WorkerProcess):
+    """``position`` is that of the item it works on."""
 
     def __init__(self, setup: Setup):
-        context = get_context("spawn")
-        self.line, other = context.Pipe()
-        self.process = context.Process(target=_serve, args=(other, setup), daemon=True)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited: Ctrl-C is the parent's alone
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        other.close()
+        super().__init__(setup)
         self.position: int | None = None
         self.ready = False
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.line.close()
 
 
 class _Pool:
@@ -139,38 +101,10 @@ class _Pool:
         self._done[worker.position], worker.position = message, None
 
     def _replace(self, worker: _Worker) -> None:
-        worker.process.join()
-        reason = _reason(worker.process.exitcode)
+        reason = worker.end_reason()
         if not worker.ready:
             raise UserError(f"a process ended before it could work ({reason}); try fewer --jobs")
         worker.close()
         self._workers[self._workers.index(worker)] = _Worker(self._setup)
         if worker.position is not None:
             self._done[worker.position] = Died(f"the process that read it ended ({reason})")
-
-
-def _reason(status: int | None) -> str:
-    if status is not None and status < 0:
-        return f"{signal.Signals(-status).name}: short of memory, or stopped"
-    return f"exit status {status}"
-
-
-def _serve(line: Connection, setup: Setup) -> None:
-    """The process: results of the items that come in, until there are no more or the parent ends."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        work = setup()
-    except (UserError, ArgumentError) as error:
-        line.send(Refused(str(error)))
-        return
-    line.send(None)
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent ended
-        while True:
-            line.send(work(line.recv()))
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)

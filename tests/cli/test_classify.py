@@ -13,10 +13,10 @@ from calls import start, write_noise
 from finished_run import write_run
 
 from mil_asc import SceneClassifier
-from mil_asc.cli.scene_formats import FORMATS
 from mil_asc.errors import DoubtWarning
 from mil_asc.inference.onnx import OnnxSceneClassifier
 from mil_asc.inference.scene import UNFAMILIAR
+from mil_asc.presentation.scene_formats import FORMATS
 
 ORDER = ["a.flac", "b.wav", "night/c.wav", "night/deep/d.ogg"]
 

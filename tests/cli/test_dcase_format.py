@@ -78,8 +78,8 @@ def test_table_has_the_listed_files_their_class_and_a_probability_of_every_class
 
 
 def test_columns_are_in_the_order_of_the_class_names_whatever_that_of_the_model():
-    from mil_asc.cli.scene_formats import Formatting, dcase_line, header
     from mil_asc.inference.scene import Instances, Scene
+    from mil_asc.presentation.scene_formats import Formatting, dcase_line, header
 
     labels = ["tram", "airport", "metro_station", "metro"]
     scores = {"smi": dict(zip(labels, [0.3, 0.05, 0.1, 0.05]))}

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from calls import write_noise
 
-from mil_asc.cli import explain_command
-from mil_asc.cli.pixels import brightness, in_colour, narrowed, png, spectrogram_of
 from mil_asc.inference.onnx import OnnxSceneClassifier
 from mil_asc.inference.scene import UNFAMILIAR
+from mil_asc.presentation import spectrogram
+from mil_asc.presentation.pixels import brightness, in_colour, narrowed, png, spectrogram_of
 
 
 class Page(HTMLParser):
@@ -176,8 +176,8 @@ def test_both_backends_show_the_same_spectrogram(page, recordings):
 def test_spectrogram_in_pieces_is_that_of_the_whole(model, monkeypatch, seconds):
     classifier = OnnxSceneClassifier.from_hparams(model)
     wav_N = np.random.default_rng(0).normal(size=round(16000 * seconds)).astype(np.float32)
-    monkeypatch.setattr(explain_command, "PIECE_SECONDS", 2.0)
-    found = explain_command.spectrogram_in_pieces(classifier, wav_N)
+    monkeypatch.setattr(spectrogram, "PIECE_SECONDS", 2.0)
+    found = spectrogram.spectrogram_in_pieces(classifier, wav_N)
     np.testing.assert_allclose(found, classifier.spectrogram(wav_N), atol=1e-3)
 
 

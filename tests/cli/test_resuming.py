@@ -9,8 +9,9 @@ import time
 import pytest
 from calls import start, write_noise
 
-from mil_asc.cli.worker_pool import Died, map_in_order
+from mil_asc.cli.worker_pool import map_in_order
 from mil_asc.errors import UserError
+from mil_asc.runtime.worker_process import Died
 
 
 @pytest.fixture(scope="module")

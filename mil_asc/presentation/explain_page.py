@@ -13,13 +13,15 @@ import numpy as np
 import soundfile
 
 import mil_asc
-from mil_asc.cli.pixels import brightness, data_uri, in_colour, narrowed, png
-from mil_asc.cli.scene_formats import Moment, clock, moments
 from mil_asc.errors import printable
 from mil_asc.inference.scene import UNFAMILIAR, Scene
+from mil_asc.presentation.pixels import data_uri, in_colour, narrowed, png
+from mil_asc.presentation.scene_formats import Moment, clock, moments
+from mil_asc.presentation.spectrogram import MOST_COLUMNS, Spectrogram
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-MOST_COLUMNS = 4000
+MEL_TITLE = "Log-mel spectrogram"
+PLAIN_TITLE = "Spectrogram (the network takes the waveform itself)"
 MOST_CLASSES = 40
 MOST_MOMENTS = 200
 RAMP = ("ffffff", "c6dbef", "6baed6", "2171b5", "08306b")
@@ -40,14 +42,10 @@ class Explained:
         (N,) float32 samples to show, from the beginning of the recording.
     rate : int
         Their rate (in Hz).
-    logmel_FT : numpy.ndarray
-        (F, T) log-mel spectrogram of the samples.
-    hop_seconds : float
-        Time from one frame to the next.
+    spectrogram : Spectrogram
+        That of the samples.
     length : float
         Length of the recording (in seconds).
-    is_mel : bool
-        Whether the spectrogram is what the network sees.
     """
 
     name: str
@@ -55,10 +53,8 @@ class Explained:
     scene: Scene
     wav_N: np.ndarray
     rate: int
-    logmel_FT: np.ndarray
-    hop_seconds: float
+    spectrogram: Spectrogram
     length: float
-    is_mel: bool = True
 
     @property
     def judged(self) -> float:
@@ -92,7 +88,9 @@ def write_page(shown: Explained) -> str:
         "rest": _rest(shown),
         "spectrogram": _spectrogram(shown),
         "mask": _mask(decided_T, shown),
-        "picture": "Log-mel spectrogram" if shown.is_mel else "Spectrogram (the network takes the waveform itself)",
+        "picture": "Log-mel spectrogram"
+        if shown.spectrogram.is_mel
+        else "Spectrogram (the network takes the waveform itself)",
         "classes": _class_rows(scene, confidence_TC, shown),
         "marks": _marks(scene, shown),
         "moments": _moment_buttons(scene, shown),
@@ -107,7 +105,8 @@ def write_page(shown: Explained) -> str:
 def _frame_confidence(shown: Explained) -> np.ndarray:
     """(T, C) confidence of the instance that covers each frame; 0 after the last one."""
     times_I2, confidence_IC = shown.scene.instances.times_I2, shown.scene.instances.confidences_IC
-    owner_T = np.searchsorted(times_I2[:, 1], np.arange(shown.logmel_FT.shape[1]) * shown.hop_seconds)
+    frames = shown.spectrogram.logmel_FT.shape[1]
+    owner_T = np.searchsorted(times_I2[:, 1], np.arange(frames) * shown.spectrogram.hop_seconds)
     padded_IC = np.concatenate([confidence_IC, np.zeros((1, confidence_IC.shape[1]))])
     return padded_IC[np.minimum(owner_T, len(confidence_IC))]
 
@@ -120,28 +119,24 @@ def _flac(shown: Explained) -> bytes:
     return file.getvalue()
 
 
-# -- pictures: a frame's picture reaches half a step to either side of it
+# -- pictures
 
 
-def _style(shown: Explained) -> str:
-    width = shown.logmel_FT.shape[1] * shown.hop_seconds / shown.seconds
-    left = -shown.hop_seconds / 2 / shown.seconds
-    return f"left:{100 * left:.4f}%;width:{100 * width:.4f}%"
-
-
-def _image(pixel_HWC: np.ndarray, shown: Explained, text: str = "") -> str:
-    return f'<img alt="{escape(text)}" style="{_style(shown)}" src="{data_uri("image/png", png(pixel_HWC))}">'
+def _image(data: str, shown: Explained, text: str = "") -> str:
+    left, width = shown.spectrogram.extent(shown.seconds)
+    style = f"left:{100 * left:.4f}%;width:{100 * width:.4f}%"
+    return f'<img alt="{escape(text)}" style="{style}" src="{data}">'
 
 
 def _spectrogram(shown: Explained) -> str:
-    bright_FT = brightness(narrowed(shown.logmel_FT, MOST_COLUMNS))[::-1]
-    return _image(in_colour((bright_FT * 63).round() / 63), shown, "time from left to right, frequency upwards")
+    return _image(shown.spectrogram.picture(), shown, "time from left to right, frequency upwards")
 
 
 def _mask(decided_T: np.ndarray, shown: Explained) -> str:
     """Black over the spectrogram, opaque where the confidence is 0: what shines through is their product."""
     alpha_T = ((1 - narrowed(decided_T[None], MOST_COLUMNS)) * 255).round().astype(np.uint8)
-    return _image(np.stack([np.zeros_like(alpha_T), alpha_T], -1), shown)
+    pixel_1TC = np.stack([np.zeros_like(alpha_T), alpha_T], -1)
+    return _image(data_uri("image/png", png(pixel_1TC)), shown)
 
 
 def _class_rows(scene: Scene, confidence_TC: np.ndarray, shown: Explained) -> str:
@@ -151,7 +146,7 @@ def _class_rows(scene: Scene, confidence_TC: np.ndarray, shown: Explained) -> st
     rows = []
     for c in order[:MOST_CLASSES]:
         strip = in_colour(narrowed(confidence_TC[None, :, c], MOST_COLUMNS), RAMP)
-        track = _image(strip, shown) + _unjudged_mark(shown)
+        track = _image(data_uri("image/png", png(strip)), shown) + _unjudged_mark(shown)
         name, decided = escape(printable(labels[c])), ' class="decided"' if labels[c] == scene.label else ""
         rows.append(
             f'<div class="row"><span{decided}>{name}</span><div class="track strip">{track}</div>'

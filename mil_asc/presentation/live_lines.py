@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mil_asc.cli.scene_formats import clock
 from mil_asc.errors import printable
 from mil_asc.inference.scene import UNFAMILIAR, Scene
 from mil_asc.inference.stream import StreamedInstance, StreamingClassifier
+from mil_asc.presentation.scene_formats import clock
 
 DIGITS = 6
 

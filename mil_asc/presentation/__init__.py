@@ -1,0 +1,1 @@
+"""How scenes are shown: rows, label tracks, lines, pictures and a page."""
