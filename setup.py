@@ -25,6 +25,7 @@ setup(
         "mil_asc.paper.facts": ["*.csv"],
         "mil_asc.packaging": ["shipped/*/*"],
         "mil_asc.presentation": ["*.html"],
+        "mil_asc.web": ["static/*", "static/*/*"],
     },
     python_requires=">=3.10",
     install_requires=[
@@ -69,6 +70,7 @@ setup(
         "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
         "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
+        "serve": ["starlette>=0.45", "uvicorn>=0.34", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"],  # make docs
     },

@@ -34,6 +34,14 @@ class UnusableAudio(Exception):
     """Why the samples of an open file cannot be used, without the name of the file."""
 
 
+class TooLong(UnusableAudio):
+    """The recording is longer than is allowed."""
+
+
+class UnusableSamples(UnusableAudio):
+    """The file can be read, but its samples cannot be judged: too few, silent, not finite or absurdly large."""
+
+
 def check_container(file: BinaryIO) -> None:
     """Raise ``UnusableAudio`` where a file is empty or truncated; formats that state no length pass.
 

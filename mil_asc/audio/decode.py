@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from mil_asc.audio.containers import UnusableAudio, check_container
+from mil_asc.audio.containers import TooLong, UnusableAudio, UnusableSamples, check_container
 from mil_asc.audio.ffmpeg import convert, needs_ffmpeg
 from mil_asc.errors import ArgumentError, AudioError
 
@@ -124,24 +124,38 @@ def read_duration(path: str | os.PathLike) -> float:
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike) -> Iterator[soundfile.SoundFile]:
-    """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``."""
+def opened(
+    path: str | os.PathLike, name: str | None = None, max_hours: float | None = None
+) -> Iterator[soundfile.SoundFile]:
+    """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+    name : str, optional
+        What it is called in messages, and whose ending says what ffmpeg decodes; by default the path.
+    max_hours : float, optional
+        Longest recording that is taken; by default ``MAX_HOURS``.
+    """
     if not isinstance(path, str | os.PathLike):  # open() takes an integer for a file that is open, and closes it
         raise ArgumentError(f"path must be the path of an audio file, got {path!r:.80}")
+    called = os.fspath(path) if name is None else name
+    max_hours = MAX_HOURS if max_hours is None else max_hours
     try:
-        with _open_complete(path) as file:
+        with _open_complete(path, called, max_hours) as file:
             with _open_sound(file) as sound:
-                _check_header(sound)
+                _check_header(sound, max_hours)
                 yield sound
     except OSError as error:
-        raise AudioError(f"{os.fspath(path)}: {_describe(error)}") from error
+        raise AudioError(f"{called}: {_describe(error)}") from error
     except UnusableAudio as error:
-        raise AudioError(f"{os.fspath(path)}: {error}") from error
+        raise AudioError(f"{called}: {error}") from error
     except MemoryError as error:
-        raise AudioError(f"{os.fspath(path)}: too long, it does not fit into memory: cut it into parts") from error
+        raise AudioError(f"{called}: too long, it does not fit into memory: cut it into parts") from error
 
 
-def _open_complete(path: str | os.PathLike) -> BinaryIO:
+def _open_complete(path: str | os.PathLike, name: str, max_hours: float) -> BinaryIO:
     """The file at its start, after a check that it is complete; or what ffmpeg makes of it."""
     file = _open_regular(path)
     try:
@@ -150,10 +164,10 @@ def _open_complete(path: str | os.PathLike) -> BinaryIO:
     except BaseException:
         file.close()
         raise
-    if not needs_ffmpeg(path):
+    if not needs_ffmpeg(name):
         return file
     file.close()
-    return convert(path, MAX_HOURS * 3600 + 1)
+    return convert(path, max_hours * 3600 + 1)
 
 
 def _open_regular(path: str | os.PathLike) -> BinaryIO:
@@ -174,7 +188,7 @@ def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
         raise UnusableAudio(f"unreadable, not audio or corrupt ({_reason(error)})") from error
 
 
-def _check_header(sound: soundfile.SoundFile) -> None:
+def _check_header(sound: soundfile.SoundFile, max_hours: float) -> None:
     """Frames, rate and duration are within limits."""
     frames, rate = sound.frames, sound.samplerate
     if frames == _UNKNOWN_FRAMES:
@@ -183,11 +197,10 @@ def _check_header(sound: soundfile.SoundFile) -> None:
         raise UnusableAudio("empty (0 frames)")
     if not MIN_RATE <= rate <= MAX_RATE:
         raise UnusableAudio(f"the header states a sampling rate of {rate} Hz, {MIN_RATE} to {MAX_RATE} Hz are allowed")
-    if frames > MAX_HOURS * 3600 * rate:
-        hours = frames / rate / 3600
-        raise UnusableAudio(
-            f"the header states {hours:.1f} hours, at most {MAX_HOURS:g} are allowed: cut it into parts"
-        )
+    if frames > max_hours * 3600 * rate:
+        unit, size = ("hours", 3600) if max_hours >= 1 else ("minutes", 60)
+        stated, allowed = f"{frames / rate / size:.1f}", f"{max_hours * 3600 / size:g}"
+        raise TooLong(f"the header states {stated} {unit}, at most {allowed} are allowed: cut it into parts")
 
 
 def read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:
@@ -233,22 +246,22 @@ def _resample(mono_N: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
 
 
 def check_samples(low: float, high: float) -> None:
-    """Refuse a recording by its least and greatest sample, which are NaN if any is (``UnusableAudio``)."""
+    """Refuse a recording by its least and greatest sample, which are NaN if any is (``UnusableSamples``)."""
     if not np.isfinite(low) or not np.isfinite(high):
-        raise UnusableAudio("holds NaN or infinite samples")
+        raise UnusableSamples("holds NaN or infinite samples")
     if low == 0 and high == 0:
-        raise UnusableAudio("silent (every sample is zero)")
+        raise UnusableSamples("silent (every sample is zero)")
     if max(-low, high) > MAX_AMPLITUDE:
-        raise UnusableAudio(
+        raise UnusableSamples(
             f"samples up to {max(-low, high):.3g}, at most {MAX_AMPLITUDE:.3g} allowed (1 is full scale)"
         )
 
 
 def check_length(seconds: float, min_seconds: float) -> None:
-    """Refuse a recording that is empty or shorter than ``min_seconds`` (``UnusableAudio``)."""
+    """Refuse a recording that is empty or shorter than ``min_seconds`` (``UnusableSamples``)."""
     if seconds < min_seconds or seconds == 0:
         digits = 3 if f"{seconds:.3f}" != f"{min_seconds:.3f}" else 6  # one sample too short
-        raise UnusableAudio(f"too short: {seconds:.{digits}f} s, at least {min_seconds:.{digits}f} s needed")
+        raise UnusableSamples(f"too short: {seconds:.{digits}f} s, at least {min_seconds:.{digits}f} s needed")
 
 
 def _describe(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,8 +13,11 @@ from mil_asc.audio.containers import UnusableAudio
 
 FFMPEG_SUFFIXES = (".m4a", ".aac", ".mp4", ".webm")
 """Endings of files that ffmpeg decodes, in upper or lower case (libsndfile reads ``.opus`` itself)."""
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac"
+"""What ffmpeg may take a file for, by its own names."""
 TIME_LIMIT = 600
 """Longest time for one file (in seconds)."""
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _REASON_CHARACTERS = 200  # of what ffmpeg says, in a message
 
 
@@ -76,12 +80,13 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
     if not has_ffmpeg():
         command = conversion_command(PurePath(path).name)
         raise UnusableAudio(f"needs ffmpeg, which is not installed here: install it, or convert the file ({command})")
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-xerror", "-protocol_whitelist", "file", "-i"]
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-xerror", "-protocol_whitelist", "file"]
+    command += ["-format_whitelist", CONTAINERS, "-i"]  # no play lists, which name other files
     command += ["file:" + os.fsdecode(path), "-map", "0:a:0", "-t", f"{max_seconds:.0f}"]
     command += ["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
     wav = os.fdopen(os.memfd_create("wav"), "rb", buffering=0)
     try:
-        _run(command, wav)
+        _run(command, wav, "file:" + os.fsdecode(path))
         wav.seek(0)
     except BaseException:
         wav.close()
@@ -89,7 +94,7 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
     return wav
 
 
-def _run(command: list[str], output: BinaryIO) -> None:
+def _run(command: list[str], output: BinaryIO, source: str) -> None:
     try:
         done = subprocess.run(
             command,
@@ -102,6 +107,6 @@ def _run(command: list[str], output: BinaryIO) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise UnusableAudio(f"ffmpeg did not decode it within {TIME_LIMIT} s") from error
-    said = " ".join(done.stderr.decode(errors="replace").split())
+    said = " ".join(_ADDRESS.sub("", done.stderr.decode(errors="replace").replace(source, "the file")).split())
     if done.returncode or "ended prematurely" in said:
         raise UnusableAudio(f"ffmpeg cannot decode it ({said[:_REASON_CHARACTERS] or f'status {done.returncode}'})")

@@ -80,7 +80,13 @@ class SoundBlocks:
 
 
 @contextlib.contextmanager
-def open_blocks(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float = 0.0) -> Iterator[SoundBlocks]:
+def open_blocks(
+    path: str | os.PathLike,
+    sample_rate: int = 16000,
+    min_seconds: float = 0.0,
+    name: str | None = None,
+    max_hours: float | None = None,
+) -> Iterator[SoundBlocks]:
     """``SoundBlocks`` of a file; joined, they are the array that ``decode`` returns, bit for bit.
 
     Arguments
@@ -91,6 +97,10 @@ def open_blocks(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: 
         Rate of the blocks (in Hz).
     min_seconds : float
         A shorter recording is refused.
+    name : str, optional
+        What the recording is called in messages, and whose ending says its format; by default the path.
+    max_hours : float, optional
+        A longer recording is refused; by default after ``MAX_HOURS``.
 
     Raises
     ------
@@ -106,5 +116,5 @@ def open_blocks(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: 
     ...     print(blocks.num_samples, [len(block) for block in blocks][0] > 150_000)
     240000 True
     """
-    with opened(path) as sound:
+    with opened(path, name, max_hours) as sound:
         yield SoundBlocks(sound, sample_rate, min_seconds)

@@ -17,7 +17,7 @@ from mil_asc.errors import UserError
 from mil_asc.runtime.program import run_program
 
 NAME = "mil-asc"
-COMMANDS = ("classify", "explain", "live", "info", "evaluate", "ensemble", "pack", "push", "export")
+COMMANDS = ("classify", "explain", "live", "serve", "info", "evaluate", "ensemble", "pack", "push", "export")
 COMPLETION = """Completion of commands and options by the Tab key: put the line of your shell into its start-up file.
 
 \b
@@ -65,6 +65,7 @@ def commands() -> None:
       mil-asc classify recordings/ --model my-model --to scenes.csv
       mil-asc explain street.wav --model my-model --to street.html
       mil-asc live --model my-model
+      mil-asc serve --model my-model
       mil-asc pack results/fuse_pnl/seed-1 --to my-model
       mil-asc COMMAND --help
     """

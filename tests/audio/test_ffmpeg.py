@@ -102,6 +102,16 @@ def m4a(tmp_path):
     return path
 
 
+@requires_ffmpeg
+def test_play_list_is_refused_and_the_file_it_names_is_not_read(tmp_path):
+    inner = convert(tmp_path / "inner.m4a", sine(2, 16000))
+    path = tmp_path / "list.mp4"
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{inner}\n#EXT-X-ENDLIST\n")
+    said = reason(path)
+    assert "not on whitelist" in said
+    assert str(tmp_path) not in said
+
+
 def test_time_limit(m4a, monkeypatch):
     monkeypatch.setenv("PATH", f"{program(m4a.parent, 'exec sleep 60')}:{os.environ['PATH']}")
     monkeypatch.setattr(ffmpeg, "TIME_LIMIT", 0.1)
@@ -117,8 +127,8 @@ def test_failure_without_a_word_is_a_bad_file(m4a, monkeypatch):
 def test_recording_longer_than_the_limit_is_refused_and_not_decoded_to_its_end(tmp_path, monkeypatch):
     path = convert(tmp_path / "a.m4a", sine(10, 44100))
     monkeypatch.setattr(module, "MAX_HOURS", 1 / 3600)
-    assert reason(path).startswith("the header states 0.0 hours, at most 0.000277778 are allowed")
-    monkeypatch.setattr(module, "_check_header", lambda sound: None)
+    assert reason(path).startswith("the header states 0.0 minutes, at most 0.0166667 are allowed")
+    monkeypatch.setattr(module, "_check_header", lambda *_: None)
     assert read_duration(path) == pytest.approx(2, abs=0.1)
 
 

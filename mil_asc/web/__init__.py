@@ -1,0 +1,1 @@
+"""``mil-asc serve``: a page and a JSON interface for a model."""
