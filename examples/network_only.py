@@ -6,7 +6,10 @@ onnxruntime alone.
 """
 
 import json
+import os
 import sys
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported: its usage data go to its makers otherwise
 
 import numpy as np
 import onnxruntime

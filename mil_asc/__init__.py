@@ -3,12 +3,16 @@
 The public names are imported when they are first used, so that ``import mil_asc`` itself is quick.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mil_asc.inference.scene import Scene
     from mil_asc.inference.scene_classifier import SceneClassifier
+
+# ONNX Runtime from 1.29 on sends usage data to its makers, unless this is set before it is imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.8.0"
 __all__ = ["Scene", "SceneClassifier"]

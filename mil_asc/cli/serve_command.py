@@ -104,10 +104,10 @@ def command(
         examples=None if examples is None else Path(examples),
         hosts=_hosts(host, allow_host),
     )
-    bound = listen(host, port)
-    if settings.hosts is None:
-        print(f"warning: everyone who reaches {printable(host)} can use this server", file=sys.stderr)
-    run_server(settings, bound, _path(certificate), _path(key))
+    with listen(host, port) as bound:
+        if settings.hosts is None:
+            print(f"warning: everyone who reaches {printable(host)} can use this server", file=sys.stderr)
+        run_server(settings, bound, _path(certificate), _path(key))
     print("stopped", file=sys.stderr)
     return 0
 

@@ -30,6 +30,8 @@ def open_session(graph: GraphFile, threads: int | None = None) -> onnxruntime.In
     threads : int, optional
         Threads of the computation, by default one per core.
     """
+    if os.environ.get("ORT_DISABLE_TELEMETRY") == "1":
+        onnxruntime.disable_telemetry_events()  # it may have been imported before that was set
     _bound_memory()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what fails is raised

@@ -38,7 +38,7 @@ DRAIN_SECONDS = 10.0
 RETRY_SECONDS = 2
 GRACE_SECONDS = 15
 """Recordings in work have so long to be answered when the server ends."""
-MOST_CONNECTIONS = 1000
+BACKLOG, MOST_CONNECTIONS = 1024, 1000
 GONE = 499
 """Nobody reads this status: the client left."""
 
@@ -196,10 +196,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(1024)
+        with contextlib.ExitStack() as opened:
+            bound = opened.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen(BACKLOG)
+            opened.pop_all()
     except (OSError, UnicodeError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise UserError(f"cannot listen on {host}, port {port}: {reason}") from error
@@ -247,6 +249,10 @@ def run_server(
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
+    try:
+        config.load()
+    except OSError as error:
+        raise UserError(f"the certificate {certificate} or its key {key} cannot be used: {error.strerror}") from error
     running = _Uvicorn(config, address_of(bound, certificate is not None))
     running.run(sockets=[bound])
     if not running.started:

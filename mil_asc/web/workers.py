@@ -55,6 +55,8 @@ class Slot:
         return answer
 
     def _ask(self, upload: Upload) -> Answer:
+        if self._worker is not None and not self._worker.process.is_alive():  # it did no work: no recording's fault
+            self._drop(self._worker)
         try:
             self.open()
         except UserError as error:
