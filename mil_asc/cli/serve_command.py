@@ -86,9 +86,11 @@ def command(
     _check_packages()
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key belong together")
+    if 1000 * memory < 4 * megabytes:
+        raise click.UsageError(f"--memory must be at least {4 * megabytes / 1000:g} GB, for files of {megabytes:g} MB")
     model = choose(source, backend, device, rejected, revision)
     from mil_asc.web.server import listen, run_server
-    from mil_asc.web.settings import ServerSettings
+    from mil_asc.web.server_settings import ServerSettings
 
     settings = ServerSettings(
         load=partial(ModelChoice.load, model, threads=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from pathlib import Path
 
 import onnxruntime
@@ -18,6 +19,7 @@ MOST_FOLDED = 2 << 20
 """Largest constant that is computed when a graph is loaded (in bytes); larger ones are computed with each window."""
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 UNKNOWN_MEMORY = 4 << 30
+_PLACE = re.compile(r"\S*/\S+\.(?:cc|h|cpp):\d+ ")
 
 
 def open_session(graph: GraphFile, threads: int | None = None) -> onnxruntime.InferenceSession:
@@ -48,7 +50,9 @@ def open_session(graph: GraphFile, threads: int | None = None) -> onnxruntime.In
 
 def failure(error: Exception) -> str:
     """What ONNX Runtime fails with, as one line without the place in its source."""
-    text = " ".join(str(error).split())
+    text = _PLACE.sub("", " ".join(str(error).split()))
+    if "Failed to allocate memory" in text or "bad_alloc" in text:
+        return "it needs more memory than there is: take a shorter recording"
     if "Available memory of" in text:
         return f"the graph needs more than {MEMORY_SHARE:.0%} of the memory: take a shorter recording or another model"
     return f"{text:.200}"

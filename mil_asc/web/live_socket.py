@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,9 +95,12 @@ def _number(query: Any, name: str, default: float | None = None) -> float:
     if text is None and default is not None:
         return default
     try:
-        return float(text)
+        value = float(text)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"{name} must be a number, got {text!r:.40}") from error
+    if not math.isfinite(value):
+        raise ArgumentError(f"{name} must be a number, got {value}")
+    return value
 
 
 class _Client:

@@ -28,7 +28,7 @@ from mil_asc.web.judging import Answer, JudgeSetup, Upload, refusal
 from mil_asc.web.live_socket import RULES, LiveStreams
 from mil_asc.web.openapi import describe
 from mil_asc.web.safeguards import Safeguards
-from mil_asc.web.settings import ServerSettings
+from mil_asc.web.server_settings import ServerSettings
 from mil_asc.web.uploads import Body
 from mil_asc.web.workers import Busy, Workers
 
