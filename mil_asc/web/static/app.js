@@ -46,7 +46,10 @@ function connectInput() {
     }
     byId("file").value = ""; // so that the same file can be chosen again
   });
-  byId("cancel").addEventListener("click", () => job?.abort());
+  byId("cancel").addEventListener("click", () => {
+    job?.abort();
+    byId("file").focus();
+  });
   byId("rule").addEventListener("change", () => {
     clearTimeout(pause);
     pause = setTimeout(() => shown && judge(() => shown.file, true), RULE_PAUSE);

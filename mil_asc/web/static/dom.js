@@ -44,7 +44,7 @@ export function hatch(context, left, top, width, height, stroke, step = 6) {
   context.rect(left, top, width, height);
   context.clip();
   context.strokeStyle = stroke;
-  context.lineWidth = 1.5;
+  context.lineWidth = 1;
   context.beginPath();
   const first = Math.floor((left - height) / step) * step;
   for (let x = first; x < left + width; x += step) {
@@ -58,11 +58,23 @@ export function hatch(context, left, top, width, height, stroke, step = 6) {
 // Draws again when the element changes its size or the page changes between light and dark; returns what ends that.
 export function redrawn(element, draw) {
   const observer = new ResizeObserver(draw);
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const end = recoloured(draw);
   observer.observe(element);
-  dark.addEventListener("change", draw);
   return () => {
     observer.disconnect();
-    dark.removeEventListener("change", draw);
+    end();
   };
+}
+
+// Calls ``draw`` when the page changes between light and dark; returns what ends that.
+export function recoloured(draw) {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", draw);
+  return () => dark.removeEventListener("change", draw);
+}
+
+// A label that may be broken after an underscore, a hyphen or a slash; its text stays as it is.
+export function breakable(label) {
+  const parts = label.split(/(?<=[_/-])/);
+  return parts.flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
 }

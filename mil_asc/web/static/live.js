@@ -1,6 +1,6 @@
 // The live view: the microphone goes to the server, which says about once a second what it scores.
 
-import { byId, make } from "./dom.js";
+import { breakable, byId, make } from "./dom.js";
 import { LiveStrip } from "./live-strip.js";
 import { microphoneMissing, openMicrophone } from "./microphone.js";
 import { Refused } from "./server.js";
@@ -74,7 +74,7 @@ class Session {
   // Asks for the last answers; what has been heard is judged to its end.
   stop() {
     this.#microphone?.close();
-    if (this.#socket?.readyState !== WebSocket.OPEN) {
+    if (this.#socket?.readyState !== WebSocket.OPEN || this.#timer !== null) {
       this.#end();
       return;
     }
@@ -190,7 +190,7 @@ class SceneCard {
       return;
     }
     const { smi, cmi } = scene.scores;
-    this.#label.textContent = scene.label;
+    this.#label.replaceChildren(...breakable(scene.label));
     this.#scores.textContent = `SMI ${score(smi[scene.label])} · CMI ${score(cmi[scene.label])} · ` +
       `${clock(scene.start, 1)} to ${clock(scene.end, 1)}`;
     this.#chance.textContent = probabilityWords(scene);

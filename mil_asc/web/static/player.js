@@ -1,6 +1,6 @@
 // Playback of the recording, and its waveform with the moments as regions. A stretch stops at its end.
 
-import { colour, redrawn } from "./dom.js";
+import { colour, recoloured } from "./dom.js";
 import Regions from "./vendor/regions.esm.js";
 import WaveSurfer from "./vendor/wavesurfer.esm.js";
 
@@ -24,15 +24,20 @@ export class Player extends EventTarget {
     this.#duration = result.duration;
     this.#url = URL.createObjectURL(file);
     audio.src = this.#url;
-    for (const name of ["play", "pause", "ended"]) {
-      audio.addEventListener(name, () => this.#changed());
-    }
+    audio.addEventListener("pause", () => this.#paused());
+    audio.addEventListener("ended", () => this.#paused());
     audio.addEventListener("timeupdate", () => this.#follow());
     audio.addEventListener("seeked", () => this.#say("time"));
-    audio.addEventListener("play", () => this.#frame());
+    audio.addEventListener("play", () => {
+      this.#say("state");
+      this.#frame();
+    });
     audio.addEventListener("error", () => this.#fail());
     this.#draw(container, result, moments);
-    this.#unwatch = redrawn(container, () => this.#waves.setOptions(colours()));
+    this.#unwatch = recoloured(() => {
+      this.#waves.setOptions(colours());
+      this.#regions.getRegions().forEach((region) => region.setOptions({ color: colour("--region") }));
+    });
   }
 
   get time() {
@@ -130,7 +135,7 @@ export class Player extends EventTarget {
         this.#fail();
       }
     });
-    this.#say("state");
+    this.#say("state"); // another moment may have begun while it played
   }
 
   #frame() {
@@ -150,8 +155,9 @@ export class Player extends EventTarget {
     this.#say("time");
   }
 
-  #changed() {
-    if (!this.playing && !this.#audio.seeking) {
+  #paused() {
+    if (!this.playing) { // unless it was started again at once
+      this.#until = null;
       this.moment = null;
     }
     this.#say("state");

@@ -1,6 +1,6 @@
 // The result of a recording: its scene, what speaks for it, and when.
 
-import { byId, make } from "./dom.js";
+import { breakable, byId, make } from "./dom.js";
 import { downloadLinks } from "./downloads.js";
 import { momentButtons, shownMoments } from "./moments.js";
 import { Player } from "./player.js";
@@ -41,12 +41,13 @@ export function showResult(result, file) {
     ...controls.elements,
     legend(result, timeline, controls, runnerUp),
     ...notes(result),
-    make("h3", {}, "Positive moments"),
-    make("p", { class: "soft" },
-      `Stretches most confident of ${result.label}, with their greatest confidence. A button plays exactly its stretch.`),
-    ...momentButtons(result, moments, player),
-    make("h3", {}, "Scores"),
-    ...scoreTable(result),
+    make("div", { class: "pair" },
+      make("div", {},
+        make("h3", {}, "Positive moments"),
+        make("p", { class: "soft" }, `Stretches most confident of ${result.label}, with their greatest confidence. ` +
+          "A button plays exactly its stretch."),
+        ...momentButtons(result, moments, player)),
+      make("div", {}, make("h3", {}, "Scores"), ...scoreTable(result))),
     make("div", { class: "actions downloads" }, ...downloads.links),
     make("p", { class: "soft" },
       `Model ${result.model}, mil_asc ${result.version}. A confidence says which moments led to the decision; it is ` +
@@ -70,7 +71,7 @@ function verdict(result) {
     make("strong", {}, "This recording is unlike the training data. "), unfamiliarWords(result));
   return [
     make("p", { class: "file" }, make("span", { class: "name" }, result.name), ` · ${clock(result.duration)}`),
-    make("h2", { id: "scene", class: "scene" }, result.label),
+    make("h2", { id: "scene", class: "scene" }, ...breakable(result.label)),
     make("p", { class: "decided-by" },
       `Decided by ${RULES[result.assumption]} with a score of ${score(result.scores[result.assumption][result.label])}. ` +
       `${positive} of ${result.instances.length} instances are positive.`),
@@ -81,8 +82,8 @@ function verdict(result) {
 
 // Play, the position as a slider (which keys move too), and what the model scores there.
 function playControls(result, player, runnerUp) {
-  const play = make("button", { type: "button", class: "button play", "aria-pressed": "false", click: () => player.toggle() },
-    make("span", { class: "sign", "aria-hidden": "true" }), make("span", { class: "play-words" }, "Play"));
+  const play = make("button", { type: "button", class: "button play", click: () => player.toggle() },
+    make("span", { class: "sign", "aria-hidden": "true" }), make("span", {}, "Play"));
   const slider = make("input", {
     type: "range", min: "0", max: String(result.duration), step: "0.01", value: "0", class: "position",
     "aria-label": "Position in the recording", input: () => player.seek(Number(slider.value)),
@@ -96,7 +97,7 @@ function playControls(result, player, runnerUp) {
   const time = make("span", { class: "digits" });
   const here = make("span", { class: "here" });
   const sorry = make("p", { class: "notice", hidden: true },
-    "This browser cannot play this kind of file; the result above is complete. A WAV, FLAC or MP3 file would play.");
+    "This browser cannot play this kind of file; the result is complete all the same. Most browsers play WAV, FLAC and MP3.");
   const state = { other: runnerUp, show: null, elements: [] };
   state.show = () => {
     const at = player.time;
@@ -108,7 +109,7 @@ function playControls(result, player, runnerUp) {
   };
   player.addEventListener("time", state.show);
   player.addEventListener("state", () => {
-    play.setAttribute("aria-pressed", String(player.playing));
+    play.classList.toggle("playing", player.playing);
     play.lastChild.textContent = player.playing ? "Pause" : "Play";
   });
   player.addEventListener("unplayable", () => {

@@ -1,6 +1,6 @@
 // The table of scores: a row per class, a column per rule, a bar behind each number.
 
-import { make } from "./dom.js";
+import { breakable, make } from "./dom.js";
 import { RULES, ranked } from "./words.js";
 
 const FIRST = 15;
@@ -37,7 +37,7 @@ function row(label, result) {
     bar.style.setProperty("--share", String(value));
     return make("td", { class: mark(rule, result) }, bar);
   });
-  const head = make("th", { scope: "row" }, label);
+  const head = make("th", { scope: "row" }, ...breakable(label));
   return make("tr", { class: label === result.label ? "decided" : "" }, head, ...cells);
 }
 
