@@ -1,5 +1,6 @@
 """The page of ``mil-asc serve`` in Chromium: what a person sees, hears, and reaches with the keyboard."""
 
+import base64
 import json
 import re
 import time
@@ -13,6 +14,7 @@ from mil_asc.presentation.scene_formats import audacity_labels, moments
 from mil_asc.synth.scenes import plan_clips, render_clip
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason='needs pip install -e ".[browser]"')
+pytest.importorskip("uvicorn", reason='needs pip install -e ".[serve]"')
 import browser  # noqa: E402
 
 pytestmark = [
@@ -130,7 +132,7 @@ def test_moment_plays_its_stretch_alone(visit, recordings, classifier):
     assert button.get_attribute("aria-pressed") == "true"
     seen.page.wait_for_function("() => document.querySelector('audio').paused")
     heard = seen.page.evaluate("window.heard")
-    assert len(heard) > 10 and min(heard) >= moment.start - 0.01 and max(heard) <= moment.end + 0.1
+    assert len(heard) > 10 and min(heard) >= moment.start - 0.01 and max(heard) <= moment.end + 0.25
     assert seen.audio()[0] == pytest.approx(moment.end, abs=0.01)
     assert button.get_attribute("aria-pressed") == "false"
 
@@ -150,8 +152,8 @@ def test_position_says_what_is_scored_there(visit, recordings, classifier):
     scene = classifier.explain_file(recordings["moments"])
     seen = visit()
     seen.upload(recordings["moments"])
-    box = seen.page.locator(".track").bounding_box()
-    seen.page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 50)
+    track = seen.page.locator(".track")
+    track.click(position={"x": 0.4 * track.bounding_box()["width"], "y": 50})
     seen.page.wait_for_function("() => document.querySelector('audio').currentTime > 3.9")
     instance = next(one for one in scene.instances if one.start <= 4.0 < one.end)
     said = f"{scene.label} {instance.scores[scene.label]:.2f}"
@@ -189,10 +191,7 @@ def test_text_file_is_an_error_in_one_sentence(visit, recordings, tmp_path):
     assert alert.get_attribute("role") == "alert" and alert.is_visible()
     assert "notes.txt" in alert.text_content() and "\n" not in alert.text_content()
     assert seen.page.locator("#result").is_hidden()  # the result of another file
-    assert any(REFUSED_415 in text for _, text in seen.messages)
-
-
-REFUSED_415 = "status of 415"
+    assert any("status of 415" in text for _, text in seen.messages)
 
 
 def test_too_large_file_is_refused_before_it_is_sent(visit, tmp_path):
@@ -209,13 +208,13 @@ def test_busy_server_means_try_again(visit, recordings):
     answer = {"status": 429, "headers": {"Retry-After": "7"}, "json": {"error": "too many recordings at once"}}
     seen.page.route(HOLD_CLASSIFY, lambda route: route.fulfill(**answer))
     seen.upload(recordings["park"])
-    assert seen.text("#error") == "Too many recordings at once. Try again in 7 s."
+    assert seen.text("#error") == "The server says: too many recordings at once. Wait 7 s, then try again."
 
 
 def test_cancel_ends_the_wait(visit, recordings):
     seen = visit()
     held = []
-    seen.page.route(HOLD_CLASSIFY, held.append)
+    seen.page.route(HOLD_CLASSIFY, lambda route: held.append(route))
     seen.page.set_input_files("#file", recordings["park"])
     seen.page.click("#cancel")
     playwright_api.expect(seen.page.locator("#work")).to_be_hidden()
@@ -240,19 +239,21 @@ def test_file_that_does_not_play_keeps_its_result(visit, recordings, tmp_path):
     soundfile.write(tmp_path / "park.aiff", wav_N, rate)
     seen = visit()
     seen.upload(tmp_path / "park.aiff")
-    playwright_api.expect(seen.page.locator("#result .notice")).to_contain_text("cannot play")
+    playwright_api.expect(seen.page.locator("#result .notice")).to_be_visible()
+    assert "cannot play" in seen.text("#result .notice")
     assert seen.page.locator(".play").is_disabled() and seen.page.locator("#scene").is_visible()
 
 
 def test_dropped_file_is_classified(visit, recordings, classifier):
     seen = visit()
     data = seen.page.evaluate_handle(
-        """bytes => {
+        """coded => {
           const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(bytes)], "dropped.wav", {type: "audio/wav"}));
+          const bytes = Uint8Array.from(atob(coded), letter => letter.charCodeAt(0));
+          data.items.add(new File([bytes], "dropped.wav", {type: "audio/wav"}));
           return data;
         }""",
-        list(recordings["park"].read_bytes()),
+        base64.b64encode(recordings["park"].read_bytes()).decode(),
     )
     seen.page.dispatch_event("#drop", "drop", {"dataTransfer": data})
     seen.answered()
@@ -268,7 +269,7 @@ def test_recording_with_the_microphone_is_classified(visit, recordings, classifi
     seen.answered()
     assert re.fullmatch(r"recording \d\d-\d\d-\d\d\.wav", seen.text(".file .name"))
     seconds = float(seen.text(".file").rpartition("0:")[2])
-    assert 5 <= seconds < 8
+    assert 4.9 <= seconds < 8
     assert seen.text("#scene") == classifier.explain_file(recordings["park"]).label
 
 
@@ -423,22 +424,20 @@ def test_hostile_file_name_is_text(visit, recordings, tmp_path):
     assert seen.page.evaluate("window.hacked") is None
 
 
-def test_thousands_of_instances_are_drawn_without_an_element_each(visit, recordings):
+def test_thousands_of_instances_are_drawn_without_an_element_each(visit, address, recordings):
     seen = visit()
     copies = 600
-
-    def longer(route):
-        answer = route.fetch().json()
-        shift = answer["end"]
-        for name in ("instances", "moments"):
-            answer[name] = [
-                one | {"start": one["start"] + n * shift, "end": one["end"] + n * shift}
-                for n in range(copies)
-                for one in answer[name]
-            ]
-        route.fulfill(json=answer | {"duration": copies * shift, "end": copies * shift})
-
-    seen.page.route(HOLD_CLASSIFY, longer)
+    data = recordings["moments"].read_bytes()
+    answer = seen.context.request.post(f"{address}/classify?name=long.wav", data=data).json()
+    shift = answer["end"]
+    for name in ("instances", "moments"):
+        answer[name] = [
+            one | {"start": one["start"] + n * shift, "end": one["end"] + n * shift}
+            for n in range(copies)
+            for one in answer[name]
+        ]
+    answer |= {"duration": copies * shift, "end": copies * shift}
+    seen.page.route(HOLD_CLASSIFY, lambda route: route.fulfill(json=answer))
     seen.upload(recordings["moments"])
     assert seen.page.locator(".moment").count() == 200
     assert "The 200 most confident of 1200" in seen.text("#result")

@@ -68,17 +68,12 @@ function sentence(status, body, wait) {
   let said = `The server answered with status ${status}.`;
   try {
     const own = JSON.parse(body).error;
-    said = typeof own === "string" && own ? finished(own) : said;
+    said = typeof own === "string" && own ? `The server says: ${/[.!?]$/.test(own) ? own : `${own}.`}` : said;
   } catch {
     // an answer of something between page and server, which is not JSON: its status has to do
   }
   if (status === 429) {
-    said += wait ? ` Try again in ${wait} s.` : " Try again in a moment.";
+    said += wait ? ` Wait ${wait} s, then try again.` : " Try again in a moment.";
   }
   return said;
-}
-
-function finished(text) {
-  const said = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(said) ? said : `${said}.`;
 }
