@@ -49,12 +49,18 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def window(recordings):
+def playwright():
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        with browser.chromium(playwright, *browser.hears(recordings["park"])) as found:
-            yield found
+    with sync_playwright() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def window(playwright, recordings):
+    """Chromium whose microphone hears a park, again and again."""
+    with browser.chromium(playwright, *browser.hears(recordings["park"])) as found:
+        yield found
 
 
 @pytest.fixture

@@ -52,6 +52,18 @@ def test_busy_server_means_try_again(visit, recordings):
     assert seen.text("#error") == "The server says: too many recordings at once. Wait 7 s, then try again."
 
 
+def test_stopped_server_is_said_in_both_views(window, recordings):
+    with browser.served() as address:
+        seen = browser.Visit(window, address).open()
+        seen.page.click("#live-toggle")
+        seen.page.locator("#live-view").wait_for()
+    playwright_api.expect(seen.page.locator("#live-error")).not_to_be_empty()
+    seen.upload(recordings["park"])
+    assert "is mil-asc serve still running" in seen.text("#error")
+    assert seen.text("#live-toggle") == "Start listening"
+    seen.close()
+
+
 def test_cancel_ends_the_wait(visit, recordings):
     seen = visit()
     held = []
@@ -137,10 +149,21 @@ def test_live_view_is_provisional_before_it_is_final(visit, recordings, classifi
     )
     assert drawn
     seen.page.locator("#live").screenshot(path=tmp_path / "live.png")
+    assert not seen.page.evaluate(browser.CONTRAST)["low"]
     seen.page.click("#live-toggle")
     playwright_api.expect(seen.page.locator("#live-time")).to_contain_text("Stopped at", timeout=20000)
     assert seen.text("#live-error") == "" and seen.text("#live-toggle") == "Start listening"
     assert [url for method, url in seen.requests if method == "WEBSOCKET"]
+
+
+def test_live_view_marks_sound_unlike_the_training_data(playwright, address, recordings):
+    with browser.chromium(playwright, *browser.hears(recordings["noise"])) as window:
+        seen = browser.Visit(window, address).open()
+        seen.page.click("#live-toggle")
+        playwright_api.expect(seen.page.locator(".card.final .unfamiliar")).to_be_visible(timeout=20000)
+        assert "No probability" in seen.text(".card.final")
+        seen.check()
+        seen.close()
 
 
 def test_live_view_says_why_it_is_not_available(window, address):
@@ -171,11 +194,12 @@ def test_text_has_enough_contrast(visit, recordings, scheme, tmp_path):
 
 
 def test_narrow_screen_has_no_sideways_scroll(visit, recordings, tmp_path):
-    seen = visit(390, 844, is_mobile=True, has_touch=True)
+    seen = visit(390, 844, is_mobile=True, has_touch=True, color_scheme="dark")
     seen.upload(recordings["moments"])
     seen.page.click("#live-toggle")
     playwright_api.expect(seen.page.locator(".card.provisional .scene")).not_to_have_text("–", timeout=20000)
     seen.page.screenshot(path=tmp_path / "narrow.png", full_page=True)
+    assert not seen.page.evaluate(browser.CONTRAST)["low"]
     assert seen.page.evaluate("document.documentElement.scrollWidth") == 390
     beyond = "all => all.filter(one => one.getBoundingClientRect().right > 390.5).map(one => one.outerHTML)"
     assert seen.page.locator("body :not(.track *)").evaluate_all(beyond) == []

@@ -145,7 +145,7 @@ class LiveView {
       make("div", { class: "cards" }, this.#final.element, this.#running.element),
       this.#strip.element,
       make("p", { class: "soft" },
-        "The last 60 s, a row per class: the taller and darker, the more confident. Pale and hatched: provisional."),
+        "The last 60 s, a row per class: the taller, the more confident. Pale and hatched: provisional."),
     );
     byId("live-view").hidden = false;
   }

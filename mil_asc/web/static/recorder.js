@@ -48,7 +48,7 @@ export function connectRecorder(done, fail, most) {
     }
     const seconds = count / microphone.rate;
     byId("recorded").textContent = clock(seconds, 1);
-    byId("level").value = peakOf(block);
+    byId("level").value = Math.sqrt(peakOf(block)); // quiet scenes show too
     if (seconds >= Math.min(most.seconds, secondsIn(most.bytes, microphone.rate)) - 0.2) {
       finish();
     }
