@@ -72,6 +72,7 @@ setup(
         "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
         "serve": ["starlette>=0.45", "uvicorn>=0.34", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
+        "browser": ["playwright>=1.60"],  # tests of the page of mil-asc serve; needs the program chromium too
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"],  # make docs
     },
 )
