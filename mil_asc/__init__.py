@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # ONNX Runtime from 1.29 on sends usage data to its makers, unless this is set before it is imported
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 __all__ = ["Scene", "SceneClassifier"]
 HOMES = {"Scene": "mil_asc.inference.scene", "SceneClassifier": "mil_asc.inference.scene_classifier"}
 """Modules of the public names."""

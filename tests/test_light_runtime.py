@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import requests
 import soundfile
 import tiny
 
@@ -69,3 +70,20 @@ def test_what_needs_pytorch_says_so_in_one_line(light, recording):
     done = subprocess.run([str(light / "mil-asc"), *map(str, words)], env=CLEAN, capture_output=True, text=True)
     assert done.returncode in (1, 2) and "torch" in done.stderr.lower()
     assert done.stderr.strip().count("\n") == 0 and "Traceback" not in done.stderr
+
+
+def test_server_answers_without_pytorch(light, recording):
+    pip = [light / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    packages = ("starlette", "uvicorn", "python-multipart", "websockets")
+    call(*pip, "-c", tiny.ROOT / "constraints.txt", *packages)
+    command = [light / "mil-asc", "serve", "--model", "synthscenes-fuse-pnl", "--port", "0", "--jobs", "1"]
+    with subprocess.Popen([str(word) for word in command], env=CLEAN, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().strip()
+            with recording.open("rb") as file:
+                answer = requests.post(f"{address}/classify", files={"file": file}, timeout=60)
+            assert answer.status_code == 200, answer.text
+            assert requests.get(f"{address}/examples", timeout=60).json() == {"examples": []}  # they need SciPy
+        finally:
+            server.terminate()
+        assert server.wait(60) == 0
