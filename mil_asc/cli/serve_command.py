@@ -80,8 +80,8 @@ def command(
     \b
     Examples:
       mil-asc serve --model synthscenes-fuse-pnl
-      curl --data-binary @street.wav -H "Content-Type: application/octet-stream" http://127.0.0.1:8000/classify
-      mil-asc serve --model my-model --host 0.0.0.0 --port 8443 --certificate cert.pem --key key.pem
+      curl -F file=@street.wav http://127.0.0.1:8000/classify
+      mil-asc serve --model my-model --host 0.0.0.0 --certificate cert.pem --key key.pem
     """
     _check_packages()
     if (certificate is None) != (key is None):
