@@ -1,15 +1,18 @@
 """Formats that libsndfile does not read, decoded by the ffmpeg program where it is installed."""
 
+import errno
 import functools
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import PurePath
 from typing import BinaryIO
 
 from mil_asc.audio.containers import UnusableAudio
+from mil_asc.errors import UserError
 
 FFMPEG_SUFFIXES = (".m4a", ".aac", ".mp4", ".webm")
 """Endings of files that ffmpeg decodes, in upper or lower case (libsndfile reads ``.opus`` itself)."""
@@ -19,6 +22,7 @@ TIME_LIMIT = 600
 """Longest time for one file (in seconds)."""
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _REASON_CHARACTERS = 200  # of what ffmpeg says, in a message
+_DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 
 def needs_ffmpeg(path: str | os.PathLike) -> bool:
@@ -58,7 +62,10 @@ def ffmpeg_version() -> str:
 
 
 def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
-    """First audio stream of a file as a WAV file of float samples in memory, at its own rate and channels.
+    """First audio stream of a file as a WAV file of float samples, at its own rate and channels.
+
+    The WAV file has no name, and is gone when it is closed. It is in memory where the system can do that (Linux), and
+    in the folder of temporary files elsewhere.
 
     Arguments
     ---------
@@ -76,6 +83,10 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
     ------
     UnusableAudio
         ffmpeg is not installed, cannot decode the file, or takes longer than ``TIME_LIMIT``.
+    OSError
+        There is no room for the WAV file.
+    UserError
+        There is no folder for temporary files.
     """
     if not has_ffmpeg():
         command = conversion_command(PurePath(path).name)
@@ -84,7 +95,7 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
     command += ["-format_whitelist", CONTAINERS, "-i"]  # no play lists, which name other files
     command += ["file:" + os.fsdecode(path), "-map", "0:a:0", "-t", f"{max_seconds:.0f}"]
     command += ["-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
-    wav = os.fdopen(os.memfd_create("wav"), "rb", buffering=0)
+    wav = _nameless_file()
     try:
         _run(command, wav, "file:" + os.fsdecode(path))
         wav.seek(0)
@@ -92,6 +103,16 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
         wav.close()
         raise
     return wav
+
+
+def _nameless_file() -> BinaryIO:
+    memfd_create = getattr(os, "memfd_create", None)  # only Linux has it, and not every build of Python there
+    if memfd_create is not None:
+        return os.fdopen(memfd_create("wav"), "w+b", buffering=0)
+    try:
+        return tempfile.TemporaryFile(prefix="mil_asc_", buffering=0)
+    except FileNotFoundError as error:  # not the recording, which an OSError would be taken for
+        raise UserError(f"ffmpeg needs a folder for temporary files: set TMPDIR ({error.strerror})") from error
 
 
 def _run(command: list[str], output: BinaryIO, source: str) -> None:
@@ -108,5 +129,8 @@ def _run(command: list[str], output: BinaryIO, source: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise UnusableAudio(f"ffmpeg did not decode it within {TIME_LIMIT} s") from error
     said = " ".join(_ADDRESS.sub("", done.stderr.decode(errors="replace").replace(source, "the file")).split())
+    for number in _DISK_FULL_ERRNOS:
+        if os.strerror(number) in said:
+            raise OSError(number, os.strerror(number))
     if done.returncode or "ended prematurely" in said:
         raise UnusableAudio(f"ffmpeg cannot decode it ({said[:_REASON_CHARACTERS] or f'status {done.returncode}'})")

@@ -1,18 +1,20 @@
 """Files that only ffmpeg decodes: their samples, errors, and what is said where it is not installed."""
 
+import errno
 import os
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
 import soundfile
-from tones import AMPLITUDE, HZ, amplitude_at, reason, sine
+from tones import AMPLITUDE, HZ, amplitude_at, reason, sine, write
 
 from mil_asc.audio import decode as module
 from mil_asc.audio import ffmpeg
 from mil_asc.audio.decode import decode, read_duration
 from mil_asc.audio.ffmpeg import FFMPEG_SUFFIXES, has_ffmpeg
-from mil_asc.errors import AudioError
+from mil_asc.errors import AudioError, UserError
 
 requires_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason="ffmpeg is not installed")
 
@@ -121,6 +123,45 @@ def test_time_limit(m4a, monkeypatch):
 def test_failure_without_a_word_is_a_bad_file(m4a, monkeypatch):
     monkeypatch.setenv("PATH", str(program(m4a.parent, "exit 3")))
     assert reason(m4a) == "ffmpeg cannot decode it (status 3)"
+
+
+@pytest.fixture
+def other_system(tmp_path, monkeypatch):
+    """A system without files in memory; its folder of temporary files."""
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    return tmp_path / "temporary"
+
+
+def test_other_systems_decode_the_same_through_a_temporary_file(m4a, monkeypatch, other_system):
+    wav = write(m4a.with_suffix(".wav"), 1.5 * sine(2, 44100), 44100, subtype="FLOAT")
+    program(m4a.parent, f"cat {wav}")
+    monkeypatch.setenv("PATH", f"{m4a.parent / 'bin'}:{os.environ['PATH']}")
+    np.testing.assert_array_equal(decode(m4a), decode(wav))
+    assert read_duration(m4a) == 2.0
+    assert list(other_system.iterdir()) == []
+
+
+@requires_ffmpeg
+def test_other_systems_refuse_what_ffmpeg_cannot_decode(m4a, other_system):
+    assert reason(m4a).startswith("ffmpeg cannot decode it (") and list(other_system.iterdir()) == []
+
+
+def test_missing_folder_of_temporary_files_is_not_an_error_of_the_recording(m4a, monkeypatch, other_system):
+    monkeypatch.setenv("PATH", str(program(m4a.parent, "exit 0")))
+    other_system.rmdir()
+    with pytest.raises(UserError, match="ffmpeg needs a folder for temporary files: set TMPDIR") as caught:
+        decode(m4a)
+    assert not isinstance(caught.value, AudioError)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_is_not_an_error_of_the_recording(m4a, monkeypatch, other_system, number):
+    monkeypatch.setenv("PATH", str(program(m4a.parent, f"echo 'a.m4a: {os.strerror(number)}' >&2; exit 1")))
+    with pytest.raises(AudioError) as caught:
+        decode(m4a)
+    assert caught.value.__cause__.errno == number and str(caught.value) == f"{m4a}: {os.strerror(number).lower()}"
 
 
 @requires_ffmpeg
