@@ -5,6 +5,7 @@ NumPy from what the file says of itself, window after window, and decides from a
 onnxruntime alone.
 """
 
+import functools
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ import soundfile
 FACTS = ("labels", "sample_rate", "frames", "n_fft", "hop_length", "n_mels", "log_floor")
 
 
+@functools.cache
 def mel_filters(rate, n_fft, n_mels):
     """(n_mels, n_fft // 2 + 1) triangles between points at equal steps of the HTK mel scale, of height 1."""
     mel = np.linspace(0, 2595 * np.log10(1 + rate / 2 / 700), n_mels + 2)

@@ -3,15 +3,20 @@
 MODEL is a model folder or the name of a shipped model. Every measurement has a process of its own, and the runtimes
 take turns, because the machine may be shared: medians over the rounds, and ratios to PyTorch taken within a round.
 
-* cold start: wall-clock seconds from the start of Python to the printed result of one ten-second file;
-* latency: milliseconds of processor time, and of wall-clock time, per ten-second file after that, decoding included;
+* cold start: wall-clock seconds from the start of Python to the result of one file of ten seconds (--seconds);
+* latency: milliseconds of processor time, and of wall-clock time, per file after that, decoding included;
 * memory: largest resident set of the process (MiB);
 * size: the file that the runtime loads (kB).
+
+"network only" is the file of `mil-asc export --network-only` for one window of that length. What its caller does is
+measured with it: soundfile, soxr, the spectrogram of examples/network_only.py (NumPy), labels under SMI and CMI. The
+others also check the recording, and have moments, a calibration and the test for foreign sound.
 """
 
 import argparse
 import json
 import os
+import runpy
 import statistics
 import subprocess
 import sys
@@ -19,8 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
-RUNTIMES = ("torch", "onnx", "onnx fp16", "onnx int8")
-SECONDS, FILES = 10.0, 20
+ROOT = Path(__file__).resolve().parents[1]
+FILES = 20
 
 
 # -- the process of a contestant: only what its runtime needs is imported
@@ -29,25 +34,69 @@ SECONDS, FILES = 10.0, 20
 def contest(runtime, source, audio):
     """Load the model, explain the files, and print what was measured as JSON."""
     files = sorted(Path(audio).glob("*.wav"))
-    if runtime == "torch":
-        from mil_asc.inference.scene_classifier import SceneClassifier
-
-        classifier = SceneClassifier.from_hparams(source=source, run_opts={"device": "cpu"})
-    else:
-        from mil_asc.inference.onnx import OnnxSceneClassifier
-
-        classifier = OnnxSceneClassifier.from_hparams(source=source, threads=int(os.environ["OMP_NUM_THREADS"]))
-    first = str(classifier.explain_file(files[0]))
+    explain = CONTESTANTS[runtime](source, int(os.environ["OMP_NUM_THREADS"]))
+    first = explain(files[0])
     begun = float(os.environ["MIL_ASC_BEGUN"])
     cold = time.time() - begun
     wall, cpu = time.perf_counter(), time.process_time()
     for path in files:
-        classifier.explain_file(path)
+        explain(path)
     found = {"cold start, s": cold, "CPU ms a file": 1000 * (time.process_time() - cpu) / len(files)}
     found |= {"wall ms a file": 1000 * (time.perf_counter() - wall) / len(files)}
     status = Path("/proc/self/status").read_text()  # getrusage would count the process that started this one
     found["memory, MiB"] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     print(json.dumps(found | {"scene": first}))
+
+
+def with_torch(source, threads):
+    """Path -> scene as text, with PyTorch, which reads OMP_NUM_THREADS itself."""
+    from mil_asc.inference.scene_classifier import SceneClassifier
+
+    classifier = SceneClassifier.from_hparams(source=source, run_opts={"device": "cpu"})
+    return lambda path: str(classifier.explain_file(path))
+
+
+def with_onnx(source, threads):
+    """Path -> scene as text, with ONNX Runtime."""
+    from mil_asc.inference.onnx import OnnxSceneClassifier
+
+    classifier = OnnxSceneClassifier.from_hparams(source=source, threads=threads)
+    return lambda path: str(classifier.explain_file(path))
+
+
+def with_network_only(source, threads):
+    """Path -> labels under SMI and CMI, with the network in ONNX Runtime and the rest as a caller computes it."""
+    import numpy as np
+    import onnxruntime
+    import soundfile
+    import soxr
+
+    example = runpy.run_path(str(ROOT / "examples/network_only.py"))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
+    found = session.get_modelmeta().custom_metadata_map
+    facts = {name: json.loads(found[name]) for name in example["FACTS"]}
+    samples = (facts["frames"] - 1) * facts["hop_length"]
+
+    def explain(path):
+        wav_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        wav_N = soxr.resample(wav_NC.mean(1), rate, facts["sample_rate"])
+        logmel_FT = example["log_mel"](wav_N[:samples], facts)
+        (logits_IC,) = session.run(["logits"], {"logmel": logmel_FT[None]})[0]
+        smi, cmi = logits_IC.max(0).argmax(), np.bincount(logits_IC.argmax(1)).argmax()
+        return f"{facts['labels'][smi]} under SMI, {facts['labels'][cmi]} under CMI"
+
+    return explain
+
+
+CONTESTANTS = {
+    "torch": with_torch,
+    "onnx": with_onnx,
+    "onnx fp16": with_onnx,
+    "onnx int8": with_onnx,
+    "network only": with_network_only,
+}
 
 
 # -- the program
@@ -61,42 +110,58 @@ def parse(arguments):
     parser.add_argument("model", help="a model folder, or the name of a shipped model")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of every runtime (default 5)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each runtime (default 1)")
+    parser.add_argument("--seconds", type=int, default=10, metavar="S", help="length of a file, 1 to 600 (default 10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where all measurements go")
     options = parser.parse_args(arguments)
     for name in ("rounds", "threads"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be a whole number from 1 up")
+    if not 1 <= options.seconds <= 600:
+        parser.error("--seconds must be a whole number from 1 to 600")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json: no such folder: {options.json.parent}")
     return options
 
 
-def write_noise(folder, seconds=SECONDS, files=FILES):
+def write_noise(folder, seconds, files=FILES):
     """Stereo noise at 48 kHz, 24 bit, as field recordings are."""
     import numpy as np
     import soundfile
 
     rng = np.random.default_rng(0)
+    folder.mkdir()
     for number in range(files):
-        wav_N2 = 0.05 * rng.normal(size=(round(48000 * seconds), 2))
+        wav_N2 = 0.05 * rng.normal(size=(48000 * seconds, 2))
         soundfile.write(folder / f"{number:02}.wav", wav_N2, 48000, subtype="PCM_24")
 
 
-def sources(model, folder, audio):
-    """Runtime -> what it loads, and runtime -> bytes of that."""
+def network_only(model, seconds):
+    """The file without a front end by its runtime; nothing for a model of waveforms."""
+    from mil_asc.packaging.network_only import export_network_only
+
+    if model.network.front_end.output != "logmel":
+        print("network only: left out, the model takes the waveform", file=sys.stderr)
+        return {}
+    return {"network only": export_network_only(model.network, list(model.config.labels), seconds).data}
+
+
+def sources(place, graph, model, folder, seconds):
+    """Runtime -> what it loads, and runtime -> bytes of that; the files are written to ``folder``."""
     from mil_asc.audio.decode import decode
-    from mil_asc.packaging.graph_file import read_graph
     from mil_asc.packaging.half import to_fp16
     from mil_asc.packaging.int8 import to_int8
     from mil_asc.packaging.layout import WEIGHTS
-    from mil_asc.packaging.sources import resolve_source
 
-    place = resolve_source(model)
-    graph = read_graph(place)
-    paths = {"torch": place, "onnx": place, "onnx fp16": folder / "fp16.onnx", "onnx int8": folder / "int8.onnx"}
-    paths["onnx fp16"].write_bytes(to_fp16(graph.data))
+    waves = [decode(path, model.network.front_end.sample_rate) for path in sorted((folder / "audio").iterdir())]
     # ranges of noise are wrong for scenes, and as fast
-    paths["onnx int8"].write_bytes(to_int8(graph.data, [decode(path) for path in sorted(audio.iterdir())]).data)
-    sizes = {name: path.stat().st_size for name, path in paths.items() if path.is_file()}
-    return paths, sizes | {"torch": (place / WEIGHTS).stat().st_size, "onnx": len(graph.data)}
+    written = {"onnx fp16": to_fp16(graph.data), "onnx int8": to_int8(graph.data, waves).data}
+    written |= network_only(model, seconds)
+    paths = {"torch": place, "onnx": place}
+    for name, data in written.items():
+        paths[name] = folder / f"{name.replace(' ', '_')}.onnx"
+        paths[name].write_bytes(data)
+    sizes = {"torch": (place / WEIGHTS).stat().st_size, "onnx": len(graph.data)}
+    return paths, sizes | {name: len(data) for name, data in written.items()}
 
 
 def turn(runtime, source, audio, threads):
@@ -107,28 +172,32 @@ def turn(runtime, source, audio, threads):
     if done.returncode:
         from mil_asc.errors import UserError
 
-        raise UserError(f"{runtime} ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise UserError(f"{runtime} ended with status {done.returncode}: {said[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(arguments=None):
     """Measure and print; returns the exit status."""
+    from mil_asc.packaging.folder import load_model_folder
+    from mil_asc.packaging.graph_file import read_graph
+    from mil_asc.packaging.sources import resolve_source
     from mil_asc.results import markdown
     from mil_asc.runtime import hardware
 
     options = parse(arguments)
-    rounds = []
+    place = resolve_source(options.model)
+    model, graph, rounds = load_model_folder(place), read_graph(place), []
     with tempfile.TemporaryDirectory(prefix="mil_asc_runtimes_") as folder:
         audio = Path(folder, "audio")
-        audio.mkdir()
-        write_noise(audio)
-        paths, sizes = sources(options.model, Path(folder), audio)
+        write_noise(audio, options.seconds)
+        paths, sizes = sources(place, graph, model, Path(folder), options.seconds)
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-            rounds.append({name: turn(name, paths[name], audio, options.threads) for name in RUNTIMES})
+            rounds.append({name: turn(name, path, audio, options.threads) for name, path in paths.items()})
     measures = [key for key in rounds[0]["torch"] if key != "scene"]
     lines = []
-    for name in RUNTIMES:
+    for name in paths:
         cells = [f"{sizes[name] / 1000:.0f}"]
         for key in measures:
             own = statistics.median(found[name][key] for found in rounds)
