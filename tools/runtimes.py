@@ -9,8 +9,8 @@ take turns, because the machine may be shared: medians over the rounds, and rati
 * size: the file that the runtime loads (kB).
 
 "network only" is the file of `mil-asc export --network-only` for one window of that length. What its caller does is
-measured with it: soundfile, soxr, the spectrogram of examples/network_only.py (NumPy), labels under SMI and CMI. The
-others also check the recording, and have moments, a calibration and the test for foreign sound.
+measured with it: decoding as in the other rows, the spectrogram of examples/network_only.py (NumPy), labels under SMI
+and CMI. The others also give moments, probabilities and the test for foreign sound.
 """
 
 import argparse
@@ -68,8 +68,8 @@ def with_network_only(source, threads):
     """Path -> labels under SMI and CMI, with the network in ONNX Runtime and the rest as a caller computes it."""
     import numpy as np
     import onnxruntime
-    import soundfile
-    import soxr
+
+    from mil_asc.audio.decode import decode
 
     example = runpy.run_path(str(ROOT / "examples/network_only.py"))
     options = onnxruntime.SessionOptions()
@@ -80,8 +80,7 @@ def with_network_only(source, threads):
     samples = (facts["frames"] - 1) * facts["hop_length"]
 
     def explain(path):
-        wav_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        wav_N = soxr.resample(wav_NC.mean(1), rate, facts["sample_rate"])
+        wav_N = decode(path, facts["sample_rate"])
         logmel_FT = example["log_mel"](wav_N[:samples], facts)
         (logits_IC,) = session.run(["logits"], {"logmel": logmel_FT[None]})[0]
         smi, cmi = logits_IC.max(0).argmax(), np.bincount(logits_IC.argmax(1)).argmax()

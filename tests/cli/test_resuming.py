@@ -61,19 +61,19 @@ def wait_for_end(ids):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_500_files_stopped_half_way_and_resumed_give_the_same_file(many, model, tmp_path, form, how):
+def test_500_files_stopped_on_the_way_and_resumed_give_the_same_file(many, model, tmp_path, form, how):
     words = ["classify", many, "--model", model, "--jobs", "2", "--to"]
     whole, stopped = tmp_path / f"whole.{form}", tmp_path / f"stopped.{form}"
     assert end(start(*words, whole))[0] == 0
     process = start(*words, stopped)
-    wait_for_rows(process, stopped, 200)
+    wait_for_rows(process, stopped, 50)  # early: the rest takes longer than this process may have to wait for its turn
     workers = processes_of(process.pid)
     process.send_signal(how)
     status, err = end(process)
     assert status == (130 if how == signal.SIGINT else -how) and "Traceback" not in err
     wait_for_end(workers)
     there = stopped.read_bytes()
-    assert 200 <= there.count(b"\n") < 500 and whole.read_bytes().startswith(there)
+    assert 50 <= there.count(b"\n") < 500 and whole.read_bytes().startswith(there)
     status, err = end(start(*words, stopped))
     assert status == 0 and "were there before" in err
     assert stopped.read_bytes() == whole.read_bytes()

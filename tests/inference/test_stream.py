@@ -117,6 +117,7 @@ def test_every_extractor_with_bounded_context_gives_the_instances_of_the_whole(n
     assert_same(found, classifier.explain_waveform(wav_N[:judged]))
 
 
+@pytest.mark.slow
 def test_padding_by_length_is_noticed_in_an_onnx_file(tmp_path):
     extractor = registered_extractors()["two_path_resnet"]
     torch.manual_seed(0)
