@@ -66,12 +66,10 @@ def with_onnx(source, threads):
 
 def with_network_only(source, threads):
     """Path -> labels under SMI and CMI, with the network in ONNX Runtime and the rest as a caller computes it."""
-    import numpy as np
-    import onnxruntime
-
-    from mil_asc.audio.decode import decode
+    from mil_asc.audio.decode import decode  # mil_asc first: it keeps ONNX Runtime from sending usage data
 
     example = runpy.run_path(str(ROOT / "examples/network_only.py"))
+    np, onnxruntime = example["np"], example["onnxruntime"]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
