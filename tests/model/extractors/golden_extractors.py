@@ -21,6 +21,7 @@ MORE_SETTINGS = {
 VARIANTS = {
     **{name: (name, {**cls.tiny, **MORE_SETTINGS.get(name, {})}) for name, cls in registered_extractors().items()},
     "cp_resnet+damping": ("cp_resnet", {"base_channels": 4, "rho": 5, "blocks": [4, 0, 2], "damping": 0.25}),
+    "fcnn+class_maps": ("fcnn", {"channels": [4, 6, 8], "class_maps": 6}),
     "bc_resnet+resnorm": ("bc_resnet", {"c": 4, "bands": 2, "resnorm": True}),
 }
 """Name -> extractor and its settings."""
