@@ -33,6 +33,7 @@ from mil_asc.training.outcome import Outcome
 from mil_asc.training.pruning import check_pruning
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
 from mil_asc.training.run_folder import options_of_results
+from mil_asc.training.single_clips import check_single_clips
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +196,7 @@ class TrainingRun:
             announce_notes([self.state.origin["note"]])
             announce_warnings(self.state.origin["warnings"])
         monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
+        check_single_clips(self.network, self.data.dataset("train"), self.hparams["training"]["batch_size"])
         brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
 
