@@ -29,8 +29,8 @@ def check_single_clips(network, dataset, batch_size):
     samples = int(dataset.waveforms.lengths[dataset.rows[dataset.order_by_length()[0]]])
     if network.num_instances(samples) == 1 and not _trains_on_one(network, samples):
         raise UserError(
-            f"a batch of one clip with one instance ({samples / network.front_end.sample_rate:.2f} s) is too little for "
-            f"batch norms, and {len(dataset)} training clips in batches of {batch_size} leave one: choose another "
+            f"a batch of one clip with one instance ({samples / network.front_end.sample_rate:.2f} s) is too little "
+            f"for batch norms, and {len(dataset)} training clips in batches of {batch_size} leave one: choose another "
             "training.batch_size, or longer clips"
         )
 

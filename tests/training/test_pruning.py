@@ -138,6 +138,9 @@ def pruned_run(data_folder, tmp_path_factory):
     return folder
 
 
+WITHIN = ["--ckpt_interval_steps=1"]
+
+
 def weights(folder):
     return torch.load(folder / "model.ckpt", weights_only=True)
 
@@ -213,7 +216,11 @@ def test_a_debug_run_reaches_its_target(data_folder, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("last_step, more", [(3, []), (5, ["--ckpt_interval_steps=1"])], ids=["epoch end", "mid epoch"])
+@pytest.mark.parametrize(
+    "last_step, more",
+    [(3, []), (2, WITHIN), (5, WITHIN)],
+    ids=["epoch end", "within the first share", "within the last"],
+)
 def test_a_killed_run_resumes_exactly(data_folder, pruned_run, tmp_path, last_step, more):
     folder = tmp_path / "run"
     words = arguments(data_folder, folder, *more)
