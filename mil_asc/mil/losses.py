@@ -105,7 +105,7 @@ class BagFocal(Loss):
     Arguments
     ---------
     alpha : float
-        Weight of the true class (0 to 1).
+        Weight of the true class, above 0 and below 1.
     gamma : float
         From 0 up; 0 gives the weighted binary cross entropy.
     """
@@ -113,7 +113,8 @@ class BagFocal(Loss):
     confidence = "sigmoid"
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
-        _check_focal(alpha, gamma)
+        check_number("alpha", alpha, above=0, below=1)
+        check_number("gamma", gamma, least=0)
         self.alpha = alpha
         self.gamma = gamma
 
@@ -135,7 +136,7 @@ class BagFocalCE(Loss):
     Arguments
     ---------
     alpha : float
-        Factor (0 to 1).
+        Factor, above 0; 1: none.
     gamma : float
         From 0 up; 0 gives ``alpha`` times ``BagCE``.
     """
@@ -143,7 +144,8 @@ class BagFocalCE(Loss):
     confidence = "softmax"
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
-        _check_focal(alpha, gamma)
+        check_number("alpha", alpha, above=0)
+        check_number("gamma", gamma, least=0)
         self.alpha = alpha
         self.gamma = gamma
 
@@ -155,11 +157,6 @@ class BagFocalCE(Loss):
         log_rest_B = log_p_BC.masked_fill(true_BC, float("-inf")).logsumexp(1) - total_B  # ln(1 - q)
         log_true_B = log_p_BC.gather(1, label_B.unsqueeze(1)).squeeze(1) - total_B
         return -self.alpha * (self.gamma * log_rest_B).exp() * log_true_B
-
-
-def _check_focal(alpha: float, gamma: float) -> None:
-    check_number("alpha", alpha, above=0, below=1)
-    check_number("gamma", gamma, least=0)
 
 
 class InstanceBCE(Loss):

@@ -65,6 +65,16 @@ def legal_names(folder):
     return [file.stem for file in files if file.stem not in parts]
 
 
+def blocks_with(key, path):
+    """Blocks that have a value of this name, such as ``training/sgd_pruned``, beside those of a recipe's YAML file."""
+    tree = _load(path)
+    folders = {
+        (path.parent / tag[len(INCLUDE) :]).parent.resolve() for node in tree.values() if (tag := _include(node))
+    }
+    files = sorted(file for root in {folder.parent for folder in folders} for file in root.glob("*/*.yaml"))
+    return [f"{file.parent.name}/{file.stem}" for file in files if key in _load(file)]
+
+
 def _include(node):
     """The tag of a node that includes a file, else an empty text."""
     tag = tag_of(node) or ""

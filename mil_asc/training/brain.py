@@ -81,7 +81,10 @@ class MILBrain(sb.Brain):
         self.average = WeightAverage(self.modules.model, decay) if decay else None
         self.teachers = getattr(self.hparams, "distillation", None)
         left = getattr(self.hparams, "nonzero_parameters", 0)
-        self.pruning = MagnitudePruning(self.modules.model, left, self.hparams.prune_epochs) if left else None
+        self.pruning = None
+        if left:  # a debug run reaches its target too
+            epochs = min(self.hparams.prune_epochs, self.last_epoch)
+            self.pruning = MagnitudePruning(self.modules.model, left, epochs)
 
     # -- one batch
 
@@ -291,11 +294,15 @@ class MILBrain(sb.Brain):
         if self.checkpointer is not None:
             self._save_epoch(epoch)
 
+    def may_be_best(self, epoch):
+        """Whether an epoch may be selected: of a pruned network, only those in which the target is reached."""
+        return self.pruning is None or self.pruning.is_complete(epoch)
+
     def _save_epoch(self, epoch):
         """Keep the latest checkpoint and, with a validation split, the one with the greatest validation accuracy."""
         meta = {"epoch": epoch, "optimizer_step": self.optimizer_step}
         keys = ["accuracy"] if self.hparams.keep_best else []
-        if self.hparams.keep_best and "monitor" in self.record:
+        if self.hparams.keep_best and "monitor" in self.record and self.may_be_best(epoch):
             meta["accuracy"] = self.record["monitor"]["accuracy"]
         self.checkpointer.save_and_keep_only(meta=meta, max_keys=keys, num_to_keep=1, verbosity=logging.DEBUG)
 

@@ -1,8 +1,9 @@
 """Keys on the command line: short keys are completed, unknown and forbidden keys are refused."""
 
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, name_some
 from mil_asc.results.settings import flatten, tag_of
 from mil_asc.runtime.key_value import check_no_reference
+from mil_asc.training.blocks import blocks_with
 from mil_asc.training.habits import advice
 from mil_asc.training.run_options import RUN_OPTIONS
 
@@ -48,7 +49,9 @@ def check_keys(overrides, tree, path):
         if _is_open(legal.get(key.rpartition(".")[0])):
             continue
         if key not in legal:
-            hint = advice(key, _spellings(key, legal))
+            found = blocks_with(key.rpartition(".")[2], path)
+            where = f"it is a value of {name_some(found, 3)}, which this experiment does not include" if found else ""
+            hint = where or advice(key, _spellings(key, legal))
             raise UserError(
                 f"unknown option --{key}{'; ' if hint else ''}{hint} (python train.py {path} --help lists all options)"
             )

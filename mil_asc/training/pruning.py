@@ -79,12 +79,25 @@ class MagnitudePruning:
         self.masks = {}
 
     @property
-    def note(self):
-        """A sentence for the report."""
+    def plan(self):
+        """A sentence for the beginning of a run."""
         return (
-            f"pruned: the smallest {self.removed:,} of {self.prunable:,} convolution weights are zero, reached in "
-            f"{self.epochs} epoch(s)"
+            f"pruning: {self.removed:,} of {self.prunable:,} convolution weights become zero, all of them from epoch "
+            f"{self.epochs} on"
         )
+
+    @property
+    def note(self):
+        """A sentence for the report, of the weights that are zero now."""
+        removed = sum(int((~mask).sum()) for mask in self.masks.values())
+        told = f"pruned: the smallest {removed:,} of {self.prunable:,} convolution weights are zero"
+        if removed == self.removed:
+            return f"{told}, reached in {self.epochs} epoch(s)"
+        return f"{told}; {self.removed:,} are not reached before epoch {self.epochs}"
+
+    def is_complete(self, epoch):
+        """Whether ``nonzero_parameters`` is reached in an epoch (from 1 up)."""
+        return epoch >= self.epochs
 
     @torch.no_grad()
     def renew(self, epoch):

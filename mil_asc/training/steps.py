@@ -33,6 +33,7 @@ from mil_asc.training.outcome import Outcome
 from mil_asc.training.pruning import check_pruning
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
 from mil_asc.training.run_folder import options_of_results
+from mil_asc.training.single_clips import check_single_clips
 
 logger = logging.getLogger(__name__)
 
@@ -166,12 +167,12 @@ class TrainingRun:
             brain.checkpointer.add_recoverable("weight_average", brain.average)
         if brain.pruning is not None:
             brain.checkpointer.add_recoverable("pruning", brain.pruning)
-            self.corpus.notes.append(brain.pruning.note)
-            announce_notes([brain.pruning.note])
+            announce_notes([brain.pruning.plan])
         if self.teachers is not None:
             brain.checkpointer.add_recoverable("teachers", self.teachers)
             self.corpus.warnings += self.teachers.warnings
             announce_warnings(self.teachers.warnings)
+        self.pruning = brain.pruning
         return brain
 
     def check_objective(self):
@@ -195,6 +196,7 @@ class TrainingRun:
             announce_notes([self.state.origin["note"]])
             announce_warnings(self.state.origin["warnings"])
         monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
+        check_single_clips(self.network, self.data.dataset("train"), self.hparams["training"]["batch_size"])
         brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
 
@@ -207,10 +209,13 @@ class TrainingRun:
         return Outcome(*brain.evaluate_clips(dataset), self.data, self.network), best
 
     def evaluate_best(self, brain, dataset):
-        """Results of the epoch with the greatest validation accuracy; of equal ones the last."""
+        """Results of the epoch with the greatest validation accuracy; of equal ones the last. None before the first."""
+        found = brain.checkpointer.find_checkpoint(max_key="accuracy")
+        if found is None:
+            return None
         clips, predictions = brain.evaluate_clips(dataset, max_key="accuracy")
-        epoch = brain.checkpointer.find_checkpoint(max_key="accuracy").meta["epoch"]
-        seen = [(one["monitor"]["accuracy"], one["epoch"]) for one in self.state.history if "monitor" in one]
+        epoch, history = found.meta["epoch"], [one for one in self.state.history if "monitor" in one]
+        seen = [(one["monitor"]["accuracy"], one["epoch"]) for one in history if brain.may_be_best(one["epoch"])]
         if seen and max(seen)[1] != epoch:
             self.corpus.warnings.append(
                 f"the checkpoint of epoch {max(seen)[1]}, the best on the validation set, is lost: "
@@ -225,6 +230,10 @@ class TrainingRun:
             self.corpus.warnings.append(
                 f"the training was stopped after {done} of {total} epochs: these results are not final"
             )
+        if best is None and self.corpus.validation:
+            self.corpus.warnings.append("no epoch is selected: none that may be was evaluated on the validation set")
+        if self.pruning is not None:
+            self.corpus.notes.append(self.pruning.note)
         if not self.options.debug:
             self.corpus.warnings += schedule_warnings(self.hparams["training"])
         self.corpus.warnings += loss_warnings(self.state.history)

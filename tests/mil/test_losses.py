@@ -95,8 +95,27 @@ def test_gamma_zero_gives_cross_entropies():
     torch.testing.assert_close(BagFocal(0.5, 0)(bags, label_B), 0.5 * 4 * BagBCE(alpha=1)(bags, label_B))
 
 
+def test_factor_of_the_focal_loss_may_be_one():
+    bags, label_B = bags_of(torch.zeros(1, 3, 10)), torch.tensor([4])
+    assert BagFocalCE(alpha=1)(bags, label_B).item() == pytest.approx(0.9**2 * math.log(10))
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 2])
 @pytest.mark.parametrize("loss", [BagFocal, BagFocalCE])
-@pytest.mark.parametrize("values", [{"alpha": 0}, {"alpha": 1}, {"gamma": -1}, {"gamma": "2"}])
+@pytest.mark.parametrize("size", [0.0, 40.0, 1e4])
+def test_focal_losses_and_gradients_of_extreme_scores_are_finite(loss, gamma, size):
+    """Scores that decide the bag for the true class, and for another."""
+    logits_BIC = (size * torch.eye(3)).sub(size / 2).reshape(3, 1, 3).requires_grad_()
+    loss_B = loss(gamma=gamma)(bags_of(logits_BIC), torch.tensor([0, 0, 2]))
+    loss_B.sum().backward()
+    assert (loss_B >= 0).all() and loss_B.isfinite().all() and logits_BIC.grad.isfinite().all()
+
+
+BAD_FOCAL = [(BagFocal, {"alpha": 1})]
+BAD_FOCAL += [(loss, bad) for loss in (BagFocal, BagFocalCE) for bad in ({"alpha": 0}, {"gamma": -1}, {"gamma": "2"})]
+
+
+@pytest.mark.parametrize("loss, values", BAD_FOCAL)
 def test_bad_focal_settings_are_refused(loss, values):
     with pytest.raises(ValueError, match=f"{next(iter(values))} must be a number"):
         loss(**values)

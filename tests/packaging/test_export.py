@@ -77,8 +77,13 @@ def test_every_extractor_is_exported_with_parity(name):
 
 
 @pytest.mark.slow
-def test_damped_kernels_are_exported_with_parity():
-    network = small_network("cp_resnet", settings={"base_channels": 4, "rho": 3, "blocks": [4, 0, 1], "damping": 0.1})
+@pytest.mark.parametrize(
+    "name, settings",
+    [("cp_resnet", {"base_channels": 4, "rho": 3, "blocks": [4, 0, 1], "damping": 0.1}), ("fcnn", {"class_maps": 6})],
+    ids=["damped kernels", "channel attention"],
+)
+def test_options_of_extractors_are_exported_with_parity(name, settings):
+    network = small_network(name, settings=settings)
     assert_parity(network, export_onnx(network, LABELS), [network.min_samples, 16000, 31999])
 
 

@@ -11,9 +11,11 @@ from mil_asc.model.extractors import registered_extractors
 from mil_asc.model.folded import folded
 
 
-@pytest.mark.parametrize("name", sorted(registered_extractors()))
-def test_folded_network_gives_the_same_scores(name):
-    network = exported_models.small_network(name).double()
+@pytest.mark.parametrize(
+    "name, settings", [*((name, {}) for name in registered_extractors()), ("fcnn", {"class_maps": 6})]
+)
+def test_folded_network_gives_the_same_scores(name, settings):
+    network = exported_models.small_network(name, settings=settings).double()
     frames = max(90, 3 * network.extractor.time_reduction)
     logmel = torch.randn(2, network.extractor.in_channels, network.front_end.n_mels, frames, dtype=torch.float64)
     small = folded(network)

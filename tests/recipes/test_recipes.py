@@ -98,6 +98,8 @@ def arguments_for(synth_folder, class_folders, tmp_path):
         recipe = path.parts[1]
         folder = tree_of(recipe, tmp_path / "tree") or (class_folders if recipe == "AnyFolder" else synth_folder)
         more = ["--train_clips=20", "--evaluate_clips=10", "--seconds=2.0"] if recipe == "SynthScenes" else []
+        if "sgd_pruned" in (tiny.ROOT / path).read_text():
+            more = [*more, "--nonzero_parameters=2000"]  # of 3,000 to 6,000
         return tiny.tiny_run(path, folder, tmp_path / "run", "--debug", *more)
 
     return arguments

@@ -79,7 +79,21 @@ def test_model_of_waveforms_is_chosen_in_a_recipe_that_sets_its_spectrogram(reci
 
 
 def test_settings_of_a_spectrogram_are_refused_for_a_model_of_waveforms():
-    assert "unknown option --n_mels" in refusal(*RAW, "--n_mels=32")
+    features = "features/logmel, features/logmel_deltas, features/logmel_durations"
+    told = f"unknown option --n_mels; it is a value of {features}, which this experiment does not include (python"
+    assert told in refusal(*RAW, "--n_mels=32")
+
+
+@pytest.mark.parametrize(
+    "option, block",
+    [
+        ("nonzero_parameters=1", "training/sgd_pruned"),
+        ("model.time_pool=2", "models/dcase_baseline"),
+        ("gamma=1", "objectives/bag_focal"),
+    ],
+)
+def test_value_of_another_block_is_refused_with_the_name_of_that_block(option, block):
+    assert f"unknown option --{option.partition('=')[0]}; it is a value of {block}" in refusal(f"--{option}")
 
 
 def test_misspelt_feature_is_refused_for_a_model_of_waveforms_too(tmp_path):

@@ -14,6 +14,8 @@ from torch import nn
 
 from mil_asc.augment.augmentation import Augmentation
 from mil_asc.errors import ArgumentError, UserError
+from mil_asc.results.run import CHECKPOINTS
+from mil_asc.training.brain import MILBrain
 from mil_asc.training.entry import main
 from mil_asc.training.pruning import MagnitudePruning, check_pruning
 
@@ -69,6 +71,25 @@ def test_removed_weights_stay_zero_under_momentum_and_weight_decay():
     assert sum(zeros(model)) == 30
 
 
+def test_note_counts_the_weights_that_are_zero():
+    pruning = MagnitudePruning(network(), nonzero_parameters=30, epochs=4)
+    told = []
+    for epoch in (1, 3, 4, 5):
+        pruning.renew(epoch)
+        told.append((pruning.is_complete(epoch), pruning.note.removeprefix("pruned: the smallest ")))
+    early = "of 50 convolution weights are zero; 40 are not reached before epoch 4"
+    complete = "40 of 50 convolution weights are zero, reached in 4 epoch(s)"
+    assert told == [(False, f"10 {early}"), (False, f"30 {early}"), (True, complete), (True, complete)]
+
+
+@pytest.mark.parametrize("left, removed", [(20, 50), (70, 0)])
+def test_all_or_none_of_the_convolutions_may_be_removed(left, removed):
+    model = network()
+    MagnitudePruning(model, nonzero_parameters=left, epochs=1).renew(1)
+    assert sum(zeros(model)) == removed
+    assert model(torch.randn(2, 1, 8, 8)).isfinite().all()
+
+
 def test_frozen_weights_are_left_alone():
     model = network()
     model[0].requires_grad_(False)
@@ -117,6 +138,9 @@ def pruned_run(data_folder, tmp_path_factory):
     return folder
 
 
+WITHIN = ["--ckpt_interval_steps=1"]
+
+
 def weights(folder):
     return torch.load(folder / "model.ckpt", weights_only=True)
 
@@ -128,8 +152,75 @@ def test_a_run_ends_with_the_target(pruned_run):
     assert any(f"pruned: the smallest {removed:,} of" in note for note in notes)
 
 
+@pytest.fixture(scope="module")
+def selecting_run(data_folder, tmp_path_factory):
+    """A pruned run with a validation split, whose accuracy falls from epoch to epoch; and its arguments."""
+    folder = tmp_path_factory.mktemp("selecting") / "run"
+    options = ["--number_of_epochs=4", "--evaluate_every=1", "--data.validation_fraction=0.3"]
+    words, save = arguments(data_folder, folder, *options), MILBrain._save_epoch
+
+    def falling(brain, epoch):
+        brain.record["monitor"]["accuracy"] = 1 - epoch / 10
+        save(brain, epoch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MILBrain, "_save_epoch", falling)
+        assert main(words) == 0
+    return folder, words
+
+
+def test_no_epoch_is_selected_before_the_target_is_reached(selecting_run):
+    """Epoch 1 of four has the greatest accuracy; the target is reached in epoch 2."""
+    folder, _ = selecting_run
+    report = json.loads((folder / "report.json").read_text())
+    assert [one["monitor"]["accuracy"] for one in report["history"]] == [0.9, 0.8, 0.7, 0.6]
+    assert report["evaluation_of_best_on_validation"]["epoch"] == 2
+    assert not any("is lost" in warning or "no epoch" in warning for warning in report["warnings"])
+    (best,) = (folder / CHECKPOINTS).glob("CKPT+epoch-0002*")
+    kept = torch.load(best / "model.ckpt", weights_only=True)
+    last = weights(folder)
+    removed = [sum(int((value == 0).sum()) for value in state.values() if value.dim() == 4) for state in (kept, last)]
+    assert removed[0] == removed[1] > 0
+
+
+def test_a_run_stopped_before_the_target_selects_no_epoch(selecting_run, tmp_path):
+    """Its only checkpoint is that of epoch 1."""
+    folder, words = tmp_path / "run", [word for word in selecting_run[1] if "folder=" not in word]
+    words = [*words, *(word for word in selecting_run[1] if word.startswith(("--data_folder", "--cache_folder")))]
+    words.append(f"--output_folder={folder}")
+    save, stop = MILBrain._save_epoch, KeyboardInterrupt
+
+    def save_and_stop(brain, epoch):
+        save(brain, epoch)
+        raise stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MILBrain, "_save_epoch", save_and_stop)
+        assert main(words) == 130
+    assert main([*words, "--test_only"]) == 0
+    report = json.loads((folder / "report.json").read_text())
+    assert report["evaluation_of_best_on_validation"] is None
+    assert any(warning.startswith("no epoch is selected") for warning in report["warnings"])
+    (note,) = [note for note in report["notes"] if note.startswith("pruned")]
+    assert "are not reached before epoch 2" in note
+
+
+def test_a_debug_run_reaches_its_target(data_folder, tmp_path, capsys):
+    words = [word for word in arguments(data_folder, tmp_path / "run") if not word.startswith("--prune_epochs")]
+    epochs = ["--number_of_epochs=9", "--prune_epochs=9", "--data.validation_fraction=0.3"]
+    words = [word for word in words if not word.startswith("--number_of_epochs")]
+    assert main([*words, *epochs, "--debug"]) == 0
+    report = json.loads((tmp_path / "run_debug/report.json").read_text())
+    assert report["evaluation_of_best_on_validation"]["epoch"] == 2
+    assert any(note.endswith("are zero, reached in 2 epoch(s)") for note in report["notes"])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("last_step, more", [(3, []), (5, ["--ckpt_interval_steps=1"])], ids=["epoch end", "mid epoch"])
+@pytest.mark.parametrize(
+    "last_step, more",
+    [(3, []), (2, WITHIN), (5, WITHIN)],
+    ids=["epoch end", "within the first share", "within the last"],
+)
 def test_a_killed_run_resumes_exactly(data_folder, pruned_run, tmp_path, last_step, more):
     folder = tmp_path / "run"
     words = arguments(data_folder, folder, *more)

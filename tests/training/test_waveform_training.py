@@ -21,9 +21,9 @@ def scenes(tmp_path_factory):
     return folder
 
 
-def words(scenes, output, *more):
+def words(scenes, output, *more, span=64):
     places = [f"--data_folder={scenes}", f"--output_folder={output}", f"--cache_folder={output.parent / 'waveforms'}"]
-    model = ["--model=raw_cnn", *tiny.tiny_model("raw_cnn"), "--stride=64"]
+    model = ["--model=raw_cnn", *tiny.tiny_model("raw_cnn"), f"--stride={span}"]
     run = ["--device=cpu", "--precision=fp32", "--noprogressbar", "--batch_size=4", "--debug"]
     return [str(RECIPE), *places, *SIZE, *model, *run, *more]
 
@@ -43,3 +43,14 @@ def test_model_of_waveforms_trains_reports_and_classifies(scenes, tmp_path, caps
 def test_augmentation_of_spectrograms_is_refused_in_one_line(scenes, tmp_path, capsys):
     assert main(words(scenes, tmp_path / "run", "--augment=spec_augment")) != 0
     assert "SpecAugment changes log-mel spectrograms, and this model takes the waveform" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("batch_size, fits", [(19, False), (18, True)])
+def test_last_batch_of_one_clip_with_one_instance_is_refused(scenes, tmp_path, capsys, batch_size, fits):
+    """Of twenty clips; an instance is as long as a clip."""
+    code = main(words(scenes, tmp_path / "run", f"--batch_size={batch_size}", span=8000))
+    told = capsys.readouterr().err
+    if fits:
+        assert code == 0, told
+    else:
+        assert code == 1 and "a batch of one clip with one instance (2.00 s) is too little for batch norms" in told

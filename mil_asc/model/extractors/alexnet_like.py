@@ -1,4 +1,4 @@
-"""The AlexNet-like extractor for channels of three durations (paper, Table 9, "AlexNet-like").
+"""The AlexNet-like extractor for channels of three durations (paper, Table 8, "AlexNet-like").
 
 Wu and Lee, "Time-frequency feature decomposition based on sound duration for acoustic scene classification", ICASSP
 2020; the layers are those of the authors' code for DCASE 2019 task 1A.

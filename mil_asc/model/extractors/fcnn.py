@@ -3,6 +3,7 @@
 Hu et al., "A two-stage approach to device-robust acoustic scene classification", ICASSP 2021.
 """
 
+import torch
 from torch import nn
 
 from mil_asc.checks import check_count, check_counts, check_number
@@ -10,14 +11,35 @@ from mil_asc.model.extractors.base import Extractor
 from mil_asc.model.extractors.layers import conv_bn
 
 
+class ChannelAttention(nn.Module):
+    """Each channel times a factor from 0 to 1, of its mean and its maximum over the map: (B, C, F, T), same shape.
+
+    Sigmoid of f(means) + f(maxima), where f is linear to C/2 - ReLU - linear to C (Woo et al., ECCV 2018). The widths
+    are published; ReLU and the sum are those of that publication.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        hidden = max(1, channels // 2)
+        self.shared = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, channels, 1)
+        )
+
+    def forward(self, x_BCFT):
+        """The map with its channels weighted."""
+        mean_BC11, greatest_BC11 = x_BCFT.mean((2, 3), keepdim=True), x_BCFT.amax((2, 3), keepdim=True)
+        return x_BCFT * torch.sigmoid(self.shared(mean_BC11) + self.shared(greatest_BC11))
+
+
 class FCNN(nn.Sequential, Extractor):
     """BN - 5x5 conv of stride 2 - 3x3 conv - pooling - two 3x3 conv - pooling - four 3x3 conv - pooling.
 
     (B, in_channels, F, T) -> (B, 576, F/16, T/16). BN - ReLU follow every convolution, none of which has a bias;
     dropout is between the last four, pooling is 2x2 max-pooling. 11,774,454 parameters at 3 channels; with the
-    published head 11,780,329. Exact: the layers of the authors' code. The head is not part of the extractor (1x1 conv
-    to the classes, BN, ReLU, BN, channel attention, mean): its attention weighs class maps by their mean and maximum.
-    The paper's table has another FCNN, of 871K parameters, whose layers are not known.
+    published head 11,780,329. Exact: the layers of the authors' code. The head (1x1 conv to a map per class, BN, ReLU,
+    BN, channel attention, mean) is left out unless ``class_maps`` is given. Its attention averages over the whole map,
+    so then every column depends on the whole clip, and the model's own linear layer follows, which the publication does
+    not have. The paper's table has another FCNN, of 871K parameters, whose layers are not known.
 
     Arguments
     ---------
@@ -27,6 +49,8 @@ class FCNN(nn.Sequential, Extractor):
         Probability (0 to below 1).
     in_channels : int
         Channels of the input; 3 in the publication, log-mel and deltas.
+    class_maps : int
+        Maps of the published head, 10 in the publication; 0: without that head.
 
     Example
     -------
@@ -36,11 +60,13 @@ class FCNN(nn.Sequential, Extractor):
     """
 
     tiny = {"channels": [4, 6, 8]}
+    later = {"class_maps": 0}
 
-    def __init__(self, channels=(144, 288, 576), dropout=0.3, in_channels=3):
+    def __init__(self, channels=(144, 288, 576), dropout=0.3, in_channels=3, class_maps=0):
         check_counts("channels", channels, length=3)
         check_number("dropout", dropout, least=0, below=1)
         check_count("in_channels", in_channels)
+        check_count("class_maps", class_maps, least=0)
         low, middle, high = channels
         super().__init__(
             nn.BatchNorm2d(in_channels),
@@ -53,9 +79,10 @@ class FCNN(nn.Sequential, Extractor):
             conv_bn(middle, high, 3, activation=nn.ReLU(inplace=True)),
             *(layer for _ in range(3) for layer in _dropped(high, dropout)),
             nn.MaxPool2d(2),
+            *(_published_head(high, class_maps) if class_maps else []),
         )
-        context = 2 + 2 + 2 * 4 + 4 * 8  # the convolutions at each frame rate
-        self.set_geometry(high, time_reduction=16, context_frames=context, in_channels=in_channels)
+        context = None if class_maps else 2 + 2 + 2 * 4 + 4 * 8  # the convolutions at each frame rate
+        self.set_geometry(class_maps or high, time_reduction=16, context_frames=context, in_channels=in_channels)
 
     def out_height(self, n_mels):
         """Frequency rows F' of the feature map of ``n_mels`` mel bins: half, rounded up, then every pooling halves."""
@@ -64,6 +91,17 @@ class FCNN(nn.Sequential, Extractor):
     def out_frames(self, num_frames):
         """Columns T' of the feature map of ``num_frames`` frames (int or integer tensor)."""
         return (num_frames + 1) // 2 // 8
+
+
+def _published_head(channels, class_maps):
+    """From the last pooling to the mean, which is left to the model; batch norms without scale and offset."""
+    return [
+        nn.Conv2d(channels, class_maps, 1, bias=False),
+        nn.BatchNorm2d(class_maps, affine=False),
+        nn.ReLU(inplace=True),
+        nn.BatchNorm2d(class_maps, affine=False),
+        ChannelAttention(class_maps),
+    ]
 
 
 def _dropped(channels, dropout):

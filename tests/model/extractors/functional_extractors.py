@@ -184,6 +184,18 @@ def fcnn(w, x):
     return x
 
 
+def fcnn_with_class_maps(w, x):
+    x = w.norm(w.conv(fcnn(w, x)), affine=False).relu()
+    x = w.norm(x, affine=False)
+    weights = [w.take() for _ in range(4)]
+
+    def shared(z):
+        return F.conv2d(F.conv2d(z, *weights[:2]).relu(), *weights[2:])
+
+    greatest = F.max_pool2d(x, x.shape[2:])
+    return x * (shared(F.avg_pool2d(x, x.shape[2:])) + shared(greatest)).sigmoid()
+
+
 def dcase_baseline(w, x, time_pool=2):
     x = w.norm(w.conv(x, bias=True)).relu()
     x = w.norm(w.conv(x, bias=True)).relu()
@@ -254,6 +266,7 @@ REFERENCES = {
     "trident_resnet": trident_resnet,
     "alexnet_like": alexnet_like,
     "fcnn": fcnn,
+    "fcnn+class_maps": fcnn_with_class_maps,
     "dcase_baseline": dcase_baseline,
     "resnet50": resnet50,
     "raw_cnn": raw_cnn,

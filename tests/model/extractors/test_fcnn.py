@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mil_asc.model.extractors.fcnn import FCNN
+from mil_asc.model.extractors.fcnn import FCNN, ChannelAttention
 
 
 def count(*modules):
@@ -17,6 +17,23 @@ def test_published_head_gives_the_published_count():
     assert count(extractor, *head) == 11_780_329
     assert (extractor.out_channels, extractor.out_height(256), extractor.out_frames(313)) == (576, 16, 19)
     assert (extractor.time_reduction, extractor.context_frames) == (16, 44)
+    complete = FCNN(class_maps=10)
+    assert count(complete) == 11_780_329
+    assert (complete.out_channels, complete.context_frames) == (10, None)
+
+
+@torch.no_grad()
+def test_channel_attention_multiplies_by_a_function_of_mean_and_maximum():
+    module = ChannelAttention(10)
+    (first, _, second), x_BCFT = module.shared, torch.randn(3, 10, 4, 5)
+
+    def shared(z_BC):
+        hidden_BH = (z_BC @ first.weight[:, :, 0, 0].T + first.bias).relu()
+        return hidden_BH @ second.weight[:, :, 0, 0].T + second.bias
+
+    assert first.weight.shape[:2] == (5, 10)
+    factor_BC = (shared(x_BCFT.mean((2, 3))) + shared(x_BCFT.flatten(2).max(2).values)).sigmoid()
+    torch.testing.assert_close(module(x_BCFT), x_BCFT * factor_BC[:, :, None, None])
 
 
 def test_dropout_is_between_the_last_four_convolutions():
@@ -39,6 +56,7 @@ def test_batch_norm_is_the_first_layer():
         ({"channels": [4, 6]}, "channels must be a list of 3 whole numbers"),
         ({"dropout": 1.0}, "dropout must be a number"),
         ({"in_channels": 0}, "in_channels must be a whole number from 1 up"),
+        ({"class_maps": -1}, "class_maps must be a whole number from 0 up"),
     ],
 )
 def test_bad_settings_are_refused(values, message):

@@ -16,7 +16,8 @@ from mil_asc.model.heads import Head
 
 EXTRACTORS = registered_extractors()
 MELS = 64
-VARIANTS = [(name, cls.tiny) for name, cls in EXTRACTORS.items()] + [("bc_resnet", {"c": 8, "resnorm": True})]
+MORE = [("bc_resnet", {"c": 8, "resnorm": True}), ("fcnn", {"channels": [4, 6, 8], "class_maps": 6})]
+VARIANTS = [(name, cls.tiny) for name, cls in EXTRACTORS.items()] + MORE
 LOCAL = [(name, settings) for name, settings in VARIANTS if EXTRACTORS[name](**settings).context_frames is not None]
 GLOBAL = [variant for variant in VARIANTS if variant not in LOCAL]
 """Variants whose columns depend on nearby frames only, and on the whole clip (ResNorm, squeeze-and-excitation)."""
@@ -24,7 +25,7 @@ SPECTRAL = [(name, settings) for name, settings in VARIANTS if EXTRACTORS[name].
 
 
 def every(variants):
-    ids = [name + ("+resnorm" if settings.get("resnorm") else "") for name, settings in variants]
+    ids = ["+".join([name, *(settings if (name, settings) in MORE else [])]) for name, settings in variants]
     return pytest.mark.parametrize("name, settings", variants, ids=ids)
 
 
