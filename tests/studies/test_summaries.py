@@ -4,6 +4,8 @@ import pytest
 import tiny
 
 from mil_asc.paper.facts import read_table
+from mil_asc.results.plots import svg
+from mil_asc.studies.study_pictures import SIDE_BY_SIDE, paint_poolings
 from mil_asc.studies.summaries import (
     ACCURACIES,
     Column,
@@ -81,3 +83,16 @@ def test_every_network_of_the_study_has_its_options():
         for option in run.options[1:]:
             name, _, value = option[2:].partition("=")
             assert f"{name}: {value}" in settings or name == "channels"
+
+
+def test_picture_of_poolings_has_every_pooling_and_both_strategies():
+    rows = [
+        {"pooling": name, "strategy": strategy, "seed": str(seed), "floor": "0.9"}
+        | {column: f"0.{seed}" for _, column, _ in SIDE_BY_SIDE}
+        for name in ("max", "mean")
+        for strategy in ("no_il", "pnl")
+        for seed in (7, 8, 9)
+    ]
+    text = svg(paint_poolings, rows)
+    assert all(f">{word}<" in text for word in ("max", "mean", "no instance loss", "positive/negative labels"))
+    assert svg(paint_poolings, rows[:1])  # one seed has no interval
