@@ -73,6 +73,8 @@ setup(
         "serve": ["starlette>=0.45", "uvicorn>=0.34", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "browser": ["playwright>=1.60"],  # tests of the page of mil-asc serve; needs the program chromium too
+        # tools/benchmark.py --peers: networks that it compares with, with random weights
+        "peers": ["transformers>=5", "hear21passt>=0.0.26", "torchvision>=0.26", "torchlibrosa>=0.1"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"],  # make docs
     },
 )

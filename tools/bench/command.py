@@ -16,11 +16,13 @@ import torch
 from bench.contestants import CONTESTANTS, HELPERS, compare_models, run_contestant, say
 from bench.decoders import compare_decoders, write_clips
 from bench.measures import SAMPLE_RATE, measure
+from bench.peers import BUILDERS, compare_peers, measure_peer
 from bench.table import SETTINGS, heading, markdown, rows_of
 from mil_asc.errors import UserError
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
+from mil_asc.paper.fill import put_text, read_page
 from mil_asc.runtime import hardware
 from mil_asc.store.build import prepare_waveforms
 
@@ -55,6 +57,11 @@ def parse(arguments=None):
     parser.add_argument("--json", type=Path, help="file for all numbers")
     parser.add_argument("--contestant", choices=(*CONTESTANTS, *HELPERS), help=argparse.SUPPRESS)
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--peers", action="store_true", help="instead: one clip through networks of other packages and ours, on the CPU"
+    )
+    parser.add_argument("--fill_page", type=Path, metavar="FILE", help="put the table of --peers into this page")
+    parser.add_argument("--peer", choices=BUILDERS, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     check(parser, args)
     return args
@@ -109,8 +116,13 @@ def main(arguments=None):
     if args.contestant:
         measure(args)
         return 0
+    if args.peer:
+        print(json.dumps(measure_peer(args.peer, args.seconds)))
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))  # so that temporary files are removed
     try:
+        if args.peers:
+            return show_peers(args)
         found = measure_all(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -122,6 +134,22 @@ def main(arguments=None):
     print("\n".join(heading(found, args)), markdown(rows), sep="\n\n")
     if args.json:
         write_json(args.json, found, rows, args)
+    return 0
+
+
+def show_peers(args):
+    """Measure networks of other packages and ours; print the table, or put it into a page."""
+    if args.fill_page:
+        read_page(args.fill_page)  # minutes before it is needed
+    text, found = compare_peers(args.seconds, args.rounds)
+    machine = f"{hardware.describe('cpu')}, torch {torch.__version__}"
+    text += f"\n\n{args.rounds} rounds, clips of {args.seconds:g} s, one thread; {machine}"
+    if args.fill_page:
+        put_text(args.fill_page, text)
+    else:
+        print(text)
+    if args.json:
+        write_json(args.json, {"peers": found}, [], args)
     return 0
 
 
