@@ -11,7 +11,7 @@ const RUNTIME = "./ort/ort.wasm.bundle.min.mjs";
 const CLOSED = "default-src 'none'; style-src 'self'; media-src blob:; img-src data:";
 
 let model = null;
-let shown = null; // {recording, name, samples}
+let shown = null; // {recording, name, samples, took}
 let current = 0; // number of the file that was chosen last
 
 async function start() {
@@ -40,13 +40,19 @@ async function classify(file) {
   byId("error").textContent = "";
   await progress("Decoding", file.name, null);
   try {
-    const samples = await decode(file, model.facts, model.mostMinutes);
-    const recording = own === current && await model.classify(samples, async (share) => {
-      await progress("Classifying", file.name, share);
+    const began = performance.now();
+    const reporting = (words) => async (share) => {
+      if (own === current) {
+        await progress(words, file.name, share);
+      }
       return own === current;
-    });
+    };
+    const samples = await decode(file, model.facts, model.mostMinutes, reporting("Resampling"));
+    const ready = performance.now();
+    const recording = samples && own === current && await model.classify(samples, reporting("Classifying"));
     if (recording && own === current) {
-      shown = { recording, name: file.name, samples };
+      const took = { decoding: ready - began, classifying: performance.now() - ready };
+      shown = { recording, name: file.name, samples, took };
       show();
     }
   } catch (error) {
@@ -62,7 +68,7 @@ async function classify(file) {
 function show() {
   if (shown !== null) {
     const rule = byId("rule").value || model.facts.rule;
-    showResult(shown.recording.scene(rule), shown.name, shown.samples, model.facts.sample_rate);
+    showResult(shown.recording.scene(rule), shown, model.facts.sample_rate);
   }
 }
 
@@ -84,7 +90,7 @@ function explain(error, before = "") {
     return;
   }
   byId("error").textContent = `${before}the page failed (${error.message}).`;
-  throw error; // to the console
+  console.error(error);
 }
 
 byId("file").addEventListener("change", (event) => {

@@ -45,8 +45,9 @@ export class Calibration {
       for (let d = 0; d < vector.length; d += 1) {
         along += vector[d] * projection[d][k];
       }
+      along = Math.fround(along); // traits are float32 in mil_asc
       sums[k] += along;
-      sums[directions + k] += along * along;
+      sums[directions + k] += Math.fround(along * along);
     }
   }
 

@@ -18,7 +18,8 @@ export function clearResult() {
   byId("result").hidden = true;
 }
 
-export function showResult(scene, name, samples, rate) {
+// ``took`` are the times of decoding and classifying (in ms)
+export function showResult(scene, { name, samples, took }, rate) {
   clearResult();
   const order = ranked(scene);
   const other = order.find((c) => c !== scene.winner) ?? null;
@@ -35,6 +36,9 @@ export function showResult(scene, name, samples, rate) {
     make("h3", {}, "Scores"),
     scoreTable(scene, order),
     make("p", {}, make("a", { class: "button", href: url, download: `${name}.json` }, "Save as JSON")),
+    make("p", { class: "soft took" }, `Decoded in ${took.decoding.toFixed(0)} ms, classified in ` +
+      `${took.classifying.toFixed(0)} ms. A confidence says which moments led to the decision; it is not a detection ` +
+      "of sound events."),
   );
   byId("result").hidden = false;
   player.addEventListener("time", () => { timeline.time = player.time; });

@@ -1,68 +1,73 @@
 // A file as mono samples at the model's rate; what mil_asc refuses is refused here in the same words.
 
 import { Problem } from "./problem.js";
-import { readWav, wavHeader, writeWav } from "./wav.js";
+import { resample } from "./resample.js";
+import { statedRate } from "./stated-rate.js";
+import { readWav, wavHeader } from "./wav.js";
 
 const MIN_RATE = 1000;
 const MAX_RATE = 768000;
 const MAX_AMPLITUDE = 2 ** 32;
 const MOST_BYTES = 1e9;
+const USUAL_RATE = 48000; // to which a file is decoded that does not say its rate
 const PATIENCE = 5000; // for the length that a file states (in ms): some telephones tell it only when it plays
 
-// A File -> Float32Array. ``facts`` are those of the model.
-export async function decode(file, facts, mostMinutes) {
+// A File -> Float32Array. ``facts`` are those of the model. ``report`` is called with the share of resampling that is
+// done, and returns false to give up; the answer is then null.
+export async function decode(file, facts, mostMinutes, report) {
   if (file.size === 0) {
     throw new Problem("empty (0 bytes)");
   }
   if (file.size > MOST_BYTES) {
     throw new Problem(`${(file.size / 1e6).toFixed(0)} MB, at most ${MOST_BYTES / 1e6} MB are taken here: cut it into parts`);
   }
-  const rate = facts.sample_rate;
   const buffer = await file.arrayBuffer();
   const header = wavHeader(buffer);
-  const samples = header ? await fromWav(buffer, header, rate, mostMinutes) : await fromBrowser(file, buffer, rate, mostMinutes);
-  checkMinutes(samples.length / rate, mostMinutes);
-  checkLength(samples.length, facts);
-  checkSamples(samples);
+  const sound = header ? fromWav(buffer, header, mostMinutes) : await fromBrowser(file, buffer, mostMinutes);
+  checkMinutes(sound.mono.length / sound.rate, mostMinutes);
+  checkLength(Math.round(sound.mono.length * facts.sample_rate / sound.rate), facts);
+  checkSamples(sound.mono);
+  if (sound.rate === facts.sample_rate) {
+    return sound.mono;
+  }
+  const samples = await resample(sound.mono, sound.rate, facts.sample_rate, report);
+  if (samples !== null) {
+    checkSamples(samples);
+  }
   return samples;
 }
 
-async function fromWav(buffer, header, rate, mostMinutes) {
-  if (header.frames === 0) {
+function fromWav(buffer, header, mostMinutes) {
+  const { frames, rate } = header;
+  if (frames === 0) {
     throw new Problem("empty (0 frames)");
   }
-  if (header.rate < MIN_RATE || header.rate > MAX_RATE) {
-    throw new Problem(`the header states a sampling rate of ${header.rate} Hz, ${MIN_RATE} to ${MAX_RATE} Hz are allowed`);
+  if (rate < MIN_RATE || rate > MAX_RATE) {
+    throw new Problem(`the header states a sampling rate of ${rate} Hz, ${MIN_RATE} to ${MAX_RATE} Hz are allowed`);
   }
-  checkMinutes(header.frames / header.rate, mostMinutes);
-  const mono = readWav(buffer, header);
-  if (header.rate === rate) {
-    return mono;
-  }
-  checkSamples(mono);
-  const samples = new Float32Array(Math.round(mono.length * rate / header.rate));
-  const resampled = (await decoded(writeWav(mono, header.rate), rate)).getChannelData(0);
-  samples.set(resampled.subarray(0, samples.length)); // the browser may end some samples early or late
-  return samples;
+  checkMinutes(frames / rate, mostMinutes);
+  return { mono: readWav(buffer, header), rate };
 }
 
-async function fromBrowser(file, buffer, rate, mostMinutes) {
+async function fromBrowser(file, buffer, mostMinutes) {
   checkMinutes(await statedSeconds(file), mostMinutes);
+  const rate = statedRate(buffer) ?? USUAL_RATE;
   const sound = await decoded(buffer, rate);
   const mono = sound.getChannelData(0).slice();
   for (let channel = 1; channel < sound.numberOfChannels; channel += 1) {
     sound.getChannelData(channel).forEach((value, n) => { mono[n] += value; });
   }
-  return sound.numberOfChannels > 1 ? mono.map((value) => value * Math.fround(1 / sound.numberOfChannels)) : mono;
+  const share = Math.fround(1 / sound.numberOfChannels);
+  return { mono: sound.numberOfChannels > 1 ? mono.map((value) => value * share) : mono, rate };
 }
 
-// An AudioBuffer at ``rate``: the browser resamples
+// An AudioBuffer at the rate that the file has
 async function decoded(buffer, rate) {
   try {
     return await new OfflineAudioContext(1, 1, rate).decodeAudioData(buffer);
   } catch (error) {
     if (error instanceof DOMException && error.name === "NotSupportedError") {
-      throw new Problem(`this browser cannot resample to the model’s ${rate} Hz`);
+      throw new Problem(`this browser does not take a sampling rate of ${rate} Hz: convert it to WAV`);
     }
     throw new Problem("no audio that this browser can decode, or corrupt");
   }

@@ -61,20 +61,6 @@ export function readWav(buffer, { kind, channels, frames, start, frameBytes, sam
   return mono;
 }
 
-// The bytes of a mono WAV file of float32 samples, for the browser to resample
-export function writeWav(mono, rate) {
-  const head = new DataView(new ArrayBuffer(44));
-  [[0, "RIFF"], [8, "WAVE"], [12, "fmt "], [36, "data"]].forEach(([at, name]) =>
-    [...name].forEach((letter, place) => head.setUint8(at + place, letter.charCodeAt(0))));
-  [[4, 36 + 4 * mono.length], [16, 16], [24, rate], [28, 4 * rate], [40, 4 * mono.length]].forEach(([at, value]) =>
-    head.setUint32(at, value, true));
-  [[20, FLOAT], [22, 1], [32, 4], [34, 32]].forEach(([at, value]) => head.setUint16(at, value, true));
-  const out = new Uint8Array(44 + 4 * mono.length);
-  out.set(new Uint8Array(head.buffer));
-  out.set(new Uint8Array(mono.buffer, mono.byteOffset, 4 * mono.length), 44);
-  return out.buffer;
-}
-
 function readFormat(view, start, size) {
   let code = view.getUint16(start, true);
   if (code === EXTENSIBLE && size >= 26) {
