@@ -13,9 +13,6 @@ const WINDOW_INSTANCES = 48;
 // ``ort`` is the module of onnxruntime-web, ``data`` the bytes of a file that mil_asc exported for waveforms
 export async function openModel(ort, data) {
   const metadata = readMetadata(data);
-  if (metadata.has("frames") && !metadata.has("min_samples")) {
-    throw new Problem("the model takes a spectrogram, not a recording: export it without --network-only");
-  }
   const facts = readInterface(metadata);
   ort.env.wasm.numThreads = 1; // more need headers that static hosts do not send
   const session = await ort.InferenceSession.create(data, { executionProviders: ["wasm"], logSeverityLevel: 3 });
@@ -33,6 +30,9 @@ class Model {
     this.#session = session;
     this.facts = facts;
     this.#outputs = ["logits", ...(facts.has_attention ? ["attention"] : []), ...(calibration ? ["vectors"] : [])];
+    if (session.inputNames.includes("logmel")) {
+      throw new Problem("the model takes a spectrogram, not a recording: export it without --network-only");
+    }
     const missing = ["waveform", ...this.#outputs].filter(
       (name) => ![...session.inputNames, ...session.outputNames].includes(name));
     if (missing.length) {

@@ -8,12 +8,28 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
+from mil_asc.synth.scenes import plan_clips, render_clip
+
 MODEL = "synthscenes-fuse-pnl"
+RATE = 16000
 CHROMIUM = shutil.which("chromium")
 SERVE = [sys.executable, "-m", "mil_asc.cli.main", "serve", "--model", MODEL, "--port", "0"]
 REFUSED = re.compile(r"the server responded with a status of (4\d\d|503)")
 """What Chromium writes to the console for every answer of an error, whatever the page makes of it."""
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+
+
+def sound(*parts, rate=RATE):
+    """Synthetic scenes of so many seconds each, one after the other."""
+    plans, _ = plan_clips(20, 10)
+    return np.concatenate(
+        [
+            render_clip(next(one for one in plans if one.scene == scene), 3, seconds, rate, 0.5, 0.3)[0]
+            for scene, seconds in parts
+        ]
+    )
 
 
 @contextmanager

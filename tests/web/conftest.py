@@ -1,25 +1,13 @@
 """The server, Chromium, and recordings to show in it; each module has its own server and window."""
 
 import browser
+import example_site
 import numpy as np
 import pytest
 import soundfile
+from browser import RATE, sound
 
 from mil_asc.inference.onnx import OnnxSceneClassifier
-from mil_asc.synth.scenes import plan_clips, render_clip
-
-RATE = 16000
-
-
-def sound(*parts):
-    """Synthetic scenes of so many seconds each, one after the other."""
-    plans, _ = plan_clips(20, 10)
-    return np.concatenate(
-        [
-            render_clip(next(one for one in plans if one.scene == scene), 3, seconds, RATE, 0.5, 0.3)[0]
-            for scene, seconds in parts
-        ]
-    )
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +64,9 @@ def visit(window, address):
     for one in opened:
         one.check()
         one.close()
+
+
+@pytest.fixture(scope="session")
+def npm_runtime(tmp_path_factory):
+    """Name -> bytes of the files of onnxruntime-web that ``examples/browser`` needs."""
+    return example_site.runtime_files(tmp_path_factory.mktemp("npm"))
