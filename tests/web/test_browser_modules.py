@@ -97,13 +97,12 @@ def test_every_pooling_is_that_of_numpy(page):
 
 def test_verdicts_and_their_ties_are_those_of_numpy(page):
     random = np.random.default_rng(2)
-    tie = [[2.0, 0.0, -9.0], [0.0, 1.0, -9.0], [-1.0, -2.0, 5.0]]
-    for logits_IC in (*bags(), *(random.integers(-2, 3, size=(6, 4)).astype(float) for _ in range(30)), np.array(tie)):
+    votes_tie = [random.integers(-2, 3, size=(6, 4)) + random.normal(scale=0.01, size=(6, 4)) for _ in range(30)]
+    all_tie, confidences_tie = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[800.0, 0.0], [0.0, 900.0]])
+    script = "async ([rows, bag]) => (await import('/verdicts.js')).judge(rows, bag)"
+    for logits_IC in (*bags(), *votes_tie, all_tie, confidences_tie):
         bag_C = logits_IC.mean(0)
-        found = page.evaluate(
-            "async ([rows, bag]) => (await import('/verdicts.js')).judge(rows, bag)",
-            [logits_IC.tolist(), bag_C.tolist()],
-        )
+        found = page.evaluate(script, [logits_IC.tolist(), bag_C.tolist()])
         for rule, verdict in judge(logits_IC, bag_C).items():
             assert found[rule]["winner"] == verdict.winner, (rule, logits_IC)
             np.testing.assert_allclose(found[rule]["scores"], verdict.scores_C, rtol=1e-12)
