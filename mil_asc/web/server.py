@@ -163,6 +163,8 @@ class Server:
             raise
         except ClientDisconnect:
             answer = refusal(GONE, "the client left")
+        except asyncio.CancelledError:  # GRACE_SECONDS are over
+            answer = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the server is ending")
         return Response(answer.body, answer.status, media_type="application/json")
 
 
