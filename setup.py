@@ -70,7 +70,7 @@ setup(
         "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
         "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
-        "serve": ["starlette>=0.45", "uvicorn>=0.34", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
+        "serve": ["starlette>=0.45", "uvicorn>=0.54", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "browser": ["playwright>=1.60"],  # tests of the page of mil-asc serve; needs the program chromium too
         # tools/benchmark.py --peers: networks that it compares with, with random weights

@@ -199,8 +199,9 @@ def _check_header(sound: soundfile.SoundFile, max_hours: float) -> None:
         raise UnusableAudio(f"the header states a sampling rate of {rate} Hz, {MIN_RATE} to {MAX_RATE} Hz are allowed")
     if frames > max_hours * 3600 * rate:
         unit, size = ("hours", 3600) if max_hours >= 1 else ("minutes", 60)
-        stated, allowed = f"{frames / rate / size:.1f}", f"{max_hours * 3600 / size:g}"
-        raise TooLong(f"the header states {stated} {unit}, at most {allowed} are allowed: cut it into parts")
+        stated, allowed = frames / rate / size, max_hours * 3600 / size
+        said = f"{stated:.1f}" if round(stated, 1) > allowed else "more"  # ffmpeg is stopped a second later
+        raise TooLong(f"the header states {said} {unit}, at most {allowed:g} are allowed: cut it into parts")
 
 
 def read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:

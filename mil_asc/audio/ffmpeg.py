@@ -11,8 +11,9 @@ import tempfile
 from pathlib import PurePath
 from typing import BinaryIO
 
-from mil_asc.audio.containers import UnusableAudio
+from mil_asc.audio.containers import TooLong, UnusableAudio
 from mil_asc.errors import UserError
+from mil_asc.runtime.tied_program import tied
 
 FFMPEG_SUFFIXES = (".m4a", ".aac", ".mp4", ".webm")
 """Endings of files that ffmpeg decodes, in upper or lower case (libsndfile reads ``.opus`` itself)."""
@@ -87,6 +88,8 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
         There is no room for the WAV file.
     UserError
         There is no folder for temporary files.
+    TooLong
+        Decoded, the file is larger than this process may write (``RLIMIT_FSIZE``).
     """
     if not has_ffmpeg():
         command = conversion_command(PurePath(path).name)
@@ -118,7 +121,7 @@ def _nameless_file() -> BinaryIO:
 def _run(command: list[str], output: BinaryIO, source: str) -> None:
     try:
         done = subprocess.run(
-            command,
+            tied(command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.PIPE,
@@ -128,9 +131,18 @@ def _run(command: list[str], output: BinaryIO, source: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise UnusableAudio(f"ffmpeg did not decode it within {TIME_LIMIT} s") from error
+    if os.fstat(output.fileno()).st_size == _most_bytes():
+        raise TooLong("decoded, it takes more memory than is allowed: cut it into parts")
     said = " ".join(_ADDRESS.sub("", done.stderr.decode(errors="replace").replace(source, "the file")).split())
     for number in _DISK_FULL_ERRNOS:
         if os.strerror(number) in said:
             raise OSError(number, os.strerror(number))
     if done.returncode or "ended prematurely" in said:
         raise UnusableAudio(f"ffmpeg cannot decode it ({said[:_REASON_CHARACTERS] or f'status {done.returncode}'})")
+
+
+def _most_bytes() -> int:
+    """Largest file that this process and those that it starts may write; below 0: any."""
+    import resource  # missing on Windows
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0]

@@ -1,8 +1,10 @@
 """Sound as bytes of a pipe: raw PCM, or WAV whose length nobody knows yet; mono float32 blocks.
 
-libsndfile reads neither from a pipe. A WAV file written into a pipe states any length, so it is read to its end.
+libsndfile reads neither from a pipe. A WAV file written into a pipe states any length, so it is read to its end, unless
+its header states that other chunks follow the samples.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -16,6 +18,7 @@ ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
 MOST_CHANNELS = 1024
 MOST_HEADER_BYTES = 1 << 20
 """Bytes before the samples of a WAV file; programs write some hundreds."""
+_MOST_BEHIND = 1 << 20  # bytes of chunks behind the samples; a header written into a pipe states any length
 _INTEGER, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WAV = {
     (_INTEGER, 8): "u8",
@@ -28,11 +31,15 @@ _WAV = {
 
 
 class PcmFormat(NamedTuple):
-    """How samples are written: a name of ``ENCODINGS``, sampling rate (in Hz), interleaved channels."""
+    """How samples are written: a name of ``ENCODINGS``, sampling rate (in Hz), interleaved channels.
+
+    ``most_bytes`` of samples are read, and what follows is none; None: all that comes.
+    """
 
     encoding: str
     rate: int
     channels: int
+    most_bytes: int | None = None
 
     @property
     def frame_bytes(self) -> int:
@@ -41,7 +48,9 @@ class PcmFormat(NamedTuple):
 
 
 def read_wav_header(file: BinaryIO) -> PcmFormat:
-    """The format of a WAV file, which is then at its first sample; the length that it states is not looked at.
+    """The format of a WAV file, which is then at its first sample.
+
+    The length that it states counts only if it states chunks behind the samples, such as a name or marks.
 
     Raises
     ------
@@ -67,7 +76,10 @@ def read_wav_header(file: BinaryIO) -> PcmFormat:
             found = _format_of(content)
     if found is None:
         raise UnusableAudio("the WAV header states no format: corrupt")
-    return found
+    behind = (
+        struct.unpack("<I", magic[4:8])[0] - read - size
+    )  # RIFF does not count its own 8 bytes, nor ``read`` data's
+    return found._replace(most_bytes=size) if 0 < behind <= _MOST_BEHIND else found
 
 
 def _format_of(content: bytes) -> PcmFormat:
@@ -96,7 +108,9 @@ def read_pcm(file: BinaryIO, form: PcmFormat, seconds: float = 1.0) -> Iterator[
     [[0.25], [-0.5]]
     """
     count = max(round(seconds * form.rate), 1) * form.frame_bytes
-    while content := file.read(count):
+    left = math.inf if form.most_bytes is None else form.most_bytes
+    while content := file.read(int(min(count, left))):
+        left -= len(content)
         complete = len(content) - len(content) % form.frame_bytes
         if complete:
             yield mean_of_channels(_samples(content[:complete], form.encoding).reshape(-1, form.channels))

@@ -72,7 +72,9 @@ def open_microphone(device: str | None, rate: int | None) -> Iterator[Sound]:
     waiting: queue.Queue[np.ndarray] = queue.Queue(MOST_WAITING)
     lost = [0]
 
-    def take(samples_NC: Any, *_: Any) -> None:
+    def take(samples_NC: Any, frames: int, times: Any, status: Any) -> None:
+        if status is not None and status.input_overflow:  # lost before it came here
+            lost[0] += 1
         try:
             waiting.put_nowait(samples_NC[:, 0].copy())
         except queue.Full:

@@ -7,12 +7,16 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mil_asc.cli.model_choice import ModelChoice, choose, model_options
 from mil_asc.errors import UserError, printable
 from mil_asc.runtime.worker_process import cores
+
+if TYPE_CHECKING:
+    from mil_asc.inference.explainer import Explainer
 
 PACKAGES = {"starlette": "starlette", "uvicorn": "uvicorn", "multipart": "python-multipart", "websockets": "websockets"}
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -47,7 +51,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
     default=2.0,
     show_default=True,
     metavar="GB",
-    help="Memory that a recording may take.",
+    help="Memory that a recording may take, and again what ffmpeg decodes.",
 )
 @click.option("--examples", type=click.Path(), metavar="DIR", help="Recordings to offer; by default synthetic ones.")
 def command(
@@ -93,7 +97,7 @@ def command(
     from mil_asc.web.server_settings import ServerSettings
 
     settings = ServerSettings(
-        load=partial(ModelChoice.load, model, threads=1),
+        load=partial(_load, model, model.identity),
         name=printable(str(source)) if not Path(str(source)).exists() else printable(model.place.name),
         description=_description(model),
         megabytes=megabytes,
@@ -112,6 +116,14 @@ def command(
         run_server(settings, bound, _path(certificate), _path(key))
     print("stopped", file=sys.stderr)
     return 0
+
+
+def _load(model: ModelChoice, identity: str) -> Explainer:
+    """The model that the server was started with, and no other one that took its place since."""
+    explainer = model.load(threads=1)
+    if model.identity != identity:
+        raise UserError("the files of the model have changed since the server was started: start it again")
+    return explainer
 
 
 def _path(text: str | None) -> Path | None:

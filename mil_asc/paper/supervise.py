@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from mil_asc.errors import UserError
 from mil_asc.paper.plan import PlannedRun
 from mil_asc.results.run import CONSOLE, Run
+from mil_asc.runtime.tied_program import tied
 
 RESTARTS = 2
 """How often a run that died is started again."""
@@ -78,7 +79,7 @@ class Job:
             log.flush()
             self.mark = log.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mil_asc.paper.child", str(os.getpid()), *command],
+                tied(command),
                 cwd=self.place.recipes / self.run.recipe,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -137,13 +137,16 @@ def _picture(shown: Spectrogram, duration: float) -> dict[str, Any]:
 
 
 def _limit_memory(limit: int) -> None:
-    """Let this process take at most ``limit`` bytes more than it has; on Linux, which counts them."""
+    """Let this process take at most ``limit`` bytes more than it has; on Linux, which counts them.
+
+    A file in memory is not counted: what ffmpeg decodes may take as much again.
+    """
     if sys.platform != "linux":
         return
     import resource
 
     with open("/proc/self/statm", encoding="ascii") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = taken + limit
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    for kind, wanted in ((resource.RLIMIT_AS, taken + limit), (resource.RLIMIT_FSIZE, limit)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

@@ -22,6 +22,7 @@ LOWEST_RATE, HIGHEST_RATE = 8000, 192000
 QUIET_SECONDS = 30.0
 """A client that sends nothing for so long is gone."""
 FINISH = "finish"
+SAMPLE_BYTES = 4
 RULES = ("smi", "cmi", "bag")
 WINDOW = 10.0
 CLOSE_NORMAL, CLOSE_BAD_DATA, CLOSE_TRY_LATER = 1000, 1007, 1013
@@ -108,13 +109,13 @@ class _Client:
         self._socket, self._stream, self._rule, self._threads = socket, stream, rule, threads
         self._lines = JsonLines(stream, rule or stream.interface.rule)
         self._counts: Counter[str] = Counter()
-        self._waiting: list[np.ndarray] = []
+        self._waiting = bytearray()
 
     async def run(self) -> None:
         await self._socket.send_text(self._lines.begin("live"))
-        while (samples_n := await self._next()) is not None:
-            self._waiting.append(samples_n)
-            if sum(map(len, self._waiting)) >= self._stream.sample_rate:
+        while (data := await self._next()) is not None:
+            self._waiting += data
+            if len(self._waiting) >= SAMPLE_BYTES * self._stream.sample_rate:
                 await self._step(self._push)
         if self._waiting:
             await self._step(self._push)
@@ -122,8 +123,8 @@ class _Client:
         await self._socket.send_text(self._lines.summary(self._counts))
         await self._socket.close(CLOSE_NORMAL)
 
-    async def _next(self) -> np.ndarray | None:
-        """The next samples; None at the end that the client asks for."""
+    async def _next(self) -> bytes | None:
+        """The bytes of the next samples; None at the end that the client asks for."""
         try:
             async with asyncio.timeout(QUIET_SECONDS):
                 message = await self._socket.receive()
@@ -136,13 +137,13 @@ class _Client:
             if message.get("text") == FINISH:
                 return None
             raise UserError(f"send binary messages of float32 samples, or the text {FINISH!r} to end")
-        if len(data) % 4:
-            raise UserError(f"a message has {len(data)} bytes: float32 samples have 4 each")
-        return np.frombuffer(data, "<f4")
+        if len(data) % SAMPLE_BYTES:
+            raise UserError(f"a message has {len(data)} bytes: float32 samples have {SAMPLE_BYTES} each")
+        return data
 
     def _push(self) -> list[StreamedInstance]:
-        samples_n, self._waiting = np.concatenate(self._waiting), []
-        return self._stream.push(samples_n)
+        data, self._waiting = self._waiting, bytearray()
+        return self._stream.push(np.frombuffer(data, "<f4"))
 
     async def _step(self, work: Callable[[], list[StreamedInstance]]) -> None:
         text = await asyncio.get_running_loop().run_in_executor(self._threads, self._line, work)

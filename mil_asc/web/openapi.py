@@ -22,7 +22,7 @@ REFUSALS = {
     422: "The audio cannot be judged: silent, shorter than an instance, or samples that are not finite.",
     429: "Too many recordings at once: try again after the seconds of the header Retry-After.",
     500: "The recording could not be processed.",
-    503: "The recording took too long, or the server is ending.",
+    503: "The recording took too long, or the server has no room for it, or cannot classify at present.",
 }
 
 
@@ -43,7 +43,7 @@ def describe(labels: Sequence[str], minutes: float, megabytes: float) -> dict[st
             "/model": {"get": _get("The model, its limits, and what it can do.", _reference("Model"))},
             "/examples": {"get": _get("Recordings to try.", _reference("Examples"))},
             "/examples/{id}": {"get": _example()},
-            "/healthz": {"get": _get("Whether the server works, and how much it has to do.", _reference("Health"))},
+            "/healthz": {"get": _health()},
         },
         "components": {"schemas": _schemas(labels)},
     }
@@ -66,6 +66,11 @@ def _example() -> dict[str, Any]:
     found = {"description": "The recording.", "content": {"audio/*": {"schema": BINARY}}}
     responses = {"200": found, "404": _json("There is no such example.", _reference("Error"))}
     return {"summary": "A recording to try.", "parameters": [number], "responses": responses}
+
+
+def _health() -> dict[str, Any]:
+    found = _get("Whether the server works, and how much it has to do.", _reference("Health"))
+    return found | {"responses": found["responses"] | {"503": _json("It cannot classify.", _reference("Health"))}}
 
 
 def _classify(limits: str) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _schemas(labels: Sequence[str]) -> dict[str, Any]:
             {"examples": _list(_object({"id": TEXT, "name": TEXT, "title": TEXT, "url": TEXT}))},
         ),
         "Health": _object(
-            {"status": {"type": "string", "enum": ["ok"]}, "model": TEXT, "version": TEXT}
+            {"status": {"type": "string", "enum": ["ok", "failing"]}, "model": TEXT, "version": TEXT}
             | dict.fromkeys(("jobs", "places", "taken", "streams"), {"type": "integer"})
         ),
     }

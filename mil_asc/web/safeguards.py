@@ -72,7 +72,7 @@ class Safeguards:
         if self._hosts is not None and _name(f"//{host}") not in self._hosts:
             return "the server is not called by this name: add it with --allow-host"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _place(origin) != host:
             return "pages of other sites may not use this server"
         return None
 
@@ -80,6 +80,13 @@ class Safeguards:
 def _name(address: str) -> str | None:
     try:
         return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _place(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
     except ValueError:
         return None
 

@@ -23,8 +23,9 @@ from starlette.staticfiles import StaticFiles
 import mil_asc
 from mil_asc.audio.ffmpeg import FFMPEG_SUFFIXES, has_ffmpeg
 from mil_asc.errors import UserError
+from mil_asc.web.connections import HttpConnection, SocketConnection
 from mil_asc.web.example_sounds import Example, examples
-from mil_asc.web.judging import Answer, JudgeSetup, Upload, refusal
+from mil_asc.web.judging import Answer, JudgeSetup, refusal
 from mil_asc.web.live_socket import RULES, LiveStreams
 from mil_asc.web.openapi import describe
 from mil_asc.web.safeguards import Safeguards
@@ -133,7 +134,10 @@ class Server:
     async def _health(self, request: Request) -> Response:
         own = self._workers
         busy = {"jobs": own.jobs, "places": own.places, "taken": own.taken, "streams": self._streams.count}
-        return JSONResponse({"status": "ok", "model": self._settings.name, "version": mil_asc.__version__} | busy)
+        status, code = ("ok", HTTPStatus.OK) if own.is_able else ("failing", HTTPStatus.SERVICE_UNAVAILABLE)
+        return JSONResponse(
+            {"status": status, "model": self._settings.name, "version": mil_asc.__version__} | busy, code
+        )
 
     async def _describe(self, request: Request) -> Response:
         return JSONResponse(describe(self._own.labels, self._settings.minutes, self._settings.megabytes))
@@ -148,8 +152,8 @@ class Server:
                 if rule is not None and rule not in RULES:
                     reason = f"assumption must be one of {', '.join(RULES)}, got {rule!r:.40}"
                     raise HTTPException(HTTPStatus.BAD_REQUEST, reason)
-                data, name = await body.recording(self._settings.seconds)
-                answer = await _unless_gone(request, self._workers.judge(Upload(data, name, rule)))
+                async with body.recording(self._settings.seconds) as (file, name):
+                    answer = await _unless_gone(request, self._workers.judge(file, name, rule))
         except Busy:
             await body.drain(DRAIN_SECONDS)
             reason, retry = "too many recordings at once: try again in a moment", {"Retry-After": str(RETRY_SECONDS)}
@@ -159,6 +163,8 @@ class Server:
             raise
         except ClientDisconnect:
             answer = refusal(GONE, "the client left")
+        except asyncio.CancelledError:  # GRACE_SECONDS are over
+            answer = refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the server is ending")
         return Response(answer.body, answer.status, media_type="application/json")
 
 
@@ -238,6 +244,8 @@ def run_server(
     server = Server(settings)
     config = uvicorn.Config(
         server.app,
+        http=HttpConnection,
+        ws=SocketConnection,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -245,7 +253,7 @@ def run_server(
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=20,
         ws_max_size=1_000_000,
-        ws_max_queue=8,
+        ws_per_message_deflate=False,  # a message of a kilobyte could be a megabyte of zeros
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )

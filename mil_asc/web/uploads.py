@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import tempfile
 import unicodedata
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
+from typing import BinaryIO, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -49,8 +54,9 @@ class Body:
         self._most = limit + MULTIPART_EXTRA
         self._count, self._is_complete = 0, False
 
-    async def recording(self, seconds: float) -> tuple[bytes, str]:
-        """The bytes and the name of the recording.
+    @contextlib.asynccontextmanager
+    async def recording(self, seconds: float) -> AsyncIterator[tuple[BinaryIO, str]]:
+        """The recording as a file, at its start and only as long as the block lasts, and its name.
 
         Arguments
         ---------
@@ -60,21 +66,32 @@ class Body:
         Raises
         ------
         HTTPException
-            408 if it takes too long, 413 if it is too large, 415 of a form without files, 400 if there is none;
-            ``detail`` is one line.
+            408 if it takes too long, 413 if it is too large, 415 of a form without files, 400 if there is none, 503 if
+            the disk is full; ``detail`` is one line.
         """
         stated = self._request.headers.get("content-length", "")
         if stated.isdecimal() and int(stated) > self._most:
             raise too_large(self._limit)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._recording()
-        except TimeoutError as error:
-            reason = f"the recording did not arrive within {seconds:g} s"
-            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, reason) from error
+        async with contextlib.AsyncExitStack() as opened:
+            try:
+                async with asyncio.timeout(seconds):
+                    found = await self._recording(opened)
+            except TimeoutError as error:
+                reason = f"the recording did not arrive within {seconds:g} s"
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, reason) from error
+            except OSError as error:
+                print(f"warning: no room for a recording ({error.strerror})", file=sys.stderr)
+                reason = "the server has no room for the recording at present"
+                raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, reason) from error
+            yield found
 
     async def drain(self, seconds: float) -> None:
-        """Receive and throw away what is left of a body of bearable size: most clients read an answer only then."""
+        """Receive and throw away what is left of a body of bearable size: most clients read an answer only then.
+
+        A client that asked whether to send its body (``Expect: 100-continue``) and has not been told to is not.
+        """
+        if self._count == 0 and self._request.headers.get("expect", "").lower() == "100-continue":
+            return
         try:
             async with asyncio.timeout(seconds):
                 while not self._is_complete and self._count <= DRAINED * self._limit:
@@ -97,39 +114,39 @@ class Body:
             raise too_large(self._limit)
         return message
 
-    async def _recording(self) -> tuple[bytes, str]:
+    async def _recording(self, opened: contextlib.AsyncExitStack) -> tuple[BinaryIO, str]:
         kind = self._request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            return await self._of_form()
+            return await self._of_form(opened)
         if kind == "application/x-www-form-urlencoded":
             raise HTTPException(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "a web form without files: send a form with the part 'file' (curl -F file=@FILE), or the file itself "
                 "(curl --data-binary @FILE -H 'Content-Type: application/octet-stream')",
             )
-        with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-            while not self._is_complete:
-                message = await self._limited()
-                await asyncio.to_thread(file.write, message.get("body", b""))
-            file.seek(0)
-            data = await asyncio.to_thread(file.read)
-        return self._checked(data), clean_name(self._request.query_params.get("name", DEFAULT_NAME), kind)
+        file = cast(BinaryIO, opened.enter_context(tempfile.SpooledTemporaryFile(IN_MEMORY)))
+        while not self._is_complete:
+            message = await self._limited()
+            await asyncio.to_thread(file.write, message.get("body", b""))
+        return self._checked(file), clean_name(self._request.query_params.get("name", DEFAULT_NAME), kind)
 
-    async def _of_form(self) -> tuple[bytes, str]:
+    async def _of_form(self, opened: contextlib.AsyncExitStack) -> tuple[BinaryIO, str]:
         limited = Request(self._request.scope, self._limited)
-        async with limited.form(max_files=1, max_fields=8, max_part_size=2000) as form:
-            part = form.get("file")
-            if part is None or isinstance(part, str):
-                reason = "the form has no recording: name the part 'file' (curl -F file=@FILE)"
-                raise HTTPException(HTTPStatus.BAD_REQUEST, reason)
-            return self._checked(await part.read()), clean_name(part.filename or DEFAULT_NAME, part.content_type or "")
+        form = await opened.enter_async_context(limited.form(max_files=1, max_fields=8, max_part_size=2000))
+        part = form.get("file")
+        if part is None or isinstance(part, str):
+            reason = "the form has no recording: name the part 'file' (curl -F file=@FILE)"
+            raise HTTPException(HTTPStatus.BAD_REQUEST, reason)
+        return self._checked(part.file), clean_name(part.filename or DEFAULT_NAME, part.content_type or "")
 
-    def _checked(self, data: bytes) -> bytes:
-        if not data:
+    def _checked(self, file: BinaryIO) -> BinaryIO:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if size == 0:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "there is no recording: the body is empty")
-        if len(data) > self._limit:
+        if size > self._limit:
             raise too_large(self._limit)
-        return data
+        return file
 
 
 def too_large(limit: int) -> HTTPException:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import BinaryIO
 
 from mil_asc.errors import UserError
 from mil_asc.runtime.worker_process import Refused, WorkerProcess
@@ -28,39 +29,54 @@ class Slot:
         self._setup, self._seconds = setup, seconds
         self._worker: WorkerProcess | None = None
         self._is_closed = False
+        self.is_able = True
+        """Whether its latest process could load the model."""
 
     def open(self) -> None:
         """Start the process and wait until it has loaded the model; a ``UserError`` if it cannot."""
         if self._worker is not None or self._is_closed:
             return
-        worker = WorkerProcess(self._setup)
         try:
-            if not worker.line.poll(START_SECONDS):
+            worker = self._worker = WorkerProcess(self._setup)
+        except OSError as error:
+            self.is_able = False
+            raise UserError(f"a process of the server cannot be started ({error.strerror})") from error
+        try:
+            self._wait_for(worker)
+        except UserError:
+            self.is_able = False
+            self._drop(worker)
+            raise
+        self.is_able = True
+
+    def _wait_for(self, worker: WorkerProcess) -> None:
+        try:
+            if self._is_closed or not worker.line.poll(START_SECONDS):
                 raise UserError(f"a process of the server did not load the model within {START_SECONDS:g} s")
             said = worker.line.recv()
-        except EOFError as error:
+        except (EOFError, OSError) as error:
             raise UserError(f"a process of the server ended before it could work ({worker.end_reason()})") from error
         if isinstance(said, Refused):
             raise UserError(said.message)
-        self._worker = worker
 
     def judge(self, upload: Upload) -> Answer:
         """The answer to an upload, within the time there is for it; the process is ready for another one then."""
         answer = self._ask(upload)
         if self._worker is None:
-            try:
-                self.open()
-            except UserError as error:  # the next recording tries again
-                print(f"warning: {error}", file=sys.stderr)
+            self._try_to_open()  # or else the next recording does
         return answer
+
+    def _try_to_open(self) -> None:
+        try:
+            self.open()
+        except UserError as error:
+            if not self._is_closed:
+                print(f"warning: {error}", file=sys.stderr)
 
     def _ask(self, upload: Upload) -> Answer:
         if self._worker is not None and not self._worker.process.is_alive():  # it did no work: no recording's fault
             self._drop(self._worker)
-        try:
-            self.open()
-        except UserError as error:
-            print(f"warning: {error}", file=sys.stderr)
+        self._try_to_open()
         worker = self._worker
         if worker is None:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the server cannot classify at present")
@@ -121,6 +137,11 @@ class Workers:
             slot.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def is_able(self) -> bool:
+        """Whether recordings can be classified, as far as is known."""
+        return any(slot.is_able for slot in self._slots)
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """One of the places for recordings that arrive, wait or are in work; ``Busy`` where all are taken."""
@@ -132,9 +153,17 @@ class Workers:
         finally:
             self.taken -= 1
 
-    async def judge(self, upload: Upload) -> Answer:
-        """The answer to an upload. Cancelling it frees its place; a process that works on it goes on to the end."""
+    async def judge(self, file: BinaryIO, name: str, rule: str | None) -> Answer:
+        """The answer to a recording, which is read when a process is free for it.
+
+        Cancelling it frees its place; a process that works on it goes on to the end.
+        """
         slot = await self._free.get()
+        try:
+            upload = Upload(await asyncio.to_thread(file.read), name, rule)
+        except BaseException:
+            self._free.put_nowait(slot)
+            raise
         future = asyncio.get_running_loop().run_in_executor(self._threads, slot.judge, upload)
         future.add_done_callback(lambda _: self._free.put_nowait(slot))
         return await asyncio.shield(future)

@@ -3,7 +3,10 @@
 import errno
 import os
 import subprocess
+import sys
 import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,7 +171,7 @@ def test_full_disk_is_not_an_error_of_the_recording(m4a, monkeypatch, other_syst
 def test_recording_longer_than_the_limit_is_refused_and_not_decoded_to_its_end(tmp_path, monkeypatch):
     path = convert(tmp_path / "a.m4a", sine(10, 44100))
     monkeypatch.setattr(module, "MAX_HOURS", 1 / 3600)
-    assert reason(path).startswith("the header states 0.0 minutes, at most 0.0166667 are allowed")
+    assert reason(path).startswith("the header states more minutes, at most 0.0166667 are allowed")
     monkeypatch.setattr(module, "_check_header", lambda *_: None)
     assert read_duration(path) == pytest.approx(2, abs=0.1)
 
@@ -181,3 +184,51 @@ def test_file_is_refused_with_the_command_that_converts_it_where_ffmpeg_is_missi
     assert str(caught.value) == (
         f"{m4a}: needs ffmpeg, which is not installed here: install it, or convert the file (ffmpeg -i a.m4a a.wav)"
     )
+
+
+@requires_ffmpeg
+def test_decoded_file_is_at_most_what_the_process_may_write(tmp_path):
+    """Hours of silence take a few kilobytes."""
+    path = tmp_path / "a.webm"
+    source = ("-f", "lavfi", "-i", "anullsrc=r=96000:cl=7.1", "-t", "60", "-c:a", "flac", "-f", "matroska")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *source, path], check=True)
+    assert path.stat().st_size < 100_000
+    program = "\n".join(
+        (
+            "import resource, sys",
+            "from mil_asc.audio.decode import read_duration",
+            "from mil_asc.errors import AudioError",
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))",
+            "try:",
+            "    print(read_duration(sys.argv[1]))",
+            "except AudioError as error:",
+            "    print(error)",
+        )
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", program, path, str(most)], capture_output=True, text=True, check=True)
+        for most in (100_000_000, 200_000_000)
+    ]
+    assert said[0].stdout == f"{path}: decoded, it takes more memory than is allowed: cut it into parts\n"
+    assert float(said[1].stdout) == pytest.approx(60, abs=0.1)
+
+
+def test_ffmpeg_ends_with_its_killed_process(m4a):
+    """Here an ffmpeg of our own, which says its process number and sleeps."""
+    folder = program(m4a.parent, f"echo $$ > {m4a.parent}/pid\nexec sleep 60")
+    words = [sys.executable, "-c", "import sys; from mil_asc.audio.decode import decode; decode(sys.argv[1])", m4a]
+    process = subprocess.Popen(words, env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"})
+    number = m4a.parent / "pid"
+    wait_for(lambda: number.is_file() and number.read_text().endswith("\n"))
+    found = Path(f"/proc/{number.read_text().strip()}")
+    assert found.exists()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not found.exists() or "\nState:\tZ" in (found / "status").read_text())
+
+
+def wait_for(happened, seconds=30):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)

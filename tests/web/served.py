@@ -92,6 +92,15 @@ def resident(pid):
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
+def has_ended(pid):
+    """Whether a process has ended with all its threads, whether or not its parent has noticed."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        return "\nState:\tZ" in (folder / "status").read_text() and len(list((folder / "task").iterdir())) == 1
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def wait_until(happened, seconds=30):
     """Wait for something; fails if it does not happen."""
     end = time.monotonic() + seconds

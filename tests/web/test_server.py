@@ -9,7 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 import requests
-from served import MODEL, Served, noise, wait_until, wav_bytes
+from served import MODEL, Served, has_ended, noise, wait_until, wav_bytes
 
 from mil_asc.audio.ffmpeg import has_ffmpeg
 from mil_asc.cli import serve_command
@@ -193,6 +193,7 @@ def test_no_file_outside_the_page_is_served(server, path):
 def test_dead_process_is_replaced(server):
     (worker,) = server.workers()
     subprocess.run(["kill", "-9", str(worker)], check=True)
+    wait_until(lambda: has_ended(worker))
     assert server.post(wav_bytes(noise(2))).status_code == 200
     assert server.workers() != [worker]
 
