@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mil_asc.results import plots
+
 TOOL = Path(__file__).parents[2] / "tools/benchmark.py"
 
 
@@ -52,6 +54,9 @@ def test_table_has_ratios_within_a_round_and_leaves_out_what_is_missing(peers, m
     monkeypatch.setattr(peers, "MODULES", {"AST": "no_such_package"})
     text, found = peers.compare_peers(2.0, 2)
     assert len(found) == 2
+    picture = plots.svg(peers.paint_peers, found)
+    assert ">FUSE, small, ONNX<" in picture
+    assert ">35<" in picture
     assert text.splitlines()[2:] == [
         "| FUSE, small, ONNX | mil_asc | 1,000 | 5 | 4.00 | 100 | 15.0 | 1.0 |",
         "| `fuse` | mil_asc | 1,000 | 5 | 4.00 | 100 | 35.0 | 2.5 |",

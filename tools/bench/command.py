@@ -16,14 +16,16 @@ import torch
 from bench.contestants import CONTESTANTS, HELPERS, compare_models, run_contestant, say
 from bench.decoders import compare_decoders, write_clips
 from bench.measures import SAMPLE_RATE, measure
-from bench.peers import BUILDERS, compare_peers, measure_peer
+from bench.peers import BUILDERS, compare_peers, measure_peer, paint_peers
 from bench.table import SETTINGS, heading, markdown, rows_of
 from mil_asc.errors import UserError
 from mil_asc.model.classifier import MILClassifier
 from mil_asc.model.extractors.fuse import FUSE
 from mil_asc.model.features import LogMel
 from mil_asc.paper.fill import put_text, read_page
+from mil_asc.results import plots
 from mil_asc.runtime import hardware
+from mil_asc.runtime.files import write_atomically
 from mil_asc.store.build import prepare_waveforms
 
 DESCRIPTION = "Speed and memory beside a plain baseline: preparing, feeding, a training step, latency of one clip."
@@ -61,6 +63,7 @@ def parse(arguments=None):
         "--peers", action="store_true", help="instead: one clip through networks of other packages and ours, on the CPU"
     )
     parser.add_argument("--fill_page", type=Path, metavar="FILE", help="put the table of --peers into this page")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="SVG picture of --peers")
     parser.add_argument("--peer", choices=BUILDERS, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     check(parser, args)
@@ -148,6 +151,8 @@ def show_peers(args):
         put_text(args.fill_page, text)
     else:
         print(text)
+    if args.picture:
+        write_atomically(args.picture, plots.svg(paint_peers, found))
     if args.json:
         write_json(args.json, {"peers": found}, [], args)
     return 0
