@@ -67,7 +67,7 @@ def open_parts(
     """
     check_pyarrow()
     own = folder / SETTINGS
-    if folder.is_dir() and not own.exists() and any(os.scandir(folder)):
+    if folder.is_dir() and not own.exists() and os.listdir(folder):
         raise UserError(f"{folder} holds files already, and none of mil-asc classify ({SETTINGS}): name another --to")
     with locked_settings(folder, own, settings, force, lambda: _clear(folder)), named(folder):
         with contextlib.closing(_Parts(folder, how, rows or PART_ROWS)) as parts:

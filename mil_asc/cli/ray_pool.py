@@ -29,12 +29,14 @@ AHEAD = 2
 """Calls that an actor has at a time, so that it need not wait for the next."""
 STARTS = 3
 """Actors that may die one after the other before they could work."""
+ANSWER_SECONDS = 10.0
+"""Longest time in which a cluster must take a connection."""
 STORE_BYTES = 128 << 20
 """Memory for objects of a cluster that is started here; results do not need more."""
 
 
 class _Call(NamedTuple):
-    """Items that an actor was given, how often actors died with them, for how many calls it counts, when it was sent."""
+    """Items that an actor was given, how often actors died with them, for how many calls it counts, and its start."""
 
     actor: _Actor
     items: list[Any]
@@ -133,6 +135,8 @@ def _cluster(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise UserError('--ray needs Ray: pip install "mil_asc[ray]"') from error
+    if address not in ("local", "auto"):
+        _check_answers(address)
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "error"}
     if address == "local":
         options |= {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": STORE_BYTES}
@@ -148,6 +152,17 @@ def _cluster(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """A ``UserError`` where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"--ray {address}: give HOST:PORT of a cluster, auto or local")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise UserError(f"--ray: no cluster answers at {address}: {error.strerror or error}") from error
 
 
 class _RayPool:
@@ -214,7 +229,9 @@ class _RayPool:
         actor = self._starts.pop(reference)
         try:
             refused = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError as error:
+        except self._ray.exceptions.RayTaskError as error:  # such as a machine without mil_asc
+            raise UserError(f"--ray: a worker cannot start: {str(error).strip().splitlines()[-1]}") from error
+        except self._ray.exceptions.RayError as error:
             self._dead_starts += 1
             if self._dead_starts >= STARTS:
                 raise UserError(f"--ray: a worker ended before it could work: {_first_line(error)}") from error
