@@ -1,11 +1,11 @@
 """Throughput of mil-asc classify beside a plain loop: python tools/tagging.py MODEL [--files 400] [--rounds 3]
 
 MODEL is a model folder or the name of a shipped model. The recordings are stereo noise at 48 kHz, 24 bit. The plain
-loop decodes each and computes the model's scores (decode, then the network in ONNX Runtime), in as many processes as the
-command has (--jobs), with one thread each; it writes nothing. The command writes Parquet parts. Both do a tenth of the
-files too, and differences are compared, so that what each takes to start cancels. Contestants take turns, because the
-machine may be shared; ratios are taken within a round: the plain loop's processor time, or wall-clock time, of a file
-over that of the command; 1 is as good as the loop.
+loop decodes each and computes the model's scores (decode, then the network in ONNX Runtime), in as many processes as
+the command has (--jobs), with one thread each; it writes nothing. The command writes Parquet parts. Both do a tenth of
+the files too, and differences are compared, so that what each takes to start cancels. Contestants take turns, because
+the machine may be shared; ratios are taken within a round: the plain loop's processor time, or wall-clock time, of a
+file over that of the command; 1 is as good as the loop.
 """
 
 import argparse

@@ -4,14 +4,22 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from calls import write_noise
 
+import mil_asc
 from mil_asc.cli import parquet_parts, progress_line
+from mil_asc.cli.classification import Classify
+from mil_asc.cli.model_choice import ModelChoice
 from mil_asc.cli.parquet_parts import open_parts
+from mil_asc.cli.ray_pool import Place
+from mil_asc.errors import UserError
 from mil_asc.presentation.part_rows import bad_row
 from mil_asc.presentation.scene_formats import Formatting
 
@@ -272,6 +280,26 @@ def test_ray_missing_is_one_line(mil_asc, words, monkeypatch):
 def test_ray_options_that_do_not_fit_are_wrong_usage(mil_asc, words, more):
     status, _, err = mil_asc(*words, "--ray", "local" if more else "ray://head:10001", *more)
     assert status == 2 and "--ray takes HOST:PORT, auto or local, and no --device" in err
+
+
+def test_machine_that_lacks_something_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    version = mil_asc.__version__
+    Place(version, str(tmp_path), (".",)).enter()
+    for place, said in [
+        (Place("0.1.0", str(tmp_path), ()), f"has mil_asc {version}, not 0.1.0"),
+        (Place(version, str(tmp_path / "none"), ()), "none is not on "),
+        (Place(version, str(tmp_path), ("corpus",)), "corpus is not on "),
+    ]:
+        with pytest.raises(UserError, match=re.escape(said)):
+            place.enter()
+
+
+def test_another_model_at_the_same_place_is_refused(model):
+    job = Classify(ModelChoice(Path(model), "onnx"), HOW, None, 1)
+    assert callable(replace(job, identity=job.model.identity)())
+    with pytest.raises(UserError, match="is another model than here"):
+        replace(job, identity="0" * 64)()
 
 
 def test_progress_has_lines_where_there_is_no_terminal(mil_asc, words, monkeypatch):
