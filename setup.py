@@ -68,7 +68,7 @@ setup(
         # hands out read-only arrays that sed_scores_eval cannot take
         "eval": ["sed_scores_eval>=0.0.4", "pandas<3", "setuptools<81"],
         "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
-        "ray": ["ray>=2.40"],  # tools/reproduce.py --ray
+        "ray": ["ray>=2.40"],  # tools/reproduce.py --ray, mil-asc classify --ray
         "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
         "serve": ["starlette>=0.45", "uvicorn>=0.54", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from mil_asc.cli.path_marks import mark
 from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden
 from mil_asc.errors import UserError
@@ -39,8 +42,11 @@ def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         earlier.add(os.path.abspath(path))
 
 
-def read_list(folder: str, file: str) -> list[tuple[str, str]]:
+def read_list(folder: str, file: str) -> Iterator[tuple[str, str]]:
     """The recordings of a list, such as that of an evaluation set without labels, as ``find_recordings`` gives them.
+
+    The list is read once to check it, before this returns, and again as the recordings are taken, so that a long one
+    needs little memory.
 
     Arguments
     ---------
@@ -51,7 +57,7 @@ def read_list(folder: str, file: str) -> list[tuple[str, str]]:
 
     Returns
     -------
-    list of (str, str)
+    iterator of (str, str)
         Path and name of each, in the list's order; names are without ``audio/`` in front.
 
     Raises
@@ -60,18 +66,32 @@ def read_list(folder: str, file: str) -> list[tuple[str, str]]:
         The list cannot be read, names nothing, a path outside of the folder, or a recording twice; none of its
         recordings is there.
     """
-    found: dict[str, str] = {}
+    marks = np.sort(np.fromiter((mark(name) for _, _, name in _lines(file)), np.uint64))
+    if not len(marks):
+        raise UserError(f"{file} names no recording")
+    _check_differ(file, set(marks[1:][marks[1:] == marks[:-1]].tolist()))
+    inner = (os.path.join(folder, inner) for _, inner, _ in _lines(file))
+    if not any(map(os.path.isfile, inner)):
+        first = next(_lines(file))[1]
+        raise UserError(f"{file}: no recording of the list is below {folder}, such as {os.path.join(folder, first)}")
+    return ((os.path.join(folder, inner), name) for _, inner, name in _lines(file))
+
+
+def _lines(file: str) -> Iterator[tuple[int, str, str]]:
+    """Line number, path below the folder and name of every recording of a list."""
     for line, row in read_rows(Path(file), "filename", header=not file.endswith(".txt")):
         inner = normal_path(row["filename"], f"{file}, line {line}")
-        name = inner.removeprefix(AUDIO)
-        if name in found:
+        yield line, inner, inner.removeprefix(AUDIO)
+
+
+def _check_differ(file: str, doubtful: set[int]) -> None:
+    """Refuse a list that names a recording twice; ``doubtful`` are the marks that several names have."""
+    seen: set[str] = set()
+    for line, inner, name in _lines(file) if doubtful else ():
+        if name in seen:
             raise UserError(f"{file}, line {line}: {inner} is further up too")
-        found[name] = os.path.join(folder, inner)
-    if not found:
-        raise UserError(f"{file} names no recording")
-    if not any(map(os.path.isfile, found.values())):
-        raise UserError(f"{file}: no recording of the list is below {folder}, such as {next(iter(found.values()))}")
-    return [(path, name) for name, path in found.items()]
+        if mark(name) in doubtful:
+            seen.add(name)
 
 
 def _is_within(file: str, places: set[str]) -> bool:

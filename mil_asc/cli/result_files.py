@@ -12,13 +12,11 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
+from mil_asc.cli.path_marks import PathMarks
 from mil_asc.cli.results_taker import Results
 from mil_asc.errors import UserError
 from mil_asc.presentation.scene_formats import PER_RECORDING, Formatting, header, row_name
@@ -36,7 +34,12 @@ START_ANEW = "give the same, name another --to, or start anew with --force"
 
 @contextlib.contextmanager
 def open_results(
-    to: str | None, how: Formatting, settings: dict[str, Any], force: bool, paths: Sequence[str] = ()
+    to: str | None,
+    how: Formatting,
+    settings: dict[str, Any],
+    force: bool,
+    paths: Sequence[str] = (),
+    part_rows: int | None = None,
 ) -> Iterator[Results]:
     """The results of a format.
 
@@ -53,6 +56,8 @@ def open_results(
         Start anew.
     paths : sequence of str
         What is classified, as the command line names it: rows and files are named after it.
+    part_rows : int, optional
+        Rows of a file of ``parts``.
 
     Raises
     ------
@@ -65,14 +70,19 @@ def open_results(
     place = Path(to)
     if how.form in PER_RECORDING:
         settings = settings | {FOLDERS: folders_of(paths)}
-        with _locked_settings(place, place / SETTINGS_NAME, settings, force) as (started, before):
+        with locked_settings(place, place / SETTINGS_NAME, settings, force) as (started, before):
             known = before.get(FOLDERS, settings[FOLDERS])
             known = list(map(str, known)) if isinstance(known, list) else []
             yield FilePerRecording(place, PER_RECORDING[how.form], started, known)
+    elif how.form == "parts":
+        from mil_asc.cli.parquet_parts import open_parts
+
+        with open_parts(place, how, settings | {FOLDER: folder_of_rows(paths)}, force, part_rows) as parts:
+            yield parts
     elif how.form in RESUMABLE:
         _check_folder_of(place)
-        settings = settings | {FOLDER: None if all(map(os.path.isabs, paths)) else os.getcwd()}
-        with _locked_settings(place, Path(f"{place}{SETTINGS_ENDING}"), settings, force), open_rows(place, how) as rows:
+        settings = settings | {FOLDER: folder_of_rows(paths)}
+        with locked_settings(place, Path(f"{place}{SETTINGS_ENDING}"), settings, force), open_rows(place, how) as rows:
             yield rows
     else:
         _check_folder_of(place)
@@ -122,17 +132,20 @@ class Printed(Results):
 class Rows(Results):
     """Rows of a format of ``RESUMABLE``, each flushed, behind those that are there; ``open_rows`` makes them."""
 
-    def __init__(self, file: IO[bytes], done: np.ndarray, form: str, written: int):
+    def __init__(self, file: IO[bytes], done: PathMarks, form: str, written: int):
         self._file, self._done, self._form, self._written = file, done, form, written
-        self.newer: list[str] = []
+        self._newer: list[str] = []
+
+    @property
+    def newer(self) -> Sequence[str]:
+        """Paths of recordings that are newer than their rows."""
+        return self._newer
 
     def has(self, path: str, name: str) -> bool:
         """Whether there was a row of this recording."""
-        mark = _mark(row_name(path, name, self._form))
-        position = int(np.searchsorted(self._done, mark))
-        found = bool(position < len(self._done) and self._done[position] == mark)
-        if found and _changed(path) > self._written:
-            self.newer.append(path)
+        found = row_name(path, name, self._form) in self._done
+        if found and changed(path) > self._written:
+            self._newer.append(path)
         return found
 
     def add(self, name: str, content: Any) -> None:
@@ -144,16 +157,16 @@ class Rows(Results):
 @contextlib.contextmanager
 def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
     """A file of rows without a last row that is cut off, at its end; the paths of the rows are read, 8 bytes each."""
-    written = _changed(place)
-    with _named(place), open(place, "ab+") as file:
-        _cut_off(file)
+    written = changed(place)
+    with named(place), open(place, "ab+") as file:
+        cut_off(file)
         file.seek(0)
         lines = (line.decode("utf-8") for line in file)
         first = header(how)
         try:
             if first and next(lines, first) != first:
                 raise ValueError("the columns are others")
-            done = np.unique(np.fromiter((_mark(_path_of(line, how.form)) for line in lines), np.uint64))
+            done = PathMarks(_path_of(line, how.form) for line in lines)
         except (ValueError, IndexError, csv.Error, RecursionError) as error:
             raise UserError(f"{place} does not hold rows of mil-asc classify ({error}): {START_ANEW}") from error
         file.seek(0, os.SEEK_END)
@@ -163,7 +176,7 @@ def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
         yield Rows(file, done, how.form, written)
 
 
-def _cut_off(file: IO[bytes]) -> None:
+def cut_off(file: IO[bytes]) -> None:
     """Remove what stands behind the last end of a line: a row that was being written when the program was killed."""
     whole = end = file.seek(0, os.SEEK_END)
     while end > 0:
@@ -193,11 +206,6 @@ def _path_of(line: str, form: str) -> str:
     return path
 
 
-def _mark(path: str) -> np.uint64:
-    """A number that stands for a path: two of ten million paths share one with a chance of 1 in 300,000."""
-    return np.uint64(int.from_bytes(blake2b(path.encode(), digest_size=8).digest(), "big"))
-
-
 class FilePerRecording(Results):
     """A file per recording in a folder, each written atomically; those since ``started`` (in ns) were done before.
 
@@ -219,7 +227,7 @@ class FilePerRecording(Results):
             It may be the file of another recording, which has the same name in another folder.
         """
         place = self._place(name)
-        if not place.exists() or place.stat().st_mtime_ns < max(self._started, _changed(path)):
+        if not place.exists() or place.stat().st_mtime_ns < max(self._started, changed(path)):
             return False
         if not any(os.path.abspath(path) == os.path.join(folder, name) for folder in self._known):
             known = ", ".join(map(str, self._known))
@@ -231,7 +239,7 @@ class FilePerRecording(Results):
         place, partial = self._place(name), self._folder / PARTIAL
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _named(place):
+            with named(place):
                 partial.write_text(content, encoding="utf-8")
             os.replace(partial, place)
         except BaseException:
@@ -255,8 +263,13 @@ def folders_of(paths: Sequence[str]) -> list[str]:
     return sorted({os.path.abspath(path) if one_folder else os.path.dirname(os.path.abspath(path)) for path in paths})
 
 
+def folder_of_rows(paths: Sequence[str]) -> str | None:
+    """What the paths of rows are relative to; None where all are absolute."""
+    return None if all(map(os.path.isabs, paths)) else os.getcwd()
+
+
 @contextlib.contextmanager
-def _named(place: str | Path) -> Iterator[None]:
+def named(place: str | Path) -> Iterator[None]:
     """Let the error of a write, such as that of a full disk, name the file."""
     try:
         yield
@@ -265,7 +278,7 @@ def _named(place: str | Path) -> Iterator[None]:
         raise
 
 
-def _changed(path: str | Path) -> int:
+def changed(path: str | Path) -> int:
     """When a file was last written (in ns); 0 where there is none."""
     try:
         return os.stat(path).st_mtime_ns
@@ -279,10 +292,10 @@ def _complete_file(place: Path, force: bool) -> Iterator[Path]:
     partial = place.with_name(f".{place.name}.partial")
     with open(partial, "a", encoding="utf-8") as held:
         _lock(held, place)
-        if _changed(partial) == 0 or os.fstat(held.fileno()).st_ino != os.stat(partial).st_ino:
+        if changed(partial) == 0 or os.fstat(held.fileno()).st_ino != os.stat(partial).st_ino:
             raise UserError(f"{place} was written by another mil-asc classify just now: name another --to")
         try:
-            with _named(place):
+            with named(place):
                 yield partial
             if not force and place.exists():
                 os.replace(partial, other := Path(f"{place}.new"))
@@ -293,15 +306,17 @@ def _complete_file(place: Path, force: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked_settings(
-    place: Path, file: Path, settings: dict[str, Any], force: bool
+def locked_settings(
+    place: Path, file: Path, settings: dict[str, Any], force: bool, clear: Callable[[], None] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Hold the settings' file, which must be free and have these settings.
 
-    Results without such a file are those of something else and stay, unless ``force`` starts anew. The block gets the
-    time that it was written (in ns), and the settings of before, empty if there were none.
+    Results without such a file are those of something else and stay, unless ``force`` starts anew: before the settings
+    change, ``clear`` removes the results, by default the file at ``place``. The block gets the time that the settings
+    were written (in ns), and those of before, empty if there were none.
     """
-    if file.name == SETTINGS_NAME:
+    is_folder = file.parent == place
+    if is_folder:
         if place.exists() and not place.is_dir():
             raise UserError(f"{place} is a file: name a folder for --to")
         place.mkdir(parents=True, exist_ok=True)
@@ -311,7 +326,9 @@ def _locked_settings(
         _lock(held, place)
         held.seek(0)
         before = "" if force else held.read()
-        if force and file.name != SETTINGS_NAME:
+        if force and clear is not None:
+            clear()
+        elif force and not is_folder:
             place.unlink(missing_ok=True)
         found = _check_same(place, before, settings) if before else {}
         if not before:

@@ -1,6 +1,7 @@
-"""Work in several processes, with results in the order of the work, in bounded memory.
+"""Work in several processes, with results in the order of the work or as they come, in bounded memory.
 
-A process that dies, such as for lack of memory, is replaced, and what it was working on is reported.
+A process that dies, such as for lack of memory, is replaced, and what it was working on is tried again, at most
+``TRIES`` times in all; then that it died is its result.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from mil_asc.runtime.worker_process import Died, Refused, Setup, WorkerProcess
 
 LEAD = 64
 """Results per process that are kept until an earlier one is there."""
+TRIES = 3
+STARTS = 3
+"""Processes that may be killed one after the other before they could work."""
 
 
 def map_in_order(items: Iterable[Any], setup: Setup, jobs: int) -> Generator[tuple[Any, Any], None, None]:
@@ -34,7 +38,13 @@ def map_in_order(items: Iterable[Any], setup: Setup, jobs: int) -> Generator[tup
     UserError
         ``setup`` raised it.
     """
-    with contextlib.closing(_Pool(items, setup, jobs)) as pool:
+    with contextlib.closing(_Pool(items, setup, jobs, LEAD * jobs)) as pool:
+        yield from pool.results()
+
+
+def map_as_done(items: Iterable[Any], setup: Setup, jobs: int) -> Generator[tuple[Any, Any], None, None]:
+    """As ``map_in_order``, but each as soon as it is there: none waits for an earlier one."""
+    with contextlib.closing(_Pool(items, setup, jobs, None)) as pool:
         yield from pool.results()
 
 
@@ -48,12 +58,16 @@ class _Worker(WorkerProcess):
 
 
 class _Pool:
-    def __init__(self, items: Iterable[Any], setup: Setup, jobs: int):
-        self._items, self._setup, self._lead = enumerate(items), setup, LEAD * jobs
+    """``lead``: how many results may wait for an earlier one; None where none waits."""
+
+    def __init__(self, items: Iterable[Any], setup: Setup, jobs: int, lead: int | None):
+        self._items, self._setup, self._lead = enumerate(items), setup, lead
         self._workers = [_Worker(setup) for _ in range(jobs)]
         self._given: dict[int, Any] = {}  # items that were not yielded yet
         self._done: dict[int, Any] = {}
-        self._next = 0
+        self._next = self._killed_starts = 0
+        self._deaths: dict[int, int] = {}  # items whose process died, and how often
+        self._again: list[int] = []
 
     def close(self) -> None:
         for worker in self._workers:
@@ -68,34 +82,49 @@ class _Pool:
             lines = {worker.line: worker for worker in self._workers if worker.position is not None or not worker.ready}
             for line in wait(list(lines)):
                 self._take(lines[line])  # type: ignore[index]
-            while self._next in self._done:
-                yield self._given.pop(self._next), self._done.pop(self._next)
+            for worker in self._workers:  # none is idle while a result is used
+                self._give(worker)
+            while (position := self._first_done()) is not None:
+                self._deaths.pop(position, None)
+                yield self._given.pop(position), self._done.pop(position)
                 self._next += 1
+
+    def _first_done(self) -> int | None:
+        """The position of a result that may be yielded."""
+        if self._lead is None:
+            return next(iter(self._done), None)
+        return self._next if self._next in self._done else None
 
     def _give(self, worker: _Worker) -> None:
         """Give a free process the next item, unless too many results wait for an earlier one."""
-        if worker.position is not None or len(self._given) >= self._lead:
+        if worker.position is not None:
             return
-        for position, item in self._items:
-            self._given[position] = item
-            worker.position = position
+        if self._again:
+            position = self._again.pop()
+        elif self._lead is not None and len(self._given) >= self._lead:
+            return
+        else:
             try:
-                worker.line.send(item)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # it died: its line is at its end, which _take notices
-            return
+                position, item = next(self._items)
+            except StopIteration:
+                return
+            self._given[position] = item
+        worker.position = position
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            worker.line.send(self._given[position])  # if it died, its line is at its end, which _take notices
 
     def _take(self, worker: _Worker) -> None:
         """What a process sent, or that it ended."""
         try:
             message = worker.line.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: killed in the middle of a message
             self._replace(worker)
             return
         if isinstance(message, Refused):
             raise UserError(message.message)
         if not worker.ready:
             worker.ready = True
+            self._killed_starts = 0
             return
         assert worker.position is not None
         self._done[worker.position], worker.position = message, None
@@ -103,8 +132,15 @@ class _Pool:
     def _replace(self, worker: _Worker) -> None:
         reason = worker.end_reason()
         if not worker.ready:
-            raise UserError(f"a process ended before it could work ({reason}); try fewer --jobs")
+            self._killed_starts += 1
+            if (worker.process.exitcode or 0) >= 0 or self._killed_starts >= STARTS:
+                raise UserError(f"a process ended before it could work ({reason}); try fewer --jobs")
         worker.close()
         self._workers[self._workers.index(worker)] = _Worker(self._setup)
-        if worker.position is not None:
+        if worker.position is None:
+            return
+        self._deaths[worker.position] = self._deaths.get(worker.position, 0) + worker.ready
+        if self._deaths[worker.position] < TRIES:
+            self._again.append(worker.position)
+        else:
             self._done[worker.position] = Died(f"the process that read it ended ({reason})")

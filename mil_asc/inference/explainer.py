@@ -158,6 +158,7 @@ class Explainer(ABC):
             scores.traits_IK,
             self.calibration,
             self.rejected,
+            num_samples / self.interface.sample_rate,
         )
 
 

@@ -47,6 +47,8 @@ class RecordingScores:
         That of the model.
     rejected : float
         Share of recordings like the training data that are called unfamiliar.
+    duration : float, optional
+        Length of the recording (in seconds); None where it is not known yet.
     """
 
     interface: NetworkInterface
@@ -56,6 +58,7 @@ class RecordingScores:
     traits_IK: np.ndarray | None = None
     calibration: Calibration | None = None
     rejected: float = REJECTED
+    duration: float | None = None
 
     @property
     def bag_logits_C(self) -> np.ndarray:
@@ -94,6 +97,8 @@ class RecordingScores:
             unfamiliarity=unfamiliarity,
             familiar=familiar,
             parts=partial(self.timeline, rule),
+            decisions={name: labels[verdict.winner] for name, verdict in verdicts.items()},
+            duration=self.duration,
         )
 
     def timeline(self, assumption: str, seconds: float) -> list[Scene]:

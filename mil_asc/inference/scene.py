@@ -119,6 +119,10 @@ class Scene:
         and for a single instance, which has no deviation over time to judge.
     parts : callable or None
         What ``timeline`` calls; only scenes of whole recordings have it.
+    decisions : dict
+        Rule -> class decided under it, for every rule of ``scores``.
+    duration : float or None
+        Length of the whole recording (in seconds); None in a stream, whose end is not known.
     """
 
     label: str
@@ -131,6 +135,8 @@ class Scene:
     unfamiliarity: float | None = None
     familiar: bool | None = None
     parts: Callable[[float], list[Scene]] | None = field(default=None, repr=False, compare=False)
+    decisions: dict[str, str] = field(default_factory=dict)
+    duration: float | None = None
 
     def present(self, theta: int = 1, tau: float = 0.5) -> list[str]:
         """Classes present under TMI: those with at least ``theta`` >= 1 instances of confidence ``tau`` or more.

@@ -39,6 +39,7 @@ class Formatting(NamedTuple):
     rate: int
     timeline: float | None = None
     colour: bool = False
+    rules: tuple[str, ...] = ("smi", "cmi")
 
 
 class Moment(NamedTuple):

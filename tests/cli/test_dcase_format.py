@@ -163,7 +163,8 @@ def test_other_columns_and_lists_without_a_header_are_read(evaluation_set):
     plain = evaluation_set / "list.txt"
     plain.write_text("audio/1.wav\n")
     expected = [(os.path.join(evaluation_set, "audio/1.wav"), "1.wav")]
-    assert read_list(str(evaluation_set), str(file)) == read_list(str(evaluation_set), str(plain)) == expected
+    for listed in (file, plain):
+        assert list(read_list(str(evaluation_set), str(listed))) == expected
     with pytest.raises(UserError, match="cannot be read"):
         read_list(str(evaluation_set), str(evaluation_set / "none.csv"))
 
