@@ -35,6 +35,7 @@ PIECES_OFF = {
 }
 OFF = {
     "training.freeze_extractor": "False",
+    "training.batch_size_of": "step",
     **{"training.teachers": "[]", "training.teacher_level": "both"},
     **{"training.teacher_temperature": "2.0", "training.teacher_label_weight": "0.02"},
     **{f"augment.pieces.{key}": text for key, text in PIECES_OFF.items()},

@@ -102,6 +102,10 @@ class ClipDataset(torch.utils.data.Dataset):
         """Positions of the clips, the shortest first; clips of one length keep their order."""
         return np.argsort(np.asarray(self.waveforms.lengths)[self.rows], kind="stable").tolist()
 
+    def longest(self, indices):
+        """Samples of the longest of the clips at ``indices``, which is the length of their batch."""
+        return int(np.asarray(self.waveforms.lengths)[self.rows[indices]].max())
+
     def __getitems__(self, indices):
         """A ``ClipBatch`` of the clips at ``indices``."""
         samples, scales, lengths = (torch.as_tensor(part) for part in self.waveforms.read(self.rows[indices]))

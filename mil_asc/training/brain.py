@@ -11,17 +11,19 @@ import time
 import numpy as np
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import if_main_process
 from tqdm import tqdm
 
 from mil_asc.augment.augmentation import Augmentation
-from mil_asc.checks import check_count, check_number
+from mil_asc.checks import check_choice, check_count, check_number
 from mil_asc.errors import UserError
 from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
-from mil_asc.training.diagnosis import LARGE_LOSS
+from mil_asc.training.loss_sums import LossSums, means
 from mil_asc.training.pruning import MagnitudePruning
+from mil_asc.training.rank_batch_norm import join_batch_norms
+from mil_asc.training.rank_clips import RankClips, evaluation_batches
+from mil_asc.training.ranks import BATCH_SIZE_OF, Ranks
 from mil_asc.training.run_options import check_max_grad_norm
 from mil_asc.training.weight_average import WeightAverage
 
@@ -40,13 +42,14 @@ class MILBrain(sb.Brain):
     ``precise_bn_clips``, ``evaluate_every`` (epochs) and ``state`` (a ``RunState``). ``modules`` needs
     ``model``. ``augmentation`` (an ``Augmentation``),
     ``distillation`` (a ``Distillation``), and ``nonzero_parameters`` with ``prune_epochs`` (``MagnitudePruning``) are
-    optional. Differences from ``speechbrain.Brain``:
+    optional, as are ``ranks`` (``Ranks``) and ``batch_size_of``. Differences from ``speechbrain.Brain``:
 
     * losses are averaged over clips; if batches are accumulated, the last ones of an epoch make a separate step;
     * ``max_grad_norm`` of 0 is refused, and negative values disable clipping; all parameters are clipped;
     * a loss that is not finite stops the run, and the message names the clips;
     * batch-norm statistics are re-estimated before evaluation and saving;
-    * checkpoints within an epoch are saved between optimizer steps only.
+    * checkpoints within an epoch are saved between optimizer steps only;
+    * several ranks take the steps that one process would take: gradients and batch-norm statistics are of all clips.
     """
 
     @classmethod
@@ -57,6 +60,7 @@ class MILBrain(sb.Brain):
         """
         for name in ("number_of_epochs", "batch_size", "evaluate_every"):
             check_count(f"training.{name}", settings[name])
+        check_choice("training.batch_size_of", settings.get("batch_size_of", "step"), BATCH_SIZE_OF)
         check_count("training.precise_bn_clips", settings["precise_bn_clips"], least=0)
         check_number("training.learning_rate", settings["learning_rate"], above=0)
         check_max_grad_norm(settings["max_grad_norm"])
@@ -69,10 +73,16 @@ class MILBrain(sb.Brain):
         check_max_grad_norm(self.max_grad_norm)
         if self.max_grad_norm < 0:
             self.max_grad_norm = math.inf
-        self.check_every = STEPS_BETWEEN_CHECKS.get(self.device_type, DEFAULT_STEPS_BETWEEN_CHECKS)
+        self.distributed_launch = False  # SpeechBrain's own way
+        self.ranks = getattr(self.hparams, "ranks", None) or Ranks()
+        batch_size_of = getattr(self.hparams, "batch_size_of", "step")
+        self.step_clips = self.ranks.clips_of_step(self.hparams.batch_size, batch_size_of)
+        join_batch_norms(self.modules.model, self.ranks)
+        if self.checkpointer is not None:  # a debug run has a temporary folder
+            self.checkpointer.checkpoints_dir = self.ranks.from_main(lambda: self.checkpointer.checkpoints_dir)
+        every = STEPS_BETWEEN_CHECKS.get(self.device_type, DEFAULT_STEPS_BETWEEN_CHECKS)
+        self.loss_sums = LossSums(self.ranks, every)
         self.state = self.hparams.state
-        self.unchecked = []
-        self.warned = False
         self.predictions = {}
         self.first_epoch = None
         self.augmentation = getattr(self.hparams, "augmentation", None) or Augmentation()
@@ -99,20 +109,21 @@ class MILBrain(sb.Brain):
 
     def fit_batch(self, batch):
         """Gradient of one batch, and an optimizer step when its accumulation group is complete."""
-        should_step = self._group_complete()
         batch = self.augmentation(batch.to(self.device))
-        with self.no_sync(not should_step):
+        clips = len(self.ranks.share(range(self._step_clips(self.step))))
+        with self.ranks.computing(clips):
             with self.training_ctx:
                 with self.augmentation.on_spectrograms(self.modules.model):
                     bags = self.compute_forward(batch, sb.Stage.TRAIN)
                 terms = batch.mixed_terms(lambda labelled: self.compute_objectives(bags, labelled, sb.Stage.TRAIN))
                 if self.teachers is not None:
                     terms = self.teachers(batch.waveforms(), batch.length_B, bags, terms)
-            share = len(batch.label_B) / self._group_clips()
-            self.scaler.scale(terms["loss"] * share).backward()
-        if should_step:
+            self.scaler.scale(terms["loss"] * (clips / self._group_clips())).backward()
+        if self._group_complete():
             self.optimizers_step()
-        self._note(terms, batch)
+        self.loss_sums.note(self.step, terms, batch.index_B, clips)
+        if self.loss_sums.due:
+            self._check()
         self._advance_bar()
         return terms["loss"].detach()
 
@@ -130,7 +141,9 @@ class MILBrain(sb.Brain):
             bag_logits_BC = bags.bag_logits_BC.float().cpu().numpy()
             self._check_scores(batch.index_B.tolist(), logits, bag_logits_BC)
             self.predictions.update(zip(batch.index_B.tolist(), zip(logits, bag_logits_BC)))
-        self._note(terms, batch)
+        self.loss_sums.note(self.ranks.number(self.step - 1) + 1, terms, batch.index_B, len(batch.index_B))
+        if self.loss_sums.due and not self.ranks.several:  # ranks may have different numbers of batches
+            self._check()
         self._advance_bar()
         return terms["loss"].detach()
 
@@ -143,16 +156,20 @@ class MILBrain(sb.Brain):
 
     def update_average(self, loss, avg_loss):
         """The mean over clips up to the last check (SpeechBrain averages over batches)."""
-        return self._means().get("loss", 0.0)
+        return means(self.state.sums).get("loss", 0.0)
 
     # -- optimizer
 
     def _group_complete(self):
         return self.step % self.grad_accumulation_factor == 0 or self.step == self.steps_per_epoch
 
+    def _step_clips(self, step):
+        """Number of clips of all ranks in a step of the epoch, from 1 up."""
+        return min(self.step_clips, self.train_clips - (step - 1) * self.step_clips)
+
     def _group_clips(self):
         """Number of clips in the accumulation group of the current step."""
-        size = self.hparams.batch_size * self.grad_accumulation_factor
+        size = self.step_clips * self.grad_accumulation_factor
         start = (self.step - 1) // self.grad_accumulation_factor * size
         return min(size, self.train_clips - start)
 
@@ -161,6 +178,7 @@ class MILBrain(sb.Brain):
         lr = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        self.ranks.sum_gradients(self.modules.parameters())
         self.scaler.unscale_(self.optimizer)
         if self.pruning is not None:
             self.pruning.stop_gradients()
@@ -180,41 +198,8 @@ class MILBrain(sb.Brain):
         steps = math.ceil(self.steps_per_epoch / self.grad_accumulation_factor)
         return self.hparams.learning_rate * self.hparams.lr_schedule((self.optimizer_step + 0.5) / steps)
 
-    # -- sums over clips; losses must be finite
-
-    def _note(self, terms, batch):
-        names, values = zip(*terms.items())
-        values = torch.stack([value.detach().float() for value in values])
-        self.unchecked.append((self.step, names, values, batch.index_B))
-        if len(self.unchecked) >= self.check_every:
-            self._check()
-
     def _check(self):
-        """Fetch the losses since the last check; stop if one is not finite, else add them to the sums."""
-        unchecked, self.unchecked = self.unchecked, []
-        for step, names, values, index_B in unchecked:
-            values, count = values.tolist(), len(index_B)
-            if not all(math.isfinite(value) for value in values):
-                paths = ", ".join(self.clips[i].path for i in index_B.tolist())
-                raise UserError(
-                    f"the loss of batch {step} of the epoch is not finite ({dict(zip(names, values))}); "
-                    f"clips of the batch: {paths}. Lower the learning rate, or check these files"
-                )
-            self._note_loss(step, values[names.index("loss")])
-            self.state.sums["clips"] = self.state.sums.get("clips", 0) + count
-            for name, value in zip(names, values):
-                self.state.sums[name] = self.state.sums.get(name, 0.0) + value * count
-
-    def _note_loss(self, step, loss):
-        """Keep the largest loss of the epoch, and warn of the first that is too large to learn from."""
-        if loss > LARGE_LOSS and not self.warned:
-            logger.warning("WARNING: the loss of batch %d of the epoch is %.1e: the training diverges", step, loss)
-            self.warned = True
-        self.state.sums["largest_loss"] = max(loss, self.state.sums.get("largest_loss", loss))
-
-    def _means(self):
-        sums = self.state.sums
-        return {name: sums[name] / sums["clips"] for name in sums if name not in ("clips", "largest_loss")}
+        self.loss_sums.check(self.clips, self.state.sums)
 
     # -- epochs
 
@@ -223,15 +208,19 @@ class MILBrain(sb.Brain):
         if self.checkpointer is not None:
             self.checkpointer.set_damaged_aside()
         super().on_fit_start()
+        self.state.check_ranks(self.optimizer_step)
+        self.ranks.copy_from_main(self.modules.model)
 
     def fit(self, epoch_counter, train_set, valid_set=None, **kwargs):
         """Train; ``train_set`` and ``valid_set`` are ``ClipDataset``."""
         self.train_set = train_set
         self.train_clips = len(train_set)
         self.clips = train_set.clips
-        batches = math.ceil(self.train_clips / self.hparams.batch_size)
+        batches = math.ceil(self.train_clips / self.step_clips)
         self.steps_per_epoch = min(batches, self.debug_batches) if self.debug else batches
-        loader = self.make_dataloader(train_set, sb.Stage.TRAIN, shuffle=True, **self._loader_options())
+        self.train_part = RankClips(train_set, self.ranks)
+        options = {"batch_size": self.step_clips, "shuffle": True, **self._loader_options()}
+        loader = self.make_dataloader(self.train_part, sb.Stage.TRAIN, **options)
         valid_loader = None if valid_set is None else self.evaluation_loader(valid_set)
         super().fit(epoch_counter, loader, valid_loader, progressbar=False, **kwargs)
 
@@ -248,10 +237,10 @@ class MILBrain(sb.Brain):
             self.first_step = self.step
             self._open_bar(f"epoch {epoch}/{self.last_epoch}", self.steps_per_epoch)
         else:
-            self._open_bar("evaluation", math.ceil(len(self.clips) / self.hparams.batch_size))
+            self._open_bar("evaluation", self.evaluated_batches)
 
     def _open_bar(self, what, total):
-        hidden = self.noprogressbar or not if_main_process()
+        hidden = self.noprogressbar or not self.ranks.main
         self.bar = tqdm(total=total, initial=self.step, desc=what, unit="step", leave=False, disable=hidden)
 
     @property
@@ -261,7 +250,7 @@ class MILBrain(sb.Brain):
         return min(total, self.debug_epochs) if self.debug else total
 
     def _advance_bar(self):
-        loss = self._means().get("loss")
+        loss = means(self.state.sums).get("loss")
         if loss is not None:
             self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
         self.bar.update()
@@ -272,12 +261,12 @@ class MILBrain(sb.Brain):
         self.bar.close()
         if stage == sb.Stage.TRAIN:
             seconds = time.perf_counter() - self.epoch_start
-            clips = min((self.step - self.first_step) * self.hparams.batch_size, self.train_clips)
-            self.record = {"epoch": epoch, "train": self._means(), "learning_rate": self.learning_rate()}
+            clips = min((self.step - self.first_step) * self.step_clips, self.train_clips)
+            self.record = {"epoch": epoch, "train": means(self.state.sums), "learning_rate": self.learning_rate()}
             self.record |= {"seconds": seconds, "clips_per_second": clips / seconds}
             self.record["largest_loss"] = self.state.sums["largest_loss"]
         elif stage == sb.Stage.VALID:
-            self.record["monitor"] = self._means()
+            self.record["monitor"] = means(self.state.sums)
 
     def _fit_valid(self, valid_set, epoch, enable):
         """End of an epoch: re-estimate batch norm, evaluate on the monitored set, save a checkpoint."""
@@ -304,6 +293,7 @@ class MILBrain(sb.Brain):
         keys = ["accuracy"] if self.hparams.keep_best else []
         if self.hparams.keep_best and "monitor" in self.record and self.may_be_best(epoch):
             meta["accuracy"] = self.record["monitor"]["accuracy"]
+        self.state.collect()
         self.checkpointer.save_and_keep_only(meta=meta, max_keys=keys, num_to_keep=1, verbosity=logging.DEBUG)
 
     def _report_epoch(self):
@@ -333,11 +323,16 @@ class MILBrain(sb.Brain):
         if count == 0:
             return
         chosen = torch.linspace(0, self.train_clips - 1, count).round().long()
-        stride = math.ceil(count / self.hparams.batch_size)
-        batches = [chosen[first::stride] for first in range(stride)]  # lists are sorted by class, batches must be mixed
-        wavs = (self.train_set.__getitems__(part.tolist()).to(self.device).waveforms() for part in batches)
+        stride = math.ceil(count / self.step_clips)
+        batches = [chosen[first::stride].tolist() for first in range(stride)]  # lists are sorted by class: mixed
         with self.evaluation_ctx:
-            estimate_batch_norm(self.modules.model, wavs)
+            estimate_batch_norm(self.modules.model, self._waveforms(batches))
+
+    def _waveforms(self, batches):
+        """This rank's part of the waveforms of each batch, given as positions in the training set."""
+        for positions in batches:
+            with self.ranks.computing(len(self.ranks.share(positions))):
+                yield self.train_part.__getitems__(positions).to(self.device).waveforms()
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         """Only between optimizer steps: accumulated gradients are not saved."""
@@ -346,6 +341,7 @@ class MILBrain(sb.Brain):
     def _save_intra_epoch_ckpt(self):
         """Keep the latest checkpoint within an epoch, besides those of complete epochs."""
         self._check()
+        self.state.collect()
         self.checkpointer.save_and_keep_only(
             meta={"epoch": self.epoch, "optimizer_step": self.optimizer_step},
             end_of_epoch=False,
@@ -365,6 +361,8 @@ class MILBrain(sb.Brain):
         self.predictions = {}
         self.evaluate(self.evaluation_loader(dataset), max_key=max_key, progressbar=False)
         self.clips = None
+        for part in self.ranks.gather(self.predictions):
+            self.predictions |= part
         reached = sorted(self.predictions)
         logits, bag_logits = zip(*(self.predictions[index] for index in reached))
         predictions = Predictions.of_clips(logits, bag_logits, self.modules.model.decision)
@@ -384,11 +382,11 @@ class MILBrain(sb.Brain):
             self.estimate_batch_norm()
 
     def evaluation_loader(self, dataset):
-        """Batches of clips in the order of their lengths, which avoids padding."""
-        order = dataset.order_by_length()
-        return torch.utils.data.DataLoader(dataset, sampler=order, **self._loader_options())
+        """This rank's batches of clips in the order of their lengths, which avoids padding."""
+        batches = evaluation_batches(dataset, self.hparams.batch_size, self.ranks)
+        self.evaluated_batches = len(batches)
+        return torch.utils.data.DataLoader(dataset, batch_sampler=batches, **self._loader_options())
 
     def _loader_options(self):
         """No workers, because reading a batch is fast; a separate generator leaves the global one unchanged."""
-        generator = torch.Generator().manual_seed(0)
-        return {"batch_size": self.hparams.batch_size, "collate_fn": as_is, "num_workers": 0, "generator": generator}
+        return {"collate_fn": as_is, "num_workers": 0, "generator": torch.Generator().manual_seed(0)}

@@ -1,30 +1,22 @@
-"""Checkpoints: atomic, checked, ordered by progress; and the state of a run that SpeechBrain does not save."""
+"""Checkpoints: atomic, checked, ordered by progress, and written by the main rank."""
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 
 # isort: split
-import json
 import logging
 import os
-import random
 import shutil
 
-import numpy as np
 import torch
 import yaml
-from speechbrain.utils.checkpoints import (
-    CKPT_PREFIX,
-    METAFNAME,
-    Checkpointer,
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
+from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
+from speechbrain.utils.distributed import MainProcessContext
 
 from mil_asc.errors import UserError
 from mil_asc.model.weights import check_finite
 from mil_asc.runtime.checksums import find_damage, write_checksums
 from mil_asc.runtime.files import flush_to_disk
+from mil_asc.training.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +49,19 @@ class AtomicCheckpointer(Checkpointer):
         Where they are.
     run : str, optional
         What identifies the run. Checkpoints keep it, and one of another run is refused.
+    ranks : Ranks, optional
+        Who takes part: the main rank writes, renames and removes, while the others wait.
     **kwargs
         As for ``Checkpointer``.
     """
 
-    def __init__(self, checkpoints_dir, run=None, **kwargs):
+    def __init__(self, checkpoints_dir, run=None, ranks=None, **kwargs):
         super().__init__(checkpoints_dir, **kwargs)
         self.run = run
-        for leftover in [*self.checkpoints_dir.glob(PARTIAL + "*"), *self.checkpoints_dir.glob(REMOVED + "*")]:
-            shutil.rmtree(leftover)
+        self.ranks = ranks or Ranks()
+        if self.ranks.main:
+            for leftover in [*self.checkpoints_dir.glob(PARTIAL + "*"), *self.checkpoints_dir.glob(REMOVED + "*")]:
+                shutil.rmtree(leftover)
 
     # -- saving
 
@@ -100,9 +96,15 @@ class AtomicCheckpointer(Checkpointer):
     def save_and_keep_only(self, meta, end_of_epoch=True, num_to_keep=1, max_keys=(), ckpt_predicate=None, **kwargs):
         """Save, then delete all but the latest checkpoints and those with the greatest values of ``max_keys``.
 
-        Only checkpoints for which ``ckpt_predicate`` is true are counted and deleted.
+        Only checkpoints for which ``ckpt_predicate`` is true are counted and deleted. All ranks call this together.
         """
-        self.save_checkpoint(meta, end_of_epoch, **kwargs)
+        if self.ranks.main:
+            with MainProcessContext():  # SpeechBrain's hooks would wait for the others
+                self.save_checkpoint(meta, end_of_epoch, **kwargs)
+            self._keep_only(num_to_keep, max_keys, ckpt_predicate)
+        self.ranks.barrier()
+
+    def _keep_only(self, num_to_keep, max_keys, ckpt_predicate):
         orders = [{}, *({"max_key": key} for key in max_keys)]
         found = [self.find_checkpoints(ckpt_predicate=ckpt_predicate, **order) for order in orders]
         kept = {checkpoint.path for ranked in found for checkpoint in ranked[:num_to_keep]}
@@ -153,8 +155,14 @@ class AtomicCheckpointer(Checkpointer):
     def set_damaged_aside(self):
         """Rename damaged checkpoints, with a warning, so that a training resumes from the latest intact one.
 
-        A ``UserError`` is raised if all checkpoints are damaged.
+        A ``UserError`` is raised if all checkpoints are damaged. All ranks call this together.
         """
+        self.ranks.barrier()  # the others may still list them
+        with self.ranks.main_first():
+            if self.ranks.main:
+                self._set_damaged_aside()
+
+    def _set_damaged_aside(self):
         folders = self._list_checkpoint_dirs()
         damaged = {folder: reason for folder in folders if (reason := _damage_of(folder))}
         if damaged and len(damaged) == len(folders):
@@ -202,51 +210,3 @@ def _damage_of_meta(folder):
 def _refuse(folder, damage):
     if damage:
         raise UserError(f"{folder} is damaged ({damage}): train again, which resumes from an earlier checkpoint if any")
-
-
-@register_checkpoint_hooks
-class RunState:
-    """State of a run besides weights, optimizer and epoch: random generators, sums, history, origin.
-
-    ``sums`` are the running sums of the current epoch by name; ``history`` has one dictionary per epoch; ``origin``
-    says which weights the training began with (``InitialWeights.load_into``), None for random ones.
-    """
-
-    def __init__(self):
-        self.sums = {}
-        self.history = []
-        self.origin = None
-
-    @mark_as_saver
-    def save(self, path):
-        """Save to ``path``, including the random states of Python, NumPy and torch."""
-        torch.save(
-            {
-                "python": json.dumps(random.getstate()),
-                "numpy": json.dumps(_plain(np.random.get_state())),
-                "torch": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-                "record": json.dumps([self.sums, self.history, self.origin]),
-            },
-            path,
-        )
-
-    @mark_as_loader
-    def load(self, path, end_of_epoch):
-        """Load the state from ``path``, and restore the random generators."""
-        del end_of_epoch
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        version, numbers, gauss = json.loads(state["python"])
-        random.setstate((version, tuple(numbers), gauss))
-        name, keys, *rest = json.loads(state["numpy"])
-        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-        torch.set_rng_state(state["torch"])
-        if len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda"])
-        self.sums, self.history, *origin = json.loads(state["record"])
-        self.origin = origin[0] if origin else None  # checkpoints of earlier versions have none
-
-
-def _plain(numpy_state):
-    name, keys, *rest = numpy_state
-    return [name, keys.tolist(), *rest]

@@ -13,12 +13,7 @@ from mil_asc.results.settings import read_settings
 from mil_asc.runtime.key_value import check_encodable
 from mil_asc.training.config import resolve_settings
 from mil_asc.training.habits import advice
-from mil_asc.training.run_options import (
-    RUN_OPTIONS,
-    read_run_option,
-    refuse_distributed_launch,
-    refuse_option,
-)
+from mil_asc.training.run_options import RUN_OPTIONS, read_run_option, refuse_option
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,6 @@ class Command:
 
 def read_command(arguments):
     """The ``Command`` of the words after the program's name; ``UserError`` if one of them is not legal."""
-    refuse_distributed_launch()
     path, options, overrides = parse_command_line(arguments)
     return Command(path, options, resolve_settings(path, overrides))
 

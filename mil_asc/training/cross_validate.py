@@ -12,17 +12,23 @@ from mil_asc.results.settings import read_settings
 from mil_asc.training.command_line import read_command
 from mil_asc.training.console import print_pooled
 from mil_asc.training.execution import execute, is_finished
+from mil_asc.training.ranks import join_ranks, lost_ranks
 from mil_asc.training.run_folder import OTHER_FOLDER
 
 
 def cross_validate(arguments):
-    """Train the folds that are not finished, pool all of them, report; returns the content of ``report.json``.
+    """Train the folds that are not finished, pool all of them, report.
 
     Arguments
     ---------
     arguments : list of str
         A legal command line with ``--folds`` and without ``--fold``. With ``--test_only`` every fold is evaluated
         again, with ``--debug`` every fold is a debug run.
+
+    Returns
+    -------
+    dict
+        The content of ``report.json``; None on all ranks but the main one.
 
     Raises
     ------
@@ -35,13 +41,17 @@ def cross_validate(arguments):
     folder = place_of_run(read_settings(whole.settings)["output_folder"], debug=debug)
     _check_folder(folder, whole.folds)
     again = debug or whole.options.get("test_only", False)
-    finished = [fold for fold, command in commands.items() if not again and is_finished(command)]
+    ranks = join_ranks()
+    with lost_ranks(ranks):
+        finished = ranks.from_main(lambda: [n for n, command in commands.items() if not again and is_finished(command)])
     for fold, command in commands.items():
         state = ", finished before" if fold in finished else ""
         print(f"fold {fold} of {whole.folds}{state}: {place_of_run(folder, fold)}", flush=True)
         if fold not in finished:
             execute(command)
             _free_memory()
+    if not ranks.main:
+        return None
     results = pool_folds(folder, whole.folds)
     try:
         page = write_pooled_report(folder, results)

@@ -6,10 +6,9 @@ A wrong command line is refused before PyTorch and SpeechBrain, which take secon
 import os
 import sys
 
-from tqdm import tqdm
-
 from mil_asc.errors import UserError
 from mil_asc.training.command_line import read_command
+from mil_asc.training.one_voice import ENDED, RanksLost, first_to_end, listen_to_torchrun, say, say_lost
 from mil_asc.training.options_help import help_text, wants_help
 
 
@@ -17,19 +16,33 @@ def main(arguments):
     """Train, evaluate and report as given on the command line; returns the exit status.
 
     A ``UserError`` prints one line on standard error and gives status 1; Ctrl-C prints one line and gives status 130.
+    Of several ranks, the first that ends so prints its line.
     """
+    listen_to_torchrun()
     try:
         if wants_help(arguments):
             print_help(arguments)
         else:
             run(arguments)
     except UserError as error:
-        tqdm.write(f"error: {error}", file=sys.stderr)  # below a progress bar that is still open
-        return 1
+        return end_with(error)
     except KeyboardInterrupt:
-        tqdm.write("stopped; the same command resumes from the last checkpoint, if one exists", file=sys.stderr)
+        say(f"stopped; {ENDED}")
         return 130
+    except Exception:
+        if not first_to_end():
+            return 1
+        raise
     return 0
+
+
+def end_with(error):
+    """Print a ``UserError``; returns the exit status."""
+    if isinstance(error, RanksLost):
+        say_lost(str(error))
+    else:
+        say(f"error: {error}")
+    return 1
 
 
 def print_help(arguments):

@@ -10,6 +10,7 @@ import sys
 
 from mil_asc.runtime.allocator import malloc_environment
 from mil_asc.runtime.program import prepare_output, run_program
+from mil_asc.training.one_voice import say
 
 
 def keep_pages():
@@ -38,6 +39,6 @@ def main():
     try:
         from mil_asc.training.entry import main as train
     except KeyboardInterrupt:
-        print("stopped before the run started", file=sys.stderr)
+        say("stopped before the run started")
         sys.exit(130)
     sys.exit(run_program(lambda: train(sys.argv[1:])))

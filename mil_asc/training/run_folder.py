@@ -40,8 +40,8 @@ RESULT_OPTIONS = (
 """Run options that change the results of a run; for the others, a resumed run equals an uninterrupted one."""
 
 
-def options_of_results(options, training):
-    """The run options that change the results, by name.
+def options_of_results(options, training, ranks):
+    """The run options that change the results, by name, and the number of ranks.
 
     Arguments
     ---------
@@ -49,6 +49,8 @@ def options_of_results(options, training):
         As given on the command line.
     training : dict
         The training block, which has values for some of them; options of the command line go before it.
+    ranks : Ranks
+        Who takes part: their number changes random numbers and the last bits of sums.
 
     Returns
     -------
@@ -56,10 +58,11 @@ def options_of_results(options, training):
         Plain values.
     """
     given = options.overridden_args
-    return {
+    values = {
         name: getattr(options, name) if name in given or name not in training else training[name]
         for name in RESULT_OPTIONS
     }
+    return values | {"ranks": ranks.count}
 
 
 OF_EVALUATION = ("model.", "data.labels", "data.clip_seconds", "data.validation_fraction", "data.fold")
@@ -77,13 +80,16 @@ class RunFolder:
         Whether this is a debug run.
     fold : int
         Number of the run's fold in a cross-validation, which has a folder in ``output_folder``; 0 without one.
+    writes : bool
+        False for the ranks that only read in it: they check what it holds.
     """
 
-    def __init__(self, path, debug=False, fold=0):
+    def __init__(self, path, debug=False, fold=0, writes=True):
         self.path = place_of_run(path, fold, debug)
         self.above = place_of_run(path, debug=debug) if fold else None
         self.checkpoints = self.path / CHECKPOINTS
         self.debug = debug
+        self.writes = writes
         self.lock = None
         self.handlers = []
         self.curves = None
@@ -100,6 +106,9 @@ class RunFolder:
                 f"no checkpoint in {self.checkpoints}: train first, without --test_only, "
                 "or name the trained run's --output_folder"
             )
+        if not self.writes:
+            self.check_settings(settings, ("",) if training else OF_EVALUATION)
+            return
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / LOCK)
@@ -160,7 +169,7 @@ class RunFolder:
 
         ``options`` are those of ``options_of_results``; if a run is only evaluated, only those of evaluation count.
         """
-        before = self._recorded(RUN_OPTIONS, options)
+        before = self._recorded(RUN_OPTIONS, options, earlier={"ranks": 1})
         names = [name for name in options if training or name.startswith("eval_")]
         self._refuse_changes([(name, before[name], options[name]) for name in names if before[name] != options[name]])
 
@@ -204,7 +213,8 @@ class RunFolder:
             lines = sorted(f"{clip.path}\t{clip.label}" for clip in getattr(corpus, name))
             now |= {f"{name}_clips": len(lines), name: sha256("\n".join(lines).encode()).hexdigest()}
         now |= {"clip_seconds": corpus.clip_seconds} | ({"audio": audio} if audio else {})
-        before = self._recorded(LISTS, now, optional=("validation", "validation_clips", "clip_seconds", "audio"))
+        later = ("validation", "validation_clips", "clip_seconds", "audio")
+        before = self._recorded(LISTS, now, earlier={key: now[key] for key in later if key in now})
         if before["labels"] != now["labels"]:
             words = [", ".join(map(str, lists["labels"])) for lists in (before, now)]
             raise UserError(
@@ -237,10 +247,10 @@ class RunFolder:
         if not path.is_file():
             raise UserError(f"{path} is missing, so what this run was trained on is unknown: {OTHER_FOLDER}")
 
-    def _recorded(self, name, now, optional=()):
+    def _recorded(self, name, now, earlier):
         """What a JSON file of an existing run says, with the keys of ``now``; ``now`` itself for a new run.
 
-        Keys in ``optional``, which records of earlier versions lack, have the value of ``now`` there.
+        Keys that records of earlier versions lack have the values of ``earlier`` there.
         """
         path = self.path / name
         if self.debug or not self.trained():
@@ -251,7 +261,7 @@ class RunFolder:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({type(error).__name__}): {OTHER_FOLDER}") from error
         if isinstance(before, dict):
-            before = {key: now[key] for key in optional if key in now} | before
+            before = earlier | before
         for key, value in now.items():
             kind = (int, float) if isinstance(value, int | float) else type(value)
             if not isinstance(before, dict) or not isinstance(before.get(key), kind):

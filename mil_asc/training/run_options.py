@@ -3,7 +3,6 @@
 They are listed here, and compared with SpeechBrain's by a test, because SpeechBrain takes seconds to import.
 """
 
-import os
 from dataclasses import dataclass
 
 from mil_asc.checks import check_count, check_number
@@ -40,7 +39,7 @@ RUN_OPTIONS = {
 }
 """Run options by name, with SpeechBrain's types and defaults."""
 
-ONE_DEVICE = "a run trains on one device; tools/reproduce.py runs one process per GPU"
+TORCHRUN = "several devices are used with torchrun --nproc_per_node=N train.py ..., without further options"
 COMPILE = "torch.compile kept recompiling the models for minutes in trials and did not finish"
 JIT = "TorchScript cannot compile the models"
 MIXED = "use --precision=bf16 or fp16"
@@ -55,11 +54,11 @@ REFUSED_OPTIONS = {
     "compile_using_dynamic_shape_tracing": COMPILE,
     "jit": JIT,
     "jit_module_keys": JIT,
-    "data_parallel_backend": ONE_DEVICE,
-    "data_parallel_count": ONE_DEVICE,
-    "distributed_backend": ONE_DEVICE,
-    "distributed_launch": ONE_DEVICE,
-    "find_unused_parameters": ONE_DEVICE,
+    "data_parallel_backend": TORCHRUN,
+    "data_parallel_count": TORCHRUN,
+    "distributed_backend": TORCHRUN,
+    "distributed_launch": TORCHRUN,
+    "find_unused_parameters": TORCHRUN,
     "auto_mix_prec": MIXED,
     "bfloat16_mix_prec": MIXED,
     "skip_nonfinite_grads": STOPS,
@@ -99,13 +98,6 @@ def refuse_option(name):
     """Raise a ``UserError`` with the reason if ``name`` is a run option of SpeechBrain that does not work here."""
     if name in REFUSED_OPTIONS:
         raise UserError(f"--{name} does not work here: {REFUSED_OPTIONS[name]}")
-
-
-def refuse_distributed_launch(environment=None):
-    """Raise a ``UserError`` if the environment (default: the process's) is that of a process that torchrun started."""
-    environment = os.environ if environment is None else environment
-    if "RANK" in environment and "LOCAL_RANK" in environment:
-        raise UserError(f"torchrun does not work here (RANK and LOCAL_RANK are set): {ONE_DEVICE}")
 
 
 def check_max_grad_norm(value):

@@ -22,7 +22,7 @@ from mil_asc.results.run import MANIFESTS, MODEL_WEIGHTS
 from mil_asc.results.trained_model import save_model
 from mil_asc.runtime import hardware
 from mil_asc.runtime.checksums import checksum
-from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
+from mil_asc.training.checkpoints import AtomicCheckpointer
 from mil_asc.training.clip_statistics import measure_floor
 from mil_asc.training.console import announce_corpus, announce_machine, announce_notes, announce_warnings
 from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
@@ -33,6 +33,7 @@ from mil_asc.training.outcome import Outcome
 from mil_asc.training.pruning import check_pruning
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
 from mil_asc.training.run_folder import options_of_results
+from mil_asc.training.run_state import RunState
 from mil_asc.training.single_clips import check_single_clips
 
 logger = logging.getLogger(__name__)
@@ -51,19 +52,24 @@ class TrainingRun:
         Run options, including device and precision.
     folder : RunFolder
         The open folder to write to.
+    ranks : Ranks
+        Who takes part; the main rank writes.
     """
 
-    def __init__(self, hparams, settings, options, folder):
+    def __init__(self, hparams, settings, options, folder, ranks):
         self.hparams = hparams
         self.settings = settings
         self.options = options
         self.folder = folder
+        self.ranks = ranks
         self.device = torch.device(options.device)
         self.network = hparams["model"]["network"]
         if hparams["training"].get("freeze_extractor"):
             self.network.freeze_extractor()
         self.start = time.perf_counter()
         self.trained = False
+        training = hparams["training"]
+        ranks.clips_of_step(training["batch_size"], training.get("batch_size_of", "step"))  # a mistake is found here
         hardware.tune(self.device.type)
 
     @staticmethod
@@ -76,12 +82,16 @@ class TrainingRun:
         check_number("data.validation_fraction", hparams["data"]["validation_fraction"], least=0, below=1)
 
     def execute(self):
-        """Prepare, train, evaluate, report; returns the content of ``report.json``."""
+        """Prepare, train, evaluate, report; returns the content of ``report.json``, on the main rank."""
         announce_machine(self.device, self.options.precision, self.folder.path)
         self.prepare()
         brain = self.build_brain()
         self.train(brain)
         outcome, best = self.evaluate(brain)
+        return self.report(outcome, best) if self.ranks.main else None
+
+    def report(self, outcome, best):
+        """Write the model, the predictions and the report; returns the content of ``report.json``."""
         results = self.summarise(outcome, best)
         if not self.options.test_only:
             save_model(self.folder.path, self.network, self.settings, self.corpus.labels)
@@ -94,9 +104,10 @@ class TrainingRun:
     def prepare(self):
         """Read the lists, decode every clip once, and leave out what cannot be used."""
         block, folder = self.hparams["data"], self.folder
-        options = options_of_results(self.options, self.hparams["training"])
+        options = options_of_results(self.options, self.hparams["training"], self.ranks)
         folder.check_options(options, training=not self.options.test_only)
-        corpus = read_corpus(block)
+        with self.ranks.main_first():  # a set that is made on the first run
+            corpus = read_corpus(block)
         if len(corpus.labels) != self.network.num_classes:
             raise UserError(
                 f"the data has {len(corpus.labels)} classes, the model {self.network.num_classes}: "
@@ -111,14 +122,18 @@ class TrainingRun:
         if block["on_bad_audio"] == "stop":  # then these are the lists, and a mistake is found before decoding
             folder.check_lists(corpus)
         shown = not self.options.noprogressbar
-        corpus, store, bad = decode_clips(corpus, block["cache_folder"], block["on_bad_audio"], self.network, shown)
+        with self.ranks.main_first():
+            corpus, store, bad = decode_clips(corpus, block["cache_folder"], block["on_bad_audio"], self.network, shown)
         lists = folder.check_lists(corpus, store.digest)
+        same = {key: value for key, value in lists.items() if key != "data_folder"}
+        self.ranks.check_same(same, f"{corpus.folder}: the machines of this run have different recordings there")
         if not self.options.debug:
             corpus = self.hold_out(corpus)
         announce_corpus(corpus)
-        if not self.options.test_only:
+        if not self.options.test_only and self.ranks.main:
             folder.record(self.settings, options, lists)
             self.keep_manifests(corpus, store)
+        self.ranks.barrier()  # the others read the record
         self.data = place_clips(corpus, store, bad, self.network, self.device)
         self.corpus = self.data.corpus
         for warning in [] if self.options.debug else few_clips(self.corpus):
@@ -139,7 +154,7 @@ class TrainingRun:
     def build_brain(self):
         """The Brain that the YAML file names, with optimizer, schedule and checkpoints."""
         training = self.hparams["training"]
-        self.state = RunState()
+        self.state = RunState(self.ranks)
         self.monitor = "validation" if self.corpus.validation else "evaluation"
         self.check_objective()
         try:
@@ -152,12 +167,13 @@ class TrainingRun:
                     "distillation": self.teachers,
                     "augmentation": self.hparams.get("augment", {}).get("augmentation"),
                     "state": self.state,
+                    "ranks": self.ranks,
                     "tensorboard": self.folder.curves,
                     "monitor_name": self.monitor,
                     "keep_best": bool(self.corpus.validation),
                 },
                 run_opts=self.options,
-                checkpointer=AtomicCheckpointer(self.folder.checkpoints, run=self.folder.identity()),
+                checkpointer=AtomicCheckpointer(self.folder.checkpoints, self.folder.identity(), self.ranks),
             )
         except (ValueError, SystemExit) as error:  # raised by SpeechBrain for run options
             raise UserError(" ".join(str(error).split())) from error
@@ -196,7 +212,8 @@ class TrainingRun:
             announce_notes([self.state.origin["note"]])
             announce_warnings(self.state.origin["warnings"])
         monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
-        check_single_clips(self.network, self.data.dataset("train"), self.hparams["training"]["batch_size"])
+        check_single_clips(self.network, self.data.dataset("train"), brain.step_clips)
+        self.state.separate_generators(self.hparams["seed"])
         brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None
 
@@ -291,6 +308,7 @@ class TrainingRun:
         facts = folds | {
             "batch_norm": None if gains is None else dataclasses.asdict(gains),
             "seed": self.hparams["seed"],
+            "ranks": self.ranks.count,
             "train_clips": len(self.corpus.train),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "wall_seconds": time.perf_counter() - self.start,

@@ -21,7 +21,7 @@ from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
 from mil_asc.store.batches import ClipDataset
 from mil_asc.training.brain import MILBrain
-from mil_asc.training.checkpoints import RunState
+from mil_asc.training.run_state import RunState
 from mil_asc.training.schedule import WarmupCosine
 
 LABELS = ["bus", "park", "tram", "metro"]

@@ -10,7 +10,8 @@ from speechbrain.utils import checkpoints as speechbrain_checkpoints
 
 from mil_asc.errors import UserError
 from mil_asc.runtime.files import write_atomically
-from mil_asc.training.checkpoints import AtomicCheckpointer, RunState
+from mil_asc.training.checkpoints import AtomicCheckpointer
+from mil_asc.training.run_state import RunState
 
 
 def meta(epoch, **more):

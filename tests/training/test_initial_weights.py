@@ -22,8 +22,8 @@ from mil_asc.packaging.sources import shipped_models
 from mil_asc.results.settings import changed_settings
 from mil_asc.training import initial_weights
 from mil_asc.training.brain import MILBrain
-from mil_asc.training.checkpoints import RunState
 from mil_asc.training.entry import main
+from mil_asc.training.run_state import RunState
 
 YAML = "recipes/TAU2019/hparams/fuse_pnl.yaml"
 CLASSES = ("airport", "park", "tram")
