@@ -10,7 +10,7 @@ import sys
 
 from mil_asc.runtime.allocator import malloc_environment
 from mil_asc.runtime.program import prepare_output, run_program
-from mil_asc.training.one_voice import say
+from mil_asc.training.one_voice import leave, say
 
 
 def keep_pages():
@@ -41,4 +41,4 @@ def main():
     except KeyboardInterrupt:
         say("stopped before the run started")
         sys.exit(130)
-    sys.exit(run_program(lambda: train(sys.argv[1:])))
+    leave(run_program(lambda: train(sys.argv[1:])))

@@ -54,6 +54,20 @@ def _wait_for_sigterm(reading):
     os._exit(128 + signal.SIGTERM)
 
 
+def leave(status):
+    """Exit with the status of the run; a rank that failed leaves at once, whatever its connections wait for."""
+    if several_ranks():
+        if status:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        from torch import distributed
+
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+    sys.exit(status)
+
+
 def say(line):
     """Print a line on standard error, if no other rank has ended with one."""
     if first_to_end():

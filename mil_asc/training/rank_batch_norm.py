@@ -77,12 +77,12 @@ JOINED = {nn.BatchNorm1d: _OfRanks1d, nn.BatchNorm2d: _OfRanks2d, nn.BatchNorm3d
 
 @torch.no_grad()
 def _statistics(x, ranks):
-    """Number of values per channel, mean and biased variance (C,) over the batches of all ranks, in float32.
+    """Number of values per channel, mean and biased variance (C,) over the batches of all ranks.
 
     Sums of squares are around each rank's own mean, and are joined in float64, in the order of the ranks.
     """
     count = 0 if ranks.idle else x.numel() // x.shape[1]
-    variance_C, mean_C = torch.var_mean(x.float(), dim=_others(x), correction=0)
+    variance_C, mean_C = torch.var_mean(_wide(x), dim=_others(x), correction=0)
     own = torch.cat([mean_C, variance_C]).double()
     own = torch.cat([own if count else torch.zeros_like(own), own.new_full((1,), float(count))])
     found = [torch.empty_like(own) for _ in range(ranks.count)]
@@ -92,7 +92,12 @@ def _statistics(x, ranks):
     total = count_R1.sum()
     mean_C = (count_R1 * mean_RC).sum(0) / total
     variance_C = (count_R1 * (variance_RC + (mean_RC - mean_C) ** 2)).sum(0) / total
-    return total, mean_C.float(), variance_C.float()
+    return total, mean_C.to(_wide(x).dtype), variance_C.to(_wide(x).dtype)
+
+
+def _wide(x):
+    """``x`` in float32 or better."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _others(x):
@@ -116,14 +121,14 @@ class _Normalize(torch.autograd.Function):
         """Gradients of x, which belong to the sum of all ranks' losses, and this rank's gradients of the affine map."""
         x, weight, mean_C, scale_C, count = ctx.saved_tensors
         shape = [1, -1] + [1] * (x.dim() - 2)
-        centred, wide = x.float() - mean_C.view(shape), gradient.float()
+        centred, wide = _wide(x) - mean_C.view(shape), _wide(gradient)
         sum_C, product_C = wide.sum(_others(x)), (wide * centred).sum(_others(x))
         of_weight = (product_C * scale_C).to(weight.dtype) if weight is not None else None
         of_bias = sum_C.to(gradient.dtype if weight is None else weight.dtype) if ctx.has_bias else None
         sums = torch.stack([sum_C, product_C]).double()
         distributed.all_reduce(sums)
         if not ctx.idle:  # the statistics do not depend on the clip of an idle rank
-            sum_C, product_C = (sums / count).float()
+            sum_C, product_C = (sums / count).to(wide.dtype)
             wide = wide - sum_C.view(shape) - centred * (product_C * scale_C**2).view(shape)
         scale_C = scale_C if weight is None else scale_C * weight
         return (wide * scale_C.view(shape)).to(x.dtype), of_weight, of_bias, None, None, None, None, None
