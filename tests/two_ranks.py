@@ -32,7 +32,8 @@ def run_on_ranks(function, *arguments, count=2):
         for process in processes:
             process.kill()
     failed = [text for text in found.values() if isinstance(text, str)]
-    assert not failed and all(process.exitcode == 0 for process in processes), "\n".join(failed)
+    codes = [process.exitcode for process in processes]
+    assert not failed and not any(codes), "\n".join([str(codes), *failed])
     return [torch.load(io.BytesIO(found[rank]), weights_only=False) for rank in range(count)]
 
 

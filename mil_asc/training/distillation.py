@@ -144,8 +144,9 @@ class Distillation:
         if "bag" in self.levels:
             parts.append(self._loss(bags.bag_logits_BC, [one.bag_logits_BC for one in found]).mean())
         if "instances" in self.levels:
-            loss_BI = self._loss(bags.logits_BIC, [one.logits_BIC for one in found])
-            parts.append(((loss_BI * bags.mask_BI).sum(1) / bags.mask_BI.sum(1)).mean())
+            last = found[0].logits_BIC.shape[1]  # what is beyond is padding of all clips: of those on other ranks
+            loss_BI = self._loss(bags.logits_BIC[:, :last], [one.logits_BIC for one in found])
+            parts.append(((loss_BI * bags.mask_BI[:, :last]).sum(1) / bags.mask_BI.sum(1)).mean())
         taught = sum(parts) / len(parts)
         loss = self.label_weight * terms["loss"] + (1 - self.label_weight) * taught
         return {**terms, "teachers": taught, "loss": loss}
