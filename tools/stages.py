@@ -54,6 +54,7 @@ def parse_arguments(arguments):
     add("--hparams", type=Path, default=Path("hparams/fuse_pnl.yaml"), metavar="FILE", help="YAML file of the recipe")
     add("--seeds", default="1", metavar='"1 2 3"', help="one run per seed (default 1)")
     add("--device", help="such as cuda or cpu (default: the GPU where there is one)")
+    add("--nproc", type=int, default=1, metavar="N", help="processes that train together, one per GPU (default 1)")
     return parser.parse_args(arguments[:where]), arguments[where + 1 :]
 
 
@@ -101,6 +102,9 @@ class Recipe:
         check_passed(passed)
         self.passed = passed
         self.seeds = parse_seeds(options.seeds)
+        if options.nproc < 1:
+            raise UserError(f"--nproc must be 1 or more, got {options.nproc}")
+        self.nproc = options.nproc
         self.device = [f"--device={options.device}"] if options.device else []
         self.official = read_datasets().get(options.recipe.lower())
         self.given = options.data_folder.resolve() if options.data_folder else None
@@ -124,7 +128,12 @@ class Recipe:
 
     def train_command(self, seed):
         """The words after ``python`` that train with a seed."""
-        words = ["train.py", str(self.hparams.relative_to(self.folder)), f"--seed={seed}"]
+        start = ["-m", "mil_asc.training.start_ranks", f"--nproc_per_node={self.nproc}"] if self.nproc > 1 else []
+        return [*start, "train.py", *self.train_words(seed)]
+
+    def train_words(self, seed):
+        """The words after ``train.py`` that train with a seed."""
+        words = [str(self.hparams.relative_to(self.folder)), f"--seed={seed}"]
         return [*words, f"--data_folder={self.data_folder}", *self.device, *self.passed]
 
     def prepare_command(self):
@@ -155,7 +164,7 @@ class Recipe:
 
     def settings(self, seed):
         """The resolved settings of the run with a seed; an option that ``train.py`` would refuse is refused here."""
-        path, _, overrides = parse_command_line([str(self.hparams), *self.train_command(seed)[2:]])
+        path, _, overrides = parse_command_line([str(self.hparams), *self.train_words(seed)[1:]])
         return ruamel.yaml.YAML().load(resolve_settings(path, overrides))
 
     def call(self, *words, keep=False):
@@ -164,7 +173,8 @@ class Recipe:
         command = [sys.executable, *map(str, words)]
         done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE if keep else None, text=True)
         if done.returncode:
-            raise StageError(f"{Path(words[0]).name} ended with status {done.returncode}; the same command resumes")
+            program = next((Path(word).name for word in words if str(word).endswith(".py")), words[1])
+            raise StageError(f"{program} ended with status {done.returncode}; the same command resumes")
         return done.stdout
 
 

@@ -65,6 +65,17 @@ def test_all_stages_of_synth_scenes(checkout):
 
 
 @pytest.mark.slow
+def test_two_processes_train_together_and_the_set_is_made_once(checkout):
+    words = ["--nproc", "2", "--stage", "3", "--stop_stage", "3", "--device", "cpu", "--", *TINY]
+    status, out, err = run("SynthScenes", *words, root=checkout)
+    assert status == 0, err
+    assert "+ python -m mil_asc.training.start_ranks --nproc_per_node=2 train.py hparams/fuse_pnl.yaml" in out
+    report = json.loads((checkout / "recipes/SynthScenes/results/fuse_pnl/seed-1/report.json").read_text())
+    assert report["run"]["ranks"] == 2 and report["evaluation"]["clips"] == 10
+    assert err.count("epoch 1/1") == out.count("10 clips in the evaluation set") == 1
+
+
+@pytest.mark.slow
 def test_stages_of_a_cross_validation(checkout):
     words = ["--stage", "2", "--device", "cpu", "--", *TINY, "--folds=2"]
     status, out, err = run("SynthScenes", *words, root=checkout)
@@ -103,6 +114,7 @@ def test_nothing_to_download_is_said(checkout):
 @pytest.mark.parametrize(
     "words, part",
     [
+        (["--nproc", "0"], "--nproc must be 1 or more, got 0"),
         (["--seeds", "one"], '--seeds must be whole numbers such as "1 2 3"'),
         (["--stage", "3", "--stop_stage", "2"], "--stop_stage 2 comes before --stage 3"),
         (["--hparams", "hparams/nothing.yaml"], "nothing.yaml is not a file"),

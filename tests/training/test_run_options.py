@@ -7,8 +7,8 @@ import pytest
 from speechbrain.utils.run_opts import RunOptions
 
 from mil_asc.errors import UserError
-from mil_asc.training.command_line import parse_command_line, read_command
-from mil_asc.training.run_options import REFUSED_OPTIONS, RUN_OPTIONS, refuse_distributed_launch
+from mil_asc.training.command_line import parse_command_line
+from mil_asc.training.run_options import REFUSED_OPTIONS, RUN_OPTIONS
 
 SET_IN_CODE = {"param_file", "overridden_args"}
 
@@ -33,16 +33,3 @@ def test_type_and_default_are_those_of_speechbrain(name):
 def test_option_that_does_not_work_is_refused_with_the_reason(name, form):
     with pytest.raises(UserError, match=f"^--{name} does not work here: .+$"):
         parse_command_line(["recipe.yaml", form.format(name)])
-
-
-def test_processes_of_torchrun_are_refused(monkeypatch):
-    monkeypatch.setenv("RANK", "0")
-    read = [__file__]  # refused before the file is read
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(UserError, match="^torchrun does not work here .*one process per GPU$"):
-        read_command(read)
-
-
-def test_rank_alone_is_no_distributed_launch():
-    """Some cluster managers set RANK for every process, and SpeechBrain needs LOCAL_RANK too."""
-    refuse_distributed_launch({"RANK": "0", "WORLD_SIZE": "1"})
