@@ -45,8 +45,8 @@ class _OfRanks:
             return super().forward(x)
         self._check_input_dim(x)
         count, mean_C, variance_C = _statistics(x, self.ranks)
-        if count < 2:
-            raise ValueError(f"batch norm needs more than one value per channel in training, got {tuple(x.shape)}")
+        if x.numel() == x.shape[1] and count < 2:  # the count of all ranks is on the device, and looking at it waits
+            raise ValueError(f"expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
         if self.track_running_stats:
             self._update(count, mean_C, variance_C)
         return _Normalize.apply(x, self.weight, self.bias, mean_C, variance_C, self.eps, count, self.ranks)

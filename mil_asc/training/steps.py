@@ -212,7 +212,8 @@ class TrainingRun:
             announce_notes([self.state.origin["note"]])
             announce_warnings(self.state.origin["warnings"])
         monitored = self.data.dataset("validation" if self.corpus.validation else "evaluate")
-        check_single_clips(self.network, self.data.dataset("train"), brain.step_clips)
+        with self.ranks.computing(int(self.ranks.main)):  # a batch of one clip is that of the main rank
+            check_single_clips(self.network, self.data.dataset("train"), brain.step_clips)
         self.state.separate_generators(self.hparams["seed"])
         brain.fit(counter, self.data.dataset("train"), monitored)
         self.trained = brain.first_epoch is not None

@@ -155,6 +155,14 @@ def test_misspelt_option_is_refused_once(torchrun, tmp_path):
     assert len(done.stderr.splitlines()) == 1 and "unknown option --numbr_of_epochs" in done.stderr
 
 
+def test_last_batch_of_one_clip_with_one_instance_is_refused_once(torchrun, data_folder, tmp_path):
+    """Eleven clips in batches of five, of half a second."""
+    done = torchrun(QUIET, tiny.tiny_run(YAML, data_folder, tmp_path / "run", "--batch_size=5", "--hop_ms=64"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (line,) = lines(done)
+    assert "11 training clips in batches of 5 leave one: choose another training.batch_size" in line
+
+
 def test_folds_are_trained_one_after_the_other(torchrun, data_folder, tmp_path):
     arguments = tiny.tiny_run(YAML, data_folder, tmp_path / "run", "--number_of_epochs=1", "--folds=2")
     done = torchrun(QUIET, arguments)
