@@ -11,7 +11,7 @@ from mil_asc.errors import UserError
 from mil_asc.results.run import PAGE, PREDICTIONS, Run
 from mil_asc.runtime import hardware
 from mil_asc.training.config import build_hparams, one_line_errors
-from mil_asc.training.ranks import device_of, join_ranks, lost_ranks
+from mil_asc.training.ranks import Ranks, device_of, join_ranks, lost_ranks
 from mil_asc.training.run_data import read_corpus
 from mil_asc.training.run_folder import RunFolder, options_of_results
 from mil_asc.training.steps import TrainingRun
@@ -70,8 +70,9 @@ def _run_folder(options, hparams, ranks):
     return RunFolder(hparams["output_folder"], options.debug, hparams["data"].get("fold", 0), ranks.main)
 
 
-def load_run(command, ranks):
-    """The run options and the built hyperparameters of a ``Command``, after all checks."""
+def load_run(command, ranks=None):
+    """The run options and the built hyperparameters of a ``Command``, after all checks; for one rank by default."""
+    ranks = ranks or Ranks()
     options = _with_device(command, ranks)
     hparams = build_hparams(command.path, command.settings)
     with one_line_errors(command.path):

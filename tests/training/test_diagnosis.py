@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from mil_asc.model import gains
-from mil_asc.training import brain, diagnosis
+from mil_asc.training import diagnosis, loss_sums
 from mil_asc.training.diagnosis import loss_warnings, schedule_warnings
 from mil_asc.training.entry import main
 
@@ -43,9 +43,9 @@ def test_warm_up_of_a_debug_run_is_not_warned_of(trained):
 
 def test_large_loss_is_warned_of_once(trained, monkeypatch):
     """With a limit that the loss of every batch exceeds."""
-    assert diagnosis.LARGE_LOSS == brain.LARGE_LOSS == 1e6
+    assert diagnosis.LARGE_LOSS == loss_sums.LARGE_LOSS == 1e6
     monkeypatch.setattr(diagnosis, "LARGE_LOSS", 0.1)
-    monkeypatch.setattr(brain, "LARGE_LOSS", 0.1)
+    monkeypatch.setattr(loss_sums, "LARGE_LOSS", 0.1)
     report, console, log = trained("--warmup_epochs=0")
     assert all(record["largest_loss"] > 0.1 for record in report["history"])
     assert sum("the training diverged" in warning for warning in report["warnings"]) == 1
