@@ -97,11 +97,16 @@ def test_killed_30_times_has_every_recording_once(words, whole, tmp_path):
     while kills < KILLS:
         process = start(*words, folder)
         if kills % 5 == 4:  # at any moment, most often while it starts
-            time.sleep(chance.uniform(0, 1.5))
+            time.sleep(chance.uniform(0, 1.0))
         else:
             wait_for_count(process, folder, before + chance.randint(1, 9))
             time.sleep(chance.uniform(0, 0.01))
-        assert process.poll() is None, "it ended before it was killed often enough"
+        if process.poll() is not None:  # a fast machine: take half of the parts away, whose rows are computed again
+            finish(process, 3)
+            for part in sorted(folder.glob("part-*"))[::2]:
+                part.unlink()
+            before = count_of(folder)
+            continue
         process.kill()
         process.communicate(timeout=60)
         kills += 1
