@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from mil_asc.cli.held_results import changed, locked_settings, named
 from mil_asc.cli.parquet_rows import check_pyarrow
 from mil_asc.cli.path_marks import PathMarks
-from mil_asc.cli.result_files import changed, locked_settings, named
 from mil_asc.cli.results_taker import Results
 from mil_asc.errors import UserError
 from mil_asc.presentation.part_rows import MOMENT, bad_row, column_kinds
