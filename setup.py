@@ -9,6 +9,8 @@ VERSION = next(
     line.split('"')[1] for line in (ROOT / "mil_asc/__init__.py").read_text().splitlines() if "__version__" in line
 )
 
+SERVE = ["starlette>=0.45", "uvicorn>=0.54", "python-multipart>=0.0.20", "websockets>=13"]
+
 setup(
     name="mil_asc",
     version=VERSION,
@@ -63,6 +65,8 @@ setup(
             "ruff>=0.6",
             "mypy>=2.4",
             "setuptools>=70.1",  # builds the wheel that is tested
+            "jsonschema>=4.20",  # answers of the server against their description
+            *SERVE,
         ],
         # tools/study.py; two of its own dependencies require older versions: dcase_util pkg_resources, and pandas 3
         # hands out read-only arrays that sed_scores_eval cannot take
@@ -70,7 +74,7 @@ setup(
         "hub": ["huggingface_hub>=1.0"],  # models named hf:user/model
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray, mil-asc classify --ray
         "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
-        "serve": ["starlette>=0.45", "uvicorn>=0.54", "python-multipart>=0.0.20", "websockets>=13"],  # mil-asc serve
+        "serve": SERVE,  # mil-asc serve
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "browser": ["playwright>=1.60"],  # tests of the page of mil-asc serve; needs the program chromium too
         # tools/benchmark.py --peers: networks that it compares with, with random weights
