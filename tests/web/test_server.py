@@ -223,7 +223,7 @@ def _has_memory_file(pid):
 
 @pytest.mark.slow
 def test_limits_of_time_memory_and_number(tmp_path):
-    options = ("--jobs", 1, "--queue", 0, "--seconds", 0.7, "--minutes", 60, "--memory", 0.3)
+    options = ("--jobs", 1, "--queue", 0, "--seconds", 0.7, "--minutes", 60)
     with Served(tmp_path / "tmp", *options) as server:
         answer = server.post(wav_bytes(np.tile(noise(60), 25), "FLAC"))
         assert (answer.status_code, error_of(answer)) == (
