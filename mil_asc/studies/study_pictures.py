@@ -50,14 +50,27 @@ def paint_evidence(figure, rows):
 
 
 def _paint_curve(axes, rows, column, strategy, shift):
-    points = [(share, by_seed(rows, column, event_share=f"{share:g}", strategy=strategy)) for share in SHARES]
-    found = [(share + shift, student_interval(list(values.values()))) for share, values in points if values]
-    if not found:
-        return
-    x, intervals = zip(*found)
-    half = [0.0 if one.high is None else one.high - one.mean for one in intervals]
-    style = {"color": COLOURS[strategy], "marker": MARKERS[strategy], "markersize": 4, "capsize": 2, "elinewidth": 0.8}
-    axes.errorbar(x, [one.mean for one in intervals], yerr=half, label=NAMES[strategy], **style)
+    points = [(share + shift, by_seed(rows, column, event_share=f"{share:g}", strategy=strategy)) for share in SHARES]
+    x, means, half = _intervals(points)
+    if x:
+        axes.errorbar(x, means, yerr=half, label=NAMES[strategy], **_style(strategy))
+
+
+def _intervals(points):
+    """Positions, means over seeds, and half the 95 % intervals (0 for one seed), of the points that have values."""
+    found = [(place, student_interval(list(values.values()))) for place, values in points if values]
+    half = [0.0 if one.high is None else one.high - one.mean for _, one in found]
+    return [place for place, _ in found], [one.mean for _, one in found], half
+
+
+def _style(strategy):
+    return {
+        "color": COLOURS[strategy],
+        "marker": MARKERS[strategy],
+        "markersize": 4,
+        "capsize": 2,
+        "elinewidth": 0.8,
+    }
 
 
 def _paint_line(axes, rows, column, name):
@@ -93,11 +106,7 @@ def paint_poolings(figure, rows):
 
 
 def _paint_points(axes, rows, names, column, strategy, shift):
-    found = [(y, by_seed(rows, column, pooling=name, strategy=strategy)) for y, name in enumerate(names)]
-    points = [(y + shift, student_interval(list(values.values()))) for y, values in found if values]
-    if not points:
-        return
-    y, intervals = zip(*points)
-    half = [0.0 if one.high is None else one.high - one.mean for one in intervals]
-    style = {"color": COLOURS[strategy], "marker": MARKERS[strategy], "markersize": 4, "elinewidth": 0.8, "capsize": 2}
-    axes.errorbar([one.mean for one in intervals], y, xerr=half, label=NAMES[strategy], linestyle="none", **style)
+    points = [(y + shift, by_seed(rows, column, pooling=name, strategy=strategy)) for y, name in enumerate(names)]
+    y, means, half = _intervals(points)
+    if y:
+        axes.errorbar(means, y, xerr=half, label=NAMES[strategy], linestyle="none", **_style(strategy))

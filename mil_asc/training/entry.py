@@ -29,7 +29,7 @@ def main(arguments):
     except KeyboardInterrupt:
         say(f"stopped; {ENDED}")
         return 130
-    except Exception:
+    except Exception:  # a fault of the program, which all ranks may meet: the first shows its traceback
         if not first_to_end():
             return 1
         raise
