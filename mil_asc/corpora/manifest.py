@@ -109,14 +109,10 @@ class Corpus:
             return self
         if self.validation:
             raise UserError("validation_fraction must be 0 here: these lists have a validation list already")
-        rng = np.random.default_rng(seed)
-        places = {label: {clip.location for clip in self.train if clip.label == label} for label in self.labels}
-        held = set()
-        for own in filter(None, places.values()):
-            wanted = min(max(1, round(fraction * len(own))), len(own) - 1)
-            for location in rng.permutation(sorted(own)).tolist():
-                if len(held & own) < wanted and all(other - held - {location} for other in places.values() if other):
-                    held.add(location)
+        places = {label: set() for label in self.labels}
+        for clip in self.train:
+            places[clip.label].add(clip.location)
+        held = draw_locations(list(filter(None, places.values())), fraction, seed)
         train = [clip for clip in self.train if clip.location not in held]
         validation = [clip for clip in self.train if clip.location in held]
         none = ["no validation clips: every class has but one location to train on"] if not held else []
@@ -125,6 +121,42 @@ class Corpus:
     def _with_lists(self, choose):
         lists = {name: choose(getattr(self, name)) for name in ("train", "validation", "evaluate")}
         return replace(self, **lists)
+
+
+def draw_locations(places, fraction, seed):
+    """Locations that hold about ``fraction`` of those of each class, and leave each class one.
+
+    Arguments
+    ---------
+    places : list of set of str
+        The locations of each class, at least one.
+    fraction : float
+        Share to draw, above 0 and below 1.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    set of str
+
+    Example
+    -------
+    >>> len(draw_locations([{"a", "b", "c", "d"}], 0.5, seed=0)), draw_locations([{"a"}], 0.5, seed=0)
+    (2, set())
+    """
+    rng, held, kept, classes_of = np.random.default_rng(seed), set(), list(map(len, places)), {}
+    for index, own in enumerate(places):
+        for location in own:
+            classes_of.setdefault(location, []).append(index)
+    for index, own in enumerate(places):
+        wanted = min(max(1, round(fraction * len(own))), len(own) - 1)
+        for location in rng.permutation(sorted(own)).tolist():
+            enough = len(own) - kept[index] >= wanted
+            if not enough and location not in held and all(kept[other] > 1 for other in classes_of[location]):
+                held.add(location)
+                for other in classes_of[location]:
+                    kept[other] -= 1
+    return held
 
 
 def check_label(label, labels, where):

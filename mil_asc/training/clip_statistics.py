@@ -44,9 +44,11 @@ def clip_statistics(dataset, spectrogram, device, progress=True):
     numpy.ndarray
         float32 (B, 2 F): F means, then F deviations (biased, natural log of power).
     """
-    rows = []
+    feature_BD = None
     for position in tqdm(range(len(dataset)), desc="floor", unit="clip", leave=False, disable=not progress):
         logmel_FT = spectrogram(dataset[position].to(device).waveforms())[0]
         deviation_F, mean_F = torch.std_mean(logmel_FT, dim=1, correction=0)
-        rows.append(torch.cat([mean_F, deviation_F]))
-    return torch.stack(rows).cpu().numpy()
+        if feature_BD is None:  # one array, as a small tensor per clip would take kilobytes each
+            feature_BD = mean_F.new_empty(len(dataset), 2 * len(mean_F))
+        torch.cat([mean_F, deviation_F], out=feature_BD[position])
+    return feature_BD.cpu().numpy()

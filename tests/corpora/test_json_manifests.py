@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,31 @@ def refused(folder, **options):
 
 
 # -- written
+
+
+def test_writing_takes_little_memory_per_clip(tmp_path):
+    """All pieces of JSON text at once, as ``json.dumps`` joins them, took more than 2 kB per clip."""
+    peaks = []
+    for count in (500, 2500):
+        clips = [Clip(f"audio/park-lisbon-{i}-0-a.wav", "park", "lisbon", f"lisbon-{i}", "a") for i in range(count)]
+        durations = {clip.path: 10.0 for clip in clips}
+        tracemalloc.start()
+        write_manifests(Corpus(tmp_path, ["park"], clips, []), tmp_path / f"{count}", durations)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 2000 < 1000, peaks
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_manifest_is_the_text_of_json_with_an_indent_of_one(tmp_path, count):
+    names = ['a "b" \n{c}.wav', "é\u2028.wav", "d\\.wav"][:count]
+    clips = [Clip(name, "park", "lisbon", name, "a") for name in names]
+    events = {names[0]: [Event(0.5, 1.0, "bird\nsong", "distinct")]} if count else {}
+    corpus = Corpus(tmp_path, ["park"], clips, [], events=events)
+    write_manifests(corpus, tmp_path / "manifests", dict.fromkeys(names, 1.5))
+    text = (tmp_path / "manifests/train.json").read_text(encoding="utf-8")
+    assert text == json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n"
+    assert list(json.loads(text)) == names
 
 
 def test_entries_hold_what_is_known_of_a_clip(written):

@@ -1,12 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dcase_files import write_dcase_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mil_asc.corpora.dcase import read_dcase_folder
-from mil_asc.corpora.manifest import Clip, Corpus, few_clips, inspect_lists
+from mil_asc.corpora.manifest import Clip, Corpus, draw_locations, few_clips, inspect_lists
 from mil_asc.errors import UserError
 
 LABELS = ["airport", "park", "tram"]
@@ -147,6 +148,55 @@ def test_hold_out_takes_its_share_of_each_class():
         assert len({c.location for c in held.validation if c.label == label}) == 3
     assert len(held.validation) == 27
     assert held.validation != corpus_of(clips).hold_out(0.3, seed=2).validation
+
+
+def slowly_drawn(places, fraction, seed):
+    """The obvious way: all classes are looked at for every location."""
+    rng, held = np.random.default_rng(seed), set()
+    for own in places:
+        wanted = min(max(1, round(fraction * len(own))), len(own) - 1)
+        for location in rng.permutation(sorted(own)).tolist():
+            if len(held & own) < wanted and all(other - held - {location} for other in places):
+                held.add(location)
+    return held
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 12).map(str), min_size=1), min_size=1, max_size=5),
+    st.floats(0.01, 0.99),
+    st.integers(0, 9),
+)
+def test_locations_are_those_of_the_obvious_way_to_draw_them(places, fraction, seed):
+    assert draw_locations(places, fraction, seed) == slowly_drawn(places, fraction, seed)
+
+
+class Counted(set):
+    """Counts the members that are looked at when it is iterated, and when it is subtracted or intersected."""
+
+    looks = 0
+
+    def _counted(self, result, seen):
+        Counted.looks += seen
+        return result
+
+    def __iter__(self):
+        return self._counted(super().__iter__(), len(self))
+
+    def __sub__(self, other):
+        return self._counted(super().__sub__(other), len(self))
+
+    def __rand__(self, other):
+        return self._counted(super().__rand__(other), min(len(self), len(other)))
+
+
+def test_work_of_a_draw_grows_as_its_locations_do():
+    looks = []
+    for count in (50, 500):
+        places = [Counted(f"{label}-{number}" for number in range(count)) for label in range(10)]
+        Counted.looks = 0
+        assert len(draw_locations(places, 0.1, seed=1)) == count
+        looks.append(Counted.looks)
+    assert looks[1] <= 10 * looks[0]
 
 
 def test_hold_out_of_nothing():

@@ -1,5 +1,6 @@
 """The floor of a run: its features, and that it changes nothing but the report."""
 
+import gc
 import html
 import json
 import random
@@ -39,6 +40,20 @@ class Store:
         return wav_BN, np.full(len(rows), 1e-4, dtype=np.float32), self.lengths[rows]
 
 
+class CountingStore(Store):
+    """Many clips; counts the tensors that are there whenever one is read."""
+
+    lengths = np.full(60, 2000)
+    tensors = 0
+
+    def samples(self, row):
+        return np.full(2000, 100, dtype=np.int16)
+
+    def read(self, rows):
+        self.tensors = sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+        return super().read(rows)
+
+
 def random_states():
     """The states of all global random generators, as values that can be compared."""
     return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
@@ -47,6 +62,16 @@ def random_states():
 def dataset(rows):
     clips = [Clip(f"{row}.wav", "park", "oslo", f"oslo-{row}", "a") for row in rows]
     return ClipDataset(Store(), rows, clips, ["park"])
+
+
+def test_no_tensor_is_kept_per_clip():
+    counts = []
+    for count in (5, 60):
+        clips = [Clip(f"{row}.wav", "park", "oslo", f"oslo-{row}", "a") for row in range(count)]
+        store = CountingStore()
+        clip_statistics(ClipDataset(store, range(count), clips, ["park"]), LogMel(n_mels=24), CPU, progress=False)
+        counts.append(store.tensors)
+    assert counts[0] == counts[1]
 
 
 def test_features_are_mean_and_deviation_of_each_bin_over_the_clips_own_length():
