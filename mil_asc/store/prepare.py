@@ -152,9 +152,10 @@ def prepare(
     check_count("--sample_rate", sample_rate, least=1)
     corpus = read_lists(data)
     store = _build_store(corpus, data["cache_folder"], sample_rate) if waveforms else None
-    corpus = _without_bad_audio(corpus, store.bad if store else {}, data["on_bad_audio"])
+    durations, bad = measure_durations(corpus)
+    corpus = _without_bad_audio(corpus, {**bad, **(store.bad if store else {})}, data["on_bad_audio"])
     corpus = corpus.hold_out(valid_fraction, seed)
-    written = write_manifests(corpus, save_folder)
+    written = write_manifests(corpus, save_folder, durations)
     for line in [*corpus.notes, *(f"WARNING: {warning}" for warning in corpus.warnings)]:
         print(printable(line))
     for name, count in written.clips.items():
@@ -173,7 +174,6 @@ def _build_store(corpus: Corpus, cache_folder: str, sample_rate: int):
 
 def _without_bad_audio(corpus: Corpus, bad: dict[str, str], on_bad_audio: str) -> Corpus:
     """The corpus without the clips that cannot be used; the first is named where they are not to be skipped."""
-    bad = {**measure_durations(corpus)[1], **bad}
     if not bad:
         return corpus
     described = describe_bad(corpus.folder, bad)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mil_asc.corpora import json_manifests
 from mil_asc.corpora.json_manifests import read_manifests
 from mil_asc.store import prepare as prepare_module
 from mil_asc.store.build import prepare_waveforms
@@ -61,6 +62,13 @@ def test_tenth_of_the_locations_is_held_out_by_default(call, tmp_path):
     corpus = read_manifests(tmp_path / "save")
     assert (len(corpus.train), len(corpus.validation), len(corpus.evaluate)) == (18, 2, 20)
     assert corpus.clip_seconds == 2.5
+
+
+def test_header_of_a_file_is_read_once(call, dcase_folder, monkeypatch):
+    read, names = json_manifests.read_duration, []
+    monkeypatch.setattr(json_manifests, "read_duration", lambda path: names.append(path) or read(path))
+    assert call(dcase_folder, "save")[0] == 0
+    assert len(names) == len(set(names)) == 12
 
 
 def test_second_call_changes_nothing(call, dcase_folder, tmp_path):
