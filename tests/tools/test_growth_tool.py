@@ -110,8 +110,8 @@ def test_page_has_exponents_prices_and_constant_parts():
     rows = dict([row("list", 100, 1, 2, 50), row("list", 1000, 1, 11, 50), row("list", 10_000, 1, 101, 59)])
     text = growth_page.growth_text(rows, STEPS)
     assert "**No step grows faster than the number of files**" in text and "at most 0.96 (`list`)" in text
-    assert "| 2 (1) | 11 (1) | 101 (1) | 0.74, 0.96 | 10 | 1 |" in text
-    assert "| `list` | 50 | 50 | 59 | 0.00, 0.07 | 1049 | 50 |" in text
+    assert "| 2 (1) | 11 (1) | 101 (1) | 0.74, 0.96 | 10, 10 | 1 |" in text
+    assert "| `list` | 50 | 50 | 59 | 0.00, 0.07 | 0, 1049 | 50 |" in text
 
 
 def test_growth_faster_than_the_input_is_said():

@@ -51,7 +51,7 @@ def time_table(curves, steps):
         cells = dict(zip(curve.files, (f"{cpu:.3g} ({wall:.3g})" for cpu, wall in pairs)))
         lines.append(
             [f"`{step}`: {steps[step].title}", *(cells.get(size, NONE) for size in sizes)]
-            + [exponents(curve, "cpu_seconds"), *growth(curve, "cpu_seconds", 1000, 3)]
+            + [exponents(curve, "cpu_seconds"), *growth(curve, "cpu_seconds", 1000)]
         )
     return table(header, lines)
 
@@ -63,7 +63,7 @@ def memory_table(curves, steps):
     lines = []
     for step, curve in curves.items():
         cells = dict(zip(curve.files, (f"{peak:.0f}" for peak in curve.values("peak_mib"))))
-        values = [exponents(curve, "peak_mib"), *growth(curve, "peak_mib", 2**20, 3)]
+        values = [exponents(curve, "peak_mib"), *growth(curve, "peak_mib", 2**20)]
         lines.append([f"`{step}`", *(cells.get(size, NONE) for size in sizes), *values])
     return table(header, lines)
 
@@ -78,12 +78,16 @@ def exponents(curve, name):
     return ", ".join(f"{exponent:.2f}" for exponent in curve.exponents(name)) or NONE
 
 
-def growth(curve, name, scale, digits):
-    """Cells: what a further file takes at the great end, times ``scale``; the constant part."""
+def growth(curve, name, scale):
+    """Cells: what a further file takes between each size and the next, times ``scale``; the constant part."""
     if len(curve.files) < 2:
         return [NONE, NONE]
-    further = max(curve.per_file(name)[-1] * scale, 0.0)
-    return [f"{further:.{digits}g}" if further < 1000 else f"{further:.0f}", f"{curve.constant(name):.{digits}g}"]
+    return [", ".join(digits(scale * price) for price in curve.per_file(name)), digits(curve.constant(name))]
+
+
+def digits(value):
+    """A number with three digits before its noise, and none behind the point of a large one."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def paint_growth(figure, rows, steps):
@@ -103,7 +107,7 @@ def paint_growth(figure, rows, steps):
         panel.set_xlabel("files, or rows of a list")
         panel.grid(color=plots.FAINT, linewidth=0.6)
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, title="exponents from size to size")
-    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.36, top=0.93, wspace=0.14)
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.33, top=0.93, wspace=0.14)
 
 
 def _scale(axes, files):

@@ -108,7 +108,7 @@ def measure(title, words):
             said.seek(0)
             lines = said.read().strip().splitlines()
             raise UserError(f"{title}: ended with status {done.returncode}: {(lines or ['it said nothing'])[-1]}")
-    return json.loads(done.stdout)
+    return {name: float(f"{value:.4g}") for name, value in json.loads(done.stdout).items()}  # as the file has them
 
 
 class Size:
