@@ -37,6 +37,7 @@ setup(
         "hyperpyyaml>=1.2.3,<1.3",
         "sentencepiece>=0.2",  # SpeechBrain asks for it
         "numpy>=1.26",
+        "numba>=0.61",  # kernels of training on a CPU
         "scipy>=1.11",
         "soundfile>=0.12",
         "soxr>=0.5",

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from mil_asc.corpora.manifest import LIST_NAMES
 from mil_asc.errors import UserError
+from mil_asc.model.chain.conditions import SWITCH, kernels_of_cpu
 from mil_asc.results.run import (
     CHECKPOINTS,
     CURVES,
@@ -41,7 +42,7 @@ RESULT_OPTIONS = (
 
 
 def options_of_results(options, training, ranks):
-    """The run options that change the results, by name, and the number of ranks.
+    """The run options that change the results, by name, the number of ranks, and the kernels of training on a CPU.
 
     Arguments
     ---------
@@ -62,7 +63,7 @@ def options_of_results(options, training, ranks):
         name: getattr(options, name) if name in given or name not in training else training[name]
         for name in RESULT_OPTIONS
     }
-    return values | {"ranks": ranks.count}
+    return values | {"ranks": ranks.count, SWITCH: kernels_of_cpu()}
 
 
 OF_EVALUATION = ("model.", "data.labels", "data.clip_seconds", "data.validation_fraction", "data.fold")
@@ -169,7 +170,7 @@ class RunFolder:
 
         ``options`` are those of ``options_of_results``; if a run is only evaluated, only those of evaluation count.
         """
-        before = self._recorded(RUN_OPTIONS, options, earlier={"ranks": 1})
+        before = self._recorded(RUN_OPTIONS, options, earlier={"ranks": 1, SWITCH: "pytorch"})
         names = [name for name in options if training or name.startswith("eval_")]
         self._refuse_changes([(name, before[name], options[name]) for name in names if before[name] != options[name]])
 

@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).parents[1] / "benchmark.py"
 @dataclass(frozen=True)
 class Contestant:
     """How a step is computed; ``mixed``: bf16 autocast where the device has it, and cuDNN free to choose; ``kernels``:
-    those of ``mil_asc.model.axis_conv`` on a GPU."""
+    our own, those of ``mil_asc.model.chain`` on a CPU and of ``mil_asc.model.axis_conv`` on a GPU."""
 
     name: str
     channels_last: bool = True
@@ -28,8 +28,8 @@ class Contestant:
 CONTESTANTS = {
     "plain": Contestant("plain loop", channels_last=False, keep_pages=False, mixed=False, kernels=False),
     "channels_last": Contestant("channels_last alone", keep_pages=False, mixed=False, kernels=False),
-    "pages": Contestant("channels_last, pages kept", mixed=False),
-    "cudnn": Contestant("channels_last, bf16, cuDNN's convolutions", kernels=False),
+    "pages": Contestant("channels_last, pages kept", mixed=False, kernels=False),
+    "operations": Contestant("all but kernels of our own", kernels=False),
     "fast": Contestant("as train.py"),
 }
 
@@ -82,11 +82,12 @@ def turns_of_a_round(args):
     asked = [name for name in ("latency", "training") if name in args.only]
     plan = {"plain": asked, "fast": list(asked)}
     if "training" in asked:
-        between = {"channels_last": ["training"], "pages": ["training"], "cudnn": ["training"]} if args.steps else {}
+        between = dict.fromkeys(("channels_last", "pages", "operations") if args.steps else (), ["training"])
         plan = {"plain": asked, **between, "fast": list(asked), "machine": ["training"]}
     elif "feeding" in args.only:
         plan["fast"].append("training")  # feeding is a share of a step
-    plan.pop("pages" if args.device == "cuda" else "cudnn", None)  # one is about host memory, the other about a GPU
+    if args.device == "cuda":
+        plan.pop("pages", None)  # it is about the memory of the host
     return {name: only for name, only in plan.items() if only}
 
 

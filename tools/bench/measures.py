@@ -18,7 +18,7 @@ from mil_asc.mil.decisions import standard
 from mil_asc.mil.losses import BagBCE, InstanceBCE, MILLoss
 from mil_asc.model.axis_conv import AxisConv2d
 from mil_asc.model.classifier import MILClassifier
-from mil_asc.model.extractors.fuse import FUSE
+from mil_asc.model.extractors.fuse import FUSE, FuseConvMod
 from mil_asc.model.features import LogMel
 from mil_asc.model.heads import Head
 from mil_asc.runtime import hardware
@@ -66,13 +66,18 @@ def set_arithmetic(device, contestant):
 def build_model(args, contestant):
     """FUSE-MIL of the asked size; ``plain`` has its weights and its feature maps in NCHW order."""
     model = MILClassifier(LogMel(SAMPLE_RATE, args.n_mels, hop_ms=args.hop_ms), FUSE(), Head(NUM_CLASSES))
-    for module in model.modules():
-        if isinstance(module, AxisConv2d):
-            module.kernels = contestant.kernels
+    use_kernels(model, contestant.kernels)
     if not contestant.channels_last:
         model.to(memory_format=torch.contiguous_format)
         model.extractor.register_forward_pre_hook(in_nchw_order)
     return model.to(args.device)
+
+
+def use_kernels(model, yes):
+    """Whether FUSE is computed with kernels of our own in training."""
+    for module in model.modules():
+        if isinstance(module, (AxisConv2d, FuseConvMod)):
+            module.kernels = yes
 
 
 def in_nchw_order(module, inputs):
@@ -151,6 +156,7 @@ def count_work(model, args, contestant):
     Forward and backward are three times the forward part's products; the front end has no backward. Traffic:
     every module's output is written and read in the forward part, and both again in the backward part.
     """
+    use_kernels(model, False)  # the operations of PyTorch are counted
     wav_BN = waveforms(args, 2)
     front, whole = (flops(part, wav_BN) for part in (model.front_end, model))
     sizes = output_sizes(model)

@@ -105,7 +105,7 @@ def training_rows(rounds, args):
     rows = [
         paired_row(f"training step, {CONTESTANTS[name].name}", rounds, rate, "clips/s", name)
         for name in rounds[0]
-        if name in ("channels_last", "pages", "cudnn")
+        if name in ("channels_last", "pages", "operations")
     ]
     least = 8.0 if default and args.device == "cpu" else None
     rows.append(paired_row("training step, as train.py", rounds, rate, "clips/s", least=least))

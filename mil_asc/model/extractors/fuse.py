@@ -4,6 +4,7 @@ from torch import nn
 
 from mil_asc.checks import check_count, check_counts, check_odd
 from mil_asc.model.axis_conv import AxisConv2d
+from mil_asc.model.chain.conditions import fits
 from mil_asc.model.extractors.base import Extractor
 
 
@@ -32,6 +33,9 @@ class FuseConvMod(nn.Module):
     training is less stable.
     """
 
+    kernels = True
+    """False: PyTorch's operations alone in training on a CPU too, for comparisons."""
+
     def __init__(self, in_channels, out_channels, num_blocks=3, frequency_kernel=3, time_kernel=3, pool=True):
         super().__init__()
         self.pointwise = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
@@ -42,12 +46,21 @@ class FuseConvMod(nn.Module):
 
     def forward(self, x_BCFT):
         """Sum of the pointwise output and every block's output, pooled."""
+        if self.kernels and fits(x_BCFT, *self.pointwise, self.blocks):
+            return self._fused(x_BCFT)
         x_BCFT = self.pointwise(x_BCFT)
         total_BCFT = x_BCFT
         for block in self.blocks:
             x_BCFT = block(x_BCFT)
             total_BCFT = total_BCFT + x_BCFT
         return self.pool(total_BCFT)
+
+    def _fused(self, x_BCFT):
+        from mil_asc.model.chain.fused_chain import pointwise, sum_of_blocks  # they need numba
+        from mil_asc.model.chain.max_pool import max_pool
+
+        total_BCFT = sum_of_blocks(pointwise(x_BCFT, self.pointwise[0]), self.pointwise[1], self.blocks)
+        return max_pool(total_BCFT) if isinstance(self.pool, nn.MaxPool2d) else total_BCFT
 
 
 class FUSE(nn.Sequential, Extractor):

@@ -1,0 +1,208 @@
+"""FUSE's modules in training on a CPU with numba's kernels: against PyTorch in double precision."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("numba", reason="the kernels need numba")
+
+from mil_asc.model.chain import conditions
+from mil_asc.model.chain.conditions import SWITCH, fits, kernels_of_cpu
+from mil_asc.model.chain.max_pool import max_pool
+from mil_asc.model.extractors.fuse import FUSE, FuseConvMod
+
+BEFORE_NORM = ("pointwise.0.bias", "0.bias", "3.bias")
+"""Biases before batch norms have the gradient 0; what is computed is the rounding. So have the weights of one input."""
+
+
+@pytest.fixture(autouse=True)
+def small_tensors_too(monkeypatch):
+    monkeypatch.setattr(conditions, "LEAST_NUMBERS", 1)
+    monkeypatch.delenv(SWITCH, raising=False)
+
+
+def module(ins, outs, blocks=3, pool=True, seed=0):
+    """A module with all its numbers at random, in training."""
+    torch.manual_seed(seed)
+    made = FuseConvMod(ins, outs, blocks, pool=pool).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
+
+
+def step(network, x, gradient=None, mixed=False):
+    """One forward and backward pass: what it gives, all gradients and running statistics by name."""
+    network, x = copy.deepcopy(network), x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        y = network(x)
+    gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)) if gradient is None else gradient
+    y.backward(gradient.to(y.dtype))
+    gradients = {name: p.grad for name, p in network.named_parameters() if not name.endswith(BEFORE_NORM)}
+    return {"y": y.detach(), "x": x.grad} | gradients | dict(network.named_buffers())
+
+
+def by_pytorch(network):
+    """A copy without the kernels."""
+    network = copy.deepcopy(network)
+    for part in network.modules():
+        if isinstance(part, FuseConvMod):
+            part.kernels = False
+    return network
+
+
+def errors(found, wanted):
+    """Relative error of each, by name."""
+    return {
+        name: ((found[name].double() - value.double()).norm() / value.double().norm().clamp(min=1e-12)).item()
+        for name, value in wanted.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "channels, height, width, blocks",
+    [(5, 7, 6, 3), (32, 24, 13, 3), (48, 9, 30, 2), (128, 4, 19, 1), (256, 6, 5, 3), (512, 3, 4, 1)],
+)
+def test_a_module_agrees_with_double_precision(channels, height, width, blocks):
+    network = module(3, channels, blocks)
+    x = torch.randn(4, 3, height, width).to(memory_format=torch.channels_last)
+    assert fits(x, *network.pointwise, network.blocks)
+    found = errors(step(network, x), step(by_pytorch(network).double(), x.double()))
+    assert max(found.values()) < 2e-5, found
+
+
+def test_a_module_in_bfloat16_is_as_near_as_pytorch():
+    network = module(16, 32, blocks=1, pool=False)
+    x = torch.randn(8, 16, 32, 20).to(memory_format=torch.channels_last)
+    exact = step(by_pytorch(network).double(), x.double())
+    ours, theirs = (errors(step(one, x, mixed=True), exact) for one in (network, by_pytorch(network)))
+    assert ours["y"] < 0.02 and theirs["y"] < 0.02
+    assert sum(ours.values()) < 1.1 * sum(theirs.values()), (ours, theirs)
+
+
+def test_the_whole_extractor_agrees_with_double_precision():
+    torch.manual_seed(2)
+    network = FUSE([8, 8, 16, 16], num_blocks=2).to(memory_format=torch.channels_last)
+    x = torch.randn(6, 1, 33, 41)
+    found = errors(step(network, x), step(by_pytorch(network).double(), x.double()))
+    assert found.pop("0.pointwise.0.weight") < 0.1
+    assert max(found.values()) < 1e-4, found
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_results_do_not_depend_on_the_number_of_threads(mixed):
+    network = module(2, 32)
+    x = torch.randn(5, 2, 20, 17).to(memory_format=torch.channels_last)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 1):
+            torch.set_num_threads(threads)
+            found.append(step(network, x, mixed=mixed))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        different = [name for name in other if not torch.equal(other[name], found[0][name])]
+        assert [name for name in different if "pointwise.0" not in name and name != "x"] == []  # PyTorch's own products
+    assert all(torch.equal(found[0][name], found[3][name]) for name in found[0])
+
+
+def test_running_statistics_are_averages_when_the_momentum_is_none():
+    network = module(2, 8)
+    for one in (network, reference := by_pytorch(network)):
+        for part in one.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.reset_running_stats()
+                part.momentum = None
+        with torch.no_grad():
+            for seed in range(3):
+                one(torch.randn(3, 2, 6, 9, generator=torch.Generator().manual_seed(seed)))
+    for name, wanted in reference.named_buffers():
+        torch.testing.assert_close(dict(network.named_buffers())[name], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6, 8), (1, 16, 7, 9), (3, 40, 2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_max_pooling_is_that_of_pytorch(shape, dtype):
+    torch.manual_seed(3)
+    x = torch.randint(-2, 3, shape).to(dtype).to(memory_format=torch.channels_last)  # equal values in many windows
+    x[0, 0, 0, 1] = x[-1, -1, 1, 1] = torch.nan
+    found = []
+    for pool in (max_pool, nn.MaxPool2d(2)):
+        leaf = x.clone().requires_grad_()
+        y = pool(leaf)
+        y.backward(torch.arange(y.numel()).reshape(y.shape).to(dtype))
+        found.append((y.detach(), leaf.grad))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=0, atol=0)
+
+
+def test_constant_and_far_away_channels_stay_exact():
+    network = module(2, 8, blocks=1, pool=False)
+    with torch.no_grad():
+        network.pointwise[0].weight[0] = 0.0  # a constant channel
+        network.pointwise[0].bias[1] = 300.0  # a mean many deviations from zero
+    x = torch.randn(4, 2, 12, 9).to(memory_format=torch.channels_last)
+    ours, exact = step(network, x), step(by_pytorch(network).double(), x.double())
+    assert all(value.isfinite().all() for value in ours.values())
+    assert max(errors(ours, exact).values()) < 1e-4
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_shows(value):
+    network = module(2, 8)
+    x = torch.randn(2, 2, 8, 8)
+    x[0, 1, 3, 2] = value
+    assert not network(x).isfinite().all()
+
+
+def test_the_backward_pass_is_possible_once():
+    network = module(2, 8)
+    y = network(torch.randn(2, 2, 8, 8)).sum()
+    y.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="once"):
+        y.backward()
+
+
+def test_what_the_kernels_cannot_compute_is_left_to_pytorch(monkeypatch):
+    network, x = module(2, 8), torch.randn(2, 2, 8, 8)
+
+    def fit(one=network, x=x):
+        return fits(x, *one.pointwise, one.blocks)
+
+    assert fit()
+    assert not fit(copy.deepcopy(network).eval())
+    assert not fit(copy.deepcopy(network).double(), x.double())
+    assert not fit(module(2, 192))
+    assert not fit(FuseConvMod(2, 8, time_kernel=5))
+    assert not fit(FuseConvMod(2, 8, num_blocks=0))
+    hooked = copy.deepcopy(network)
+    hooked.blocks[1][2].register_forward_hook(lambda *_: None)
+    assert not fit(hooked)
+    frozen = copy.deepcopy(network)
+    frozen.blocks[0][1].eval()
+    assert not fit(frozen)
+    with torch.autocast("cpu", torch.float16):
+        assert not fit()
+    monkeypatch.setattr(conditions, "LEAST_NUMBERS", 2 * 8 * 8 * 8 + 1)
+    assert not fit()
+
+
+def test_the_switch(monkeypatch):
+    network, x = module(2, 8), torch.randn(2, 2, 8, 8)
+    assert kernels_of_cpu() == "numba"
+    monkeypatch.setenv(SWITCH, "pytorch")
+    assert kernels_of_cpu() == "pytorch" and not fits(x, *network.pointwise, network.blocks)
+    monkeypatch.setenv(SWITCH, "no")
+    with pytest.raises(ValueError, match="MIL_ASC_KERNELS must be one of numba, pytorch; got 'no'"):
+        kernels_of_cpu()
+
+
+def test_without_numba(monkeypatch):
+    monkeypatch.setattr(conditions.importlib.util, "find_spec", lambda name: None)
+    network, x = module(2, 8), torch.randn(2, 2, 8, 8)
+    assert kernels_of_cpu() == "pytorch" and not fits(x, *network.pointwise, network.blocks)
+    monkeypatch.setenv(SWITCH, "numba")
+    with pytest.raises(ValueError, match="numba is not installed"):
+        kernels_of_cpu()
