@@ -26,11 +26,15 @@ def small_tensors_too(monkeypatch):
 def module(ins, outs, blocks=3, pool=True, seed=0):
     """A module with all its numbers at random, in training."""
     torch.manual_seed(seed)
-    made = FuseConvMod(ins, outs, blocks, pool=pool).to(memory_format=torch.channels_last)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return made
+    return with_random_numbers(FuseConvMod(ins, outs, blocks, pool=pool).to(memory_format=torch.channels_last))
+
+
+@torch.no_grad()
+def with_random_numbers(network):
+    """Where biases are 0, as in the beginning, some gradients vanish."""
+    for parameter in network.parameters():
+        parameter.add_(0.3 * torch.randn_like(parameter))
+    return network
 
 
 def step(network, x, gradient=None, mixed=False):
@@ -84,7 +88,7 @@ def test_a_module_in_bfloat16_is_as_near_as_pytorch():
 
 def test_the_whole_extractor_agrees_with_double_precision():
     torch.manual_seed(2)
-    network = FUSE([8, 8, 16, 16], num_blocks=2).to(memory_format=torch.channels_last)
+    network = with_random_numbers(FUSE([8, 8, 16, 16], num_blocks=2).to(memory_format=torch.channels_last))
     x = torch.randn(6, 1, 33, 41)
     found = errors(step(network, x), step(by_pytorch(network).double(), x.double()))
     assert found.pop("0.pointwise.0.weight") < 0.1
