@@ -49,8 +49,8 @@ def fits(x_BCFT, pointwise, norm, blocks):
     if not (norm.training and x_BCFT.device.type == "cpu" and len(blocks)):
         return False
     parts = [norm, *(part for block in blocks for part in block)]
-    convolutions = [part for part in parts if isinstance(part, nn.Conv2d)]
-    norms = [part for part in parts if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm, *(block[i] for block in blocks for i in (1, 4))]
+    convolutions = [block[i] for block in blocks for i in (0, 3)]
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x_BCFT.dtype
     channels = pointwise.out_channels
     return (
