@@ -32,19 +32,20 @@ COLUMNS = (
 
 
 def esc50(seeds):
-    """``Study`` of all strategies without augmentation, every fold evaluated on once; then of the pieces on one fold.
+    """``Study`` of all strategies without augmentation, every fold evaluated on once, and of the pieces on one fold.
 
-    ``seeds`` counts those of the strategies; the pieces have seeds 1 to ``PIECE_SEEDS``.
+    ``seeds`` counts those of the strategies; the pieces have seeds 1 to ``PIECE_SEEDS``. What a choice of pieces needs
+    is trained first: their base on every fold, and each of them once.
     """
     check_seeds(seeds)
+    strategies = [
+        (strategy, PLAIN, fold, seed) for seed in range(1, seeds + 1) for fold in FOLDS for strategy in STRATEGIES
+    ]
+    pieces = [(BASE, piece, CHOSEN_ON, seed) for seed in range(1, PIECE_SEEDS + 1) for piece in (PLAIN, *PIECES)]
+    first = [(BASE, PLAIN, fold, 1) for fold in FOLDS] + [one for one in pieces if one[-1] == 1]
     runs = {}
-    for seed in range(1, seeds + 1):
-        for fold in FOLDS:
-            for strategy in STRATEGIES:
-                runs |= _planned(strategy, PLAIN, fold, seed)
-    for seed in range(1, PIECE_SEEDS + 1):
-        for piece in (PLAIN, *PIECES):
-            runs |= _planned(BASE, piece, CHOSEN_ON, seed)
+    for planned in (*first, *strategies, *pieces):
+        runs |= _planned(*planned)
     return Study("esc50", FACTORS, runs, ESC50)
 
 
