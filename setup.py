@@ -79,7 +79,13 @@ setup(
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "browser": ["playwright>=1.60"],  # tests of the page of mil-asc serve; needs the program chromium too
         # tools/benchmark.py --peers: networks that it compares with, with random weights
-        "peers": ["transformers>=5", "hear21passt>=0.0.26", "torchvision>=0.26", "torchlibrosa>=0.1"],
+        "peers": [
+            "transformers>=5",
+            "hear21passt>=0.0.26",
+            "torchvision>=0.26",
+            "torchlibrosa>=0.1",
+            "openvino>=2026.1",
+        ],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0"],  # make docs
     },
 )

@@ -52,7 +52,7 @@ def parse(arguments=None):
     parser.add_argument("--clips", type=at_least(1), default=96, help="files to prepare")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="turns of every contestant")
     parser.add_argument(
-        "--fill", type=positive, default=8.0, help="seconds that a contestant's steps fill; one is made"
+        "--fill", type=positive, default=8.0, help="seconds that a contestant's steps fill; three are made"
     )
     parser.add_argument("--only", type=measures, default=list(MEASURES), help=f"some of {','.join(MEASURES)}")
     parser.add_argument("--steps", action="store_true", help="also the settings between plain and fast")

@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ BLOCKS = ("bc_resnet", "cp_mobile", "cp_resnet", "dcase_baseline", "two_path_res
 SMALL = {"n_mels": 128, "hop_ms": 64.0}
 MODULES = {"AST": "transformers", "PaSST": "hear21passt", "MobileNetV3": "torchvision", "CNN14": "torchlibrosa"}
 """Peer -> the package that it needs (extra ``[peers]``)."""
+RUNTIMES = {"FUSE, OpenVINO": "openvino", "FUSE, OpenVINO bf16": "openvino"}
+"""Ours in another runtime -> the package that it needs (extra ``[peers]``)."""
 HEADER = ("system", "package", "parameters", "M MAC", "file, MB", "memory, MiB", "CPU ms a clip", f"{REFERENCE} = 1")
 
 
@@ -89,6 +92,26 @@ def _with_onnx(network: Any, seconds: float, is_quantized: bool = False) -> Buil
     session = open_session(GraphFile(Path("model.onnx"), data), threads=1)
     own = _with_torch(network, seconds)
     return own._replace(run=lambda wav_N: session.run(["logits"], {"waveform": wav_N[None]}), size=len(data))
+
+
+def _with_openvino(network: Any, seconds: float, precision: str) -> Built:
+    """The network in OpenVINO, which refuses the Fourier transform of a graph of any length; the rest in PyTorch."""
+    import openvino
+    import torch
+
+    from mil_asc.packaging.network_only import export_network_only
+
+    data = export_network_only(network, [f"class {number}" for number in range(CLASSES)], seconds).data
+    settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": precision}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        path.write_bytes(data)
+        request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
+
+    def run(wav_N: Any) -> Any:
+        return request.infer([network.front_end(torch.from_numpy(wav_N)[None])])
+
+    return _with_torch(network, seconds)._replace(run=run, size=len(data))
 
 
 def _block(name: str, seconds: float) -> Built:
@@ -194,6 +217,8 @@ BUILDERS: dict[str, Callable[[float], Built]] = {
     "FUSE, small, ONNX int8": lambda seconds: _with_onnx(_ours(seconds, **SMALL), seconds, is_quantized=True),
     "FUSE, small, PyTorch": lambda seconds: _with_torch(_ours(seconds, **SMALL), seconds),
     "FUSE, ONNX": lambda seconds: _with_onnx(_ours(seconds), seconds),
+    "FUSE, OpenVINO": lambda seconds: _with_openvino(_ours(seconds), seconds, "f32"),
+    "FUSE, OpenVINO bf16": lambda seconds: _with_openvino(_ours(seconds), seconds, "bf16"),
     "FUSE, PyTorch": lambda seconds: _with_torch(_ours(seconds), seconds),
     **{f"`{name}`": (lambda seconds, name=name: _block(name, seconds)) for name in BLOCKS},
     "MobileNetV3": _mobilenet,
@@ -236,7 +261,8 @@ def available() -> dict[str, str]:
     """Contestants that can be built here, and for the others the package that is missing."""
     from importlib.util import find_spec
 
-    return {name: MODULES[name] for name in BUILDERS if name in MODULES and find_spec(MODULES[name]) is None}
+    needed = MODULES | RUNTIMES
+    return {name: needed[name] for name in BUILDERS if name in needed and find_spec(needed[name]) is None}
 
 
 def compare_peers(seconds: float, rounds: int) -> tuple[str, list[dict[str, Any]]]:
@@ -293,7 +319,7 @@ def _line(name: str, own: list[dict[str, Any]], reference: list[dict[str, Any]])
     facts = own[0]
     return [
         name,
-        MODULES.get(name, "mil_asc"),
+        MODULES.get(name, RUNTIMES.get(name, "mil_asc")),
         f"{facts['parameters']:,}",
         f"{facts['macs'] / 1e6:,.0f}",
         f"{facts['size'] / 1e6:.2f}",

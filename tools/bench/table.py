@@ -109,6 +109,9 @@ def training_rows(rounds, args):
     ]
     least = 8.0 if default and args.device == "cpu" else None
     rows.append(paired_row("training step, as train.py", rounds, rate, "clips/s", least=least))
+    if "operations" in rounds[0]:
+        what = f"peak memory, {CONTESTANTS['operations'].name}"
+        rows.append(memory_row(what, rounds, "training", "operations"))
     rows.append(memory_row("peak memory, training", rounds, "training"))
     matrix = {"plain": ["fp32"], "fast": ["fp32", "bf16"]}
     rows.append(share_row("share of best matrix rate", rounds, "flops", matrix))
@@ -122,9 +125,9 @@ def paired_row(what, rounds, path, unit, name="fast", least=None):
     return Row(what, median_of(rounds, "plain", path), median_of(rounds, name, path), unit, ratio, least=least)
 
 
-def memory_row(what, rounds, part):
+def memory_row(what, rounds, part, name="fast"):
     """Greatest memory of a process (on a GPU: of what PyTorch allocated there)."""
-    plain, ours = (median_of(rounds, name, (part, "peak_memory")) / MEBIBYTE for name in ("plain", "fast"))
+    plain, ours = (median_of(rounds, one, (part, "peak_memory")) / MEBIBYTE for one in ("plain", name))
     return Row(what, plain, ours, "MiB", ours / plain)
 
 
