@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import tempfile
@@ -140,6 +141,8 @@ def _open(url: str) -> tuple[Any, str]:
         raise UserError(f"{url}: {_reason(error)}; for s3:// {INSTALL}") from error
     except ValueError as error:
         raise UserError(f"{url}: fsspec knows no {found[1]}://, but s3, gs, https, file and more") from error
+    for name in ("aiobotocore", "botocore"):  # they announce where credentials come from
+        logging.getLogger(name).setLevel(logging.WARNING)
     with _one_line_errors(url):
         system, path = fsspec.core.url_to_fs(url)
     return system, path

@@ -244,9 +244,10 @@ def test_missing_package_is_named_with_its_extra(tmp_path, capsys, monkeypatch, 
 def test_local_training_imports_no_fsspec(class_folders, tmp_path):
     """PyTorch imports fsspec itself where it is installed; here it cannot be imported."""
     words = tiny.tiny_run(FOLDERS, class_folders, tmp_path / "a/run", "--number_of_epochs=1", "--num_classes=3")
-    code = "import sys; sys.modules['fsspec'] = None; from mil_asc.training.entry import main; sys.exit(main(sys.argv[1:]))"
+    block = "import sys; sys.modules['fsspec'] = None; "
+    block += "from mil_asc.training.entry import main; sys.exit(main(sys.argv[1:]))"
     environment = os.environ | {"PYTHONPATH": str(tiny.ROOT)}
-    done = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", block, *words], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
