@@ -5,13 +5,13 @@ import os
 
 import pytest
 
-REASON = 'needs moto, boto3 and s3fs: pip install "mil_asc[test,remote]" "moto[s3,server]"'
+REASON = 'needs s3fs and moto: pip install "mil_asc[remote,store]"'
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def packages():
     """Skip the test where moto or s3fs is missing."""
-    for name in ("s3fs", "moto.server", "boto3"):
+    for name in ("s3fs", "moto.server", "boto3", "flask"):
         pytest.importorskip(name, reason=REASON)
 
 

@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from mil_asc.errors import UserError
 
@@ -161,11 +162,13 @@ def _below(system: Any, folder: str, above: str, url: str) -> Iterator[RemoteObj
             continue  # the folder's own entry in a store that has no folders
         name = full.removeprefix(folder).lstrip("/") if full.startswith(folder) else full
         name = name.removesuffix("/") if is_folder else name
+        if url.lower().startswith(("http://", "https://")):  # their names are those of links
+            name = unquote(name)
         if name in ("", ".", "..") or "/" in name or "\0" in name:
             raise UserError(f"{url}/{above}{name}: the name of an object must not have empty parts, '.' or '..'")
-        if is_folder and not entry.get("islink"):
+        if is_folder:
             folders.append(name)
-        elif not is_folder:
+        else:
             files.append(RemoteObject(above + name, _size(entry), _version(entry)))
     del entries
     yield from sorted(files)
