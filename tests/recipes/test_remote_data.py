@@ -100,21 +100,25 @@ def test_class_folders_of_a_bucket_train_as_local_ones(store, class_folders, tmp
     compare(store, FOLDERS, class_folders, tmp_path, "--num_classes=3")
 
 
+@pytest.mark.slow
 def test_groups_of_a_table_in_a_bucket_are_used(store, class_folders, tmp_path):
     files = sorted(path.relative_to(class_folders).as_posix() for path in class_folders.rglob("*.wav"))
     (class_folders / "groups.csv").write_text("path,group\n" + "".join(f"{f},{f[-5]}\n" for f in files))
     compare(store, FOLDERS, class_folders, tmp_path, "--num_classes=3", "--evaluate_groups=[2]")
 
 
+@pytest.mark.slow
 def test_official_layout_in_a_bucket_trains_as_a_local_one(store, dcase_folder, tmp_path):
     compare(store, TAU, dcase_folder, tmp_path)
 
 
+@pytest.mark.slow
 def test_fold_of_esc50_in_a_bucket_trains_as_a_local_one(store, tmp_path):
     data = write_tree(tmp_path / "data", classes=10, folds=(1, 2))
     compare(store, ESC50, data, tmp_path, "--num_classes=10", "--evaluate_fold=2")
 
 
+@pytest.mark.slow
 def test_run_on_a_bucket_is_evaluated_on_a_local_copy_with_a_warning(store, class_folders, tmp_path):
     url = store.put(class_folders, "set")
     assert train(FOLDERS, url, tmp_path / "runs/run", "--num_classes=3") == 0
@@ -128,6 +132,22 @@ def test_run_on_a_bucket_is_evaluated_on_a_local_copy_with_a_warning(store, clas
     assert done.returncode == 0, done.stderr
     warnings = json.loads((tmp_path / "report/report.json").read_text())["warnings"]
     assert any("have the path and the class of one that the model was trained on" in line for line in warnings)
+
+
+@pytest.mark.slow
+def test_two_ranks_read_a_bucket_once(store, class_folders, tmp_path):
+    url = store.put(class_folders, "set")
+    words = tiny.tiny_run(FOLDERS, url, tmp_path / "a/run", "--number_of_epochs=1", "--num_classes=3")
+    place = tiny.ROOT / "recipes/AnyFolder/train.py"
+    command = [sys.executable, "-m", "mil_asc.training.start_ranks", "--nproc_per_node=2", place, *words]
+    environment = os.environ | {"PYTHONPATH": str(tiny.ROOT)}
+    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "a/run/report.json").read_text())["run"]["ranks"] == 2
+    assert len(list((tmp_path / "a/waveforms").glob("*/index.json"))) == 1
+    assert train(FOLDERS, class_folders, tmp_path / "local/run", "--num_classes=3") == 0
+    lists, own = (json.loads((tmp_path / f"{run}/run/lists.json").read_text()) for run in ("a", "local"))
+    assert lists.pop("data_folder") == url and own.pop("data_folder") and lists == own
 
 
 # -- what changes or fails
@@ -234,15 +254,13 @@ def test_url_of_manifests_is_refused(tmp_path, capsys):
     assert "manifests s3://sounds/lists: a URL does not work here" in line
 
 
-@pytest.mark.parametrize("missing", ["fsspec", "s3fs"])
-def test_missing_package_is_named_with_its_extra(tmp_path, capsys, monkeypatch, missing):
-    pytest.importorskip("fsspec")
-    monkeypatch.setitem(sys.modules, missing, None)
+def test_missing_fsspec_is_named_with_its_extra(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
     assert 'pip install "mil_asc[remote]"' in refusal(capsys, FOLDERS, "s3://sounds/set", tmp_path / "a/run")
 
 
+@pytest.mark.slow
 def test_local_training_imports_no_fsspec(class_folders, tmp_path):
-    """PyTorch imports fsspec itself where it is installed; here it cannot be imported."""
     words = tiny.tiny_run(FOLDERS, class_folders, tmp_path / "a/run", "--number_of_epochs=1", "--num_classes=3")
     block = "import sys; sys.modules['fsspec'] = None; "
     block += "from mil_asc.training.entry import main; sys.exit(main(sys.argv[1:]))"
@@ -251,6 +269,7 @@ def test_local_training_imports_no_fsspec(class_folders, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_folder_in_memory_is_read(class_folders, tmp_path):
     """Another scheme: what holds for s3:// is not particular to it."""
     fsspec = pytest.importorskip("fsspec")
