@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import pytest
+import requests
 
 REASON = 'needs s3fs and moto: pip install "mil_asc[remote,store]"'
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -65,6 +66,9 @@ def running():
         for name, value in settings.items():
             patch.setenv(name, value)
         fsspec.get_filesystem_class("s3").clear_instance_cache()
+        requests.post(
+            f"{settings['AWS_ENDPOINT_URL']}/moto-api/reset", timeout=60
+        )  # servers of a process share buckets
         store = ObjectStore(server, settings)
         try:
             yield store

@@ -12,7 +12,7 @@ from mil_asc.cli.path_marks import mark
 from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden
 from mil_asc.errors import UserError
-from mil_asc.runtime.remote_files import absolute, check_url, is_object, is_url, objects_below
+from mil_asc.runtime.remote_files import absolute, check_url, is_object, is_url, object_url, objects_below
 
 AUDIO = "audio/"
 """What names in the lists of DCASE begin with, and those in its submissions do not."""
@@ -140,7 +140,7 @@ def _below_url(url: str) -> Iterator[tuple[str, str]]:
         found = True
         parts = each.name.split("/")
         if is_audio(parts[-1]) and not any(map(is_hidden, parts)):
-            yield f"{url}/{each.name}", each.name
+            yield object_url(url, each.name), each.name
     if not found and is_object(url):
         yield url, os.path.basename(url)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mil_asc.errors import UserError
-from mil_asc.runtime.remote_files import ObjectMissing, fetched
+from mil_asc.runtime.remote_files import ObjectMissing, fetched, object_url
 
 
 class RemoteFolder(os.PathLike):
@@ -39,7 +39,7 @@ class RemoteFolder(os.PathLike):
 
     def url_of(self, name: str) -> str:
         """The URL of an object."""
-        return f"{self.url}/{name}"
+        return object_url(self.url, name)
 
     @contextlib.contextmanager
     def fetched(self, name: str, scratch: str | os.PathLike) -> Iterator[str]:

@@ -8,6 +8,7 @@ is kept below the cache folder, and later runs start from it without the network
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -25,7 +26,9 @@ from mil_asc.corpora.manifest import Corpus
 from mil_asc.corpora.remote_folder import RemoteFolder
 from mil_asc.errors import UserError
 from mil_asc.runtime.files import write_atomically
-from mil_asc.runtime.remote_files import fetched, is_url, objects_below
+from mil_asc.runtime.remote_files import fetched, is_url, object_url, objects_below
+
+logger = logging.getLogger(__name__)
 
 TABLES = {
     read_class_folders: ("groups.csv",),
@@ -100,9 +103,12 @@ def _list(url, tables, place):
     """List, and make the tree; its record is written last."""
     shutil.rmtree(place, ignore_errors=True)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    logger.info("listing %s", url)
     objects = {}
     for found in objects_below(url):
-        _make(f"{url}/{found.name}", place / TREE / found.name, any(fnmatch(found.name, table) for table in tables))
+        _make(
+            object_url(url, found.name), place / TREE / found.name, any(fnmatch(found.name, table) for table in tables)
+        )
         objects[found.name] = (found.size, found.version or now)
     if not objects:
         raise UserError(f"data_folder {url}: there is no folder with objects")

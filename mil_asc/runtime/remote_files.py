@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from mil_asc.errors import UserError
 
@@ -66,6 +66,17 @@ def absolute(path: str) -> str:
     ('s3://bucket/a', '/data/a')
     """
     return path.rstrip("/") if is_url(path) else os.path.abspath(path)
+
+
+def object_url(folder: str, name: str) -> str:
+    """The URL of an object by its name below a folder, as ``objects_below`` gives it.
+
+    Example
+    -------
+    >>> object_url("s3://bucket/a", "b c.wav"), object_url("https://host/a", "b c.wav")
+    ('s3://bucket/a/b c.wav', 'https://host/a/b%20c.wav')
+    """
+    return f"{folder}/{quote(name) if _has_links(folder) else name}"
 
 
 def check_url(url: str) -> None:
@@ -156,14 +167,10 @@ def _below(system: Any, folder: str, above: str, url: str) -> Iterator[RemoteObj
     with _one_line_errors(f"{url}/{above}".rstrip("/")):
         entries = system.ls(folder, detail=True)
     for entry in entries:
-        full = entry["name"]
         is_folder = entry.get("type") == "directory"
-        if full.rstrip("/") == folder.rstrip("/") and not (is_folder and full.endswith("/")):
-            continue  # the folder's own entry in a store that has no folders
-        name = full.removeprefix(folder).lstrip("/") if full.startswith(folder) else full
-        name = name.removesuffix("/") if is_folder else name
-        if url.lower().startswith(("http://", "https://")):  # their names are those of links
-            name = unquote(name)
+        name = _name_in(folder, entry["name"], is_folder)
+        if name is None:
+            continue
         if name in ("", ".", "..") or "/" in name or "\0" in name:
             raise UserError(f"{url}/{above}{name}: the name of an object must not have empty parts, '.' or '..'")
         if is_folder:
@@ -173,7 +180,22 @@ def _below(system: Any, folder: str, above: str, url: str) -> Iterator[RemoteObj
     del entries
     yield from sorted(files)
     for name in sorted(folders):
-        yield from _below(system, f"{folder}/{name}", f"{above}{name}/", url)
+        yield from _below(system, object_url(folder, name), f"{above}{name}/", url)
+
+
+def _name_in(folder: str, full: str, is_folder: bool) -> str | None:
+    """The name of an entry in its folder; None for the folder's own entry, which stores without folders have."""
+    if _has_links(folder):
+        return unquote(full.rstrip("/").rpartition("/")[2])
+    if full.rstrip("/") == folder and not (is_folder and full.endswith("/")):
+        return None
+    name = full.removeprefix(f"{folder}/")
+    return name.removesuffix("/") if is_folder else name
+
+
+def _has_links(url: str) -> bool:
+    """Whether names in listings are those of links, in which some characters are spelt out."""
+    return url.lower().startswith(("http://", "https://"))
 
 
 def _size(entry: dict) -> int | None:

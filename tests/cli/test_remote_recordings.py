@@ -83,6 +83,19 @@ def test_parquet_has_a_row_for_every_object(url, model, mil_asc, tmp_path):
     assert bad["path"] == f"{url}/night/bad.wav" and bad["error"].startswith(f"{bad['path']}: unreadable")
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_object_that_only_ffmpeg_decodes_is_classified(store, recordings, model, mil_asc, tmp_path):
+    convert = ["ffmpeg", "-v", "error", "-i", recordings / "b.wav", recordings / "e.m4a"]
+    subprocess.run(list(map(str, convert)), check=True)
+    url = store.put(recordings, "field")
+    scenes = []
+    for path in (recordings / "e.m4a", f"{url}/e.m4a"):
+        status, out, err = mil_asc("classify", path, "--model", model, "--format", "jsonl")
+        assert status == 0, err
+        scenes.append(json.loads(out) | {"path": ""})
+    assert scenes[0] == scenes[1]
+
+
 def test_urls_local_folders_and_single_objects_are_mixed(url, recordings, model, mil_asc, tmp_path):
     other = write_noise(tmp_path / "other/e.wav")
     words = ["classify", f"{url}/night/c.wav", other.parent, f"{url}/night/", "--model", model]

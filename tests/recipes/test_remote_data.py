@@ -1,10 +1,14 @@
 """Training from a data folder at a URL gives what training from a local copy gives, and fails in one line."""
 
+import contextlib
+import functools
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import object_store
@@ -18,6 +22,9 @@ from mil_asc.training.entry import main
 TAU, FOLDERS, ESC50, SYNTH = (
     f"recipes/{name}/hparams/fuse_pnl.yaml" for name in ("TAU2019", "AnyFolder", "ESC50", "SynthScenes")
 )
+
+ODD = "50%41 #1?é.wav"
+"""A name that a URL has to spell out."""
 
 
 @pytest.fixture
@@ -97,6 +104,7 @@ def compare(store, recipe, data, tmp_path, *more):
 
 
 def test_class_folders_of_a_bucket_train_as_local_ones(store, class_folders, tmp_path):
+    soundfile.write(class_folders / f"park/day 1/{ODD}", np.sin(np.arange(16000)), 16000)
     compare(store, FOLDERS, class_folders, tmp_path, "--num_classes=3")
 
 
@@ -269,15 +277,32 @@ def test_local_training_imports_no_fsspec(class_folders, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
-def test_folder_in_memory_is_read(class_folders, tmp_path):
-    """Another scheme: what holds for s3:// is not particular to it."""
-    fsspec = pytest.importorskip("fsspec")
-    memory = fsspec.filesystem("memory")
-    memory.put(str(class_folders), "/corpora/set", recursive=True)
+@contextlib.contextmanager
+def in_memory(folder):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.put(str(folder), "/corpora/set", recursive=True)
     try:
-        assert train(FOLDERS, "memory://corpora/set", tmp_path / "remote/run", "--num_classes=3") == 0
+        yield "memory://corpora/set"
     finally:
         memory.rm("/corpora", recursive=True)
+
+
+@contextlib.contextmanager
+def on_the_web(folder):
+    """The listing of a web server, which states neither sizes nor versions."""
+    pytest.importorskip("aiohttp", reason=object_store.REASON)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [in_memory, on_the_web, lambda folder: contextlib.nullcontext(f"file://{folder}")])
+def test_folders_of_other_schemes_train_as_local_ones(class_folders, tmp_path, place):
+    soundfile.write(class_folders / f"park/day 1/{ODD}", np.sin(np.arange(16000)), 16000)
+    with place(class_folders) as url:
+        assert train(FOLDERS, url, tmp_path / "remote/run", "--num_classes=3") == 0
     assert train(FOLDERS, class_folders, tmp_path / "local/run", "--num_classes=3") == 0
-    trained_alike(tmp_path / "remote/run", tmp_path / "local/run", "memory://corpora/set")
+    trained_alike(tmp_path / "remote/run", tmp_path / "local/run", url)

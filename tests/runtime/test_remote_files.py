@@ -20,12 +20,13 @@ from mil_asc.runtime.remote_files import (
     fetched,
     is_object,
     is_url,
+    object_url,
     objects_below,
     refuse_url,
 )
 
 fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install "mil_asc[remote]"')
-CONTENT = {"a.wav": "a", "b c.wav": "bb", "night/d.wav": "ddd", "night/deep/e.wav": "e", "z/f.wav": "f"}
+CONTENT = {"a.wav": "a", "b c%20#?.wav": "bb", "night/d.wav": "ddd", "night/deep #1/e.wav": "e", "z/f.wav": "f"}
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -79,7 +80,7 @@ def test_objects_are_listed_in_order_and_fetched(url):
     found = list(objects_below(f"{url}/"))
     assert [each.name for each in found] == list(CONTENT)
     assert all(each.size in (None, len(CONTENT[each.name])) for each in found)
-    assert {each.name: text_of(f"{url}/{each.name}") for each in found} == CONTENT
+    assert {each.name: text_of(object_url(url, each.name)) for each in found} == CONTENT
     assert is_object(f"{url}/a.wav")
 
 
