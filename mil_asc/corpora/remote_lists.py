@@ -1,8 +1,8 @@
 """The lists of a data folder at a URL, read by the readers of local folders.
 
-What lies below the URL is listed once. The tables that a reader needs are copied, and every other object becomes an
-empty file of its name, so that the reader finds the same tree as in a local folder; no recording is read. All of this
-is kept below the cache folder, and later runs start from it without the network.
+What lies below the URL is listed once. The tables that a reader needs are copied, and every other object whose name
+matters to it becomes an empty file, so that the reader finds the same tree as in a local folder; no recording is read.
+All of this is kept below the cache folder, and later runs start from it without the network.
 """
 
 import functools
@@ -36,6 +36,8 @@ TABLES = {
     read_esc50: ("meta/esc50.csv",),
 }
 """Reader -> the tables that it reads, by their paths below the data folder."""
+NAMES = {read_class_folders: "*", read_dcase_folder: "*meta.csv", read_esc50: ""}
+"""Reader -> the objects whose names matter to it; the other readers find recordings by their tables."""
 FOLDER = "remote"
 """Below the cache folder."""
 RECORD, TREE = "objects.json", "files"
@@ -65,14 +67,14 @@ def reader_of_url(reader: Callable[..., Corpus], url: str, cache_folder: str | o
         raise UserError(f"data_folder {url}: {called} needs a local folder; URLs work with {names}")
     if is_url(cache_folder):
         raise UserError(f"cache_folder {cache_folder}: it must be a local folder")
-    return functools.partial(_read, reader, TABLES[own], url.rstrip("/"), cache_folder)
+    return functools.partial(_read, reader, own, url.rstrip("/"), cache_folder)
 
 
-def _read(reader, tables, url, cache_folder):
-    key = hashlib.sha256(json.dumps([url, tables]).encode()).hexdigest()[:20]
+def _read(reader, own, url, cache_folder):
+    key = hashlib.sha256(json.dumps([url, own.__name__]).encode()).hexdigest()[:20]
     place = Path(cache_folder) / FOLDER / key
     try:
-        facts = _listed(url, tables, place)
+        facts = _listed(url, own, place)
     except OSError as error:
         raise UserError(f"{place}: what is at {url} cannot be kept there: {error.strerror or error}") from error
     tree = str(place.resolve() / TREE)
@@ -87,28 +89,29 @@ def _read(reader, tables, url, cache_folder):
     return corpus
 
 
-def _listed(url, tables, place):
+def _listed(url, own, place):
     """What was at the URL, listed now if it was not before: one process does, others wait."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(place.with_name(f"{place.name}.lock")):
         if not (place / RECORD).is_file():
-            _list(url, tables, place)
+            _list(url, own, place)
     try:
         return json.loads((place / RECORD).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{place / RECORD} is damaged: remove {place}") from error
 
 
-def _list(url, tables, place):
+def _list(url, own, place):
     """List, and make the tree; its record is written last."""
     shutil.rmtree(place, ignore_errors=True)
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     logger.info("listing %s", url)
+    (place / TREE).mkdir(parents=True)
     objects = {}
     for found in objects_below(url):
-        _make(
-            object_url(url, found.name), place / TREE / found.name, any(fnmatch(found.name, table) for table in tables)
-        )
+        is_table = any(fnmatch(found.name, table) for table in TABLES[own])
+        if is_table or fnmatch(found.name, NAMES[own]):
+            _make(object_url(url, found.name), place / TREE / found.name, is_table)
         objects[found.name] = (found.size, found.version or now)
     if not objects:
         raise UserError(f"data_folder {url}: there is no folder with objects")

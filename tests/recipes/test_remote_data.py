@@ -198,11 +198,15 @@ def test_listed_recording_that_is_not_in_the_bucket_is_named(store, dcase_folder
     assert f"1 bad audio file(s): {url}/audio/{lost.name}: no such file" in line
 
 
-def test_mistakes_name_the_url_and_not_the_cache(store, class_folders, tmp_path, capsys):
-    url = store.put(class_folders, "deep/set")
+def test_hint_at_the_official_layout_is_a_url(store, dcase_folder, tmp_path, capsys):
+    url = store.put(dcase_folder, "deep/tau")
     line = refusal(capsys, TAU, "s3://sounds/deep", tmp_path / "a/run")
     assert line.startswith("error: s3://sounds/deep/meta.csv is missing")
-    assert "waveforms" not in line
+    assert line.endswith(f"did you mean --data_folder={url}?") and "waveforms" not in line
+
+
+def test_hint_at_class_folders_is_a_url(store, class_folders, tmp_path, capsys):
+    url = store.put(class_folders, "deep/set")
     line = refusal(capsys, FOLDERS, "s3://sounds/deep", tmp_path / "a/run")
     assert f"did you mean --data_folder={url}?" in line and "waveforms" not in line
 
