@@ -76,6 +76,8 @@ setup(
         "ray": ["ray>=2.40"],  # tools/reproduce.py --ray, mil-asc classify --ray
         "live": ["sounddevice>=0.5"],  # the microphone of mil-asc live; needs the library PortAudio (libportaudio2)
         "serve": SERVE,  # mil-asc serve
+        "remote": ["fsspec>=2025.2", "s3fs>=2025.2"],  # recordings at s3://; other schemes need packages of their own
+        "store": ["moto[s3]>=5", "flask>=3", "flask-cors>=5"],  # tests of the extra [remote]: an object store
         "parquet": ["pyarrow>=17"],  # mil-asc classify --format parquet
         "browser": ["playwright>=1.60"],  # tests of the page of mil-asc serve; needs the program chromium too
         # tools/benchmark.py --peers: networks that it compares with, with random weights

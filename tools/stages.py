@@ -21,6 +21,7 @@ from mil_asc.packaging.layout import CHECKSUMS
 from mil_asc.results.run import Run, folds_in, place_of_run
 from mil_asc.runtime.files import write_atomically
 from mil_asc.runtime.program import run_program
+from mil_asc.runtime.remote_files import refuse_url
 from mil_asc.store.prepare import SET_BY_ARGUMENTS
 from mil_asc.training.command_line import parse_command_line
 from mil_asc.training.config import resolve_settings
@@ -107,6 +108,8 @@ class Recipe:
         self.nproc = options.nproc
         self.device = [f"--device={options.device}"] if options.device else []
         self.official = read_datasets().get(options.recipe.lower())
+        if options.data_folder:
+            refuse_url("--data_folder", options.data_folder)
         self.given = options.data_folder.resolve() if options.data_folder else None
 
     @property

@@ -29,7 +29,9 @@ MAX_AMPLITUDE = 2.0**32
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count where a FLAC header says 0: none, or unknown
 
 
-def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float = 0.0) -> np.ndarray:
+def decode(
+    path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float = 0.0, name: str | None = None
+) -> np.ndarray:
     """The complete file as mono samples at ``sample_rate``: mean of the channels, then soxr (quality HQ).
 
     Arguments
@@ -41,6 +43,8 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
         Rate of the result (in Hz).
     min_seconds : float
         A shorter clip is refused.
+    name : str, optional
+        As ``opened`` takes it.
 
     Returns
     -------
@@ -65,7 +69,7 @@ def decode(path: str | os.PathLike, sample_rate: int = 16000, min_seconds: float
     >>> decode(file).shape
     (16000,)
     """
-    with opened(path) as sound:
+    with opened(path, name) as sound:
         mono_N, rate = mean_of_channels(read_frames(sound, sound.frames)), sound.samplerate
         check_samples(mono_N.min(), mono_N.max())
         wav_N = _resample(mono_N, rate, sample_rate)
@@ -106,20 +110,22 @@ def check_waveform(name: str, wav_N: np.ndarray, sample_rate: int = 16000, min_s
         raise AudioError(f"{name}: {error}") from error
 
 
-def read_duration(path: str | os.PathLike) -> float:
+def read_duration(path: str | os.PathLike, name: str | None = None) -> float:
     """Length of an audio file by its header (in seconds), above 0; only what needs ffmpeg is decoded.
 
     Arguments
     ---------
     path : str or Path
         As ``decode`` takes it.
+    name : str, optional
+        As ``opened`` takes it.
 
     Raises
     ------
     AudioError
         As ``decode`` raises it, except what only the samples show.
     """
-    with opened(path) as sound:
+    with opened(path, name) as sound:
         return sound.frames / sound.samplerate
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from mil_asc.corpora.evaluation_set import read_evaluation_set
+from mil_asc.corpora.remote_folder import place_of_clip
 from mil_asc.errors import UserError
 from mil_asc.packaging.calibrate import calibrate
 from mil_asc.training.evaluated_model import EvaluatedModel, open_run
@@ -52,8 +52,8 @@ def _clips(
     trained = model.manifests
     if trained is None:
         raise UserError(f"{model.folder} does not say what it was trained on (no manifests): it cannot be calibrated")
-    files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
-    both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
+    files = {place_of_clip(trained.folder, clip.path) for clip in trained.evaluate}
+    both = sum(place_of_clip(corpus.folder, clip.path) in files for clip in corpus.evaluate)
     if both:
         raise UserError(f"{folder}: the model was trained on {both} of these recordings: name others for --calibrate")
     corpus, store, bad = decode_clips(corpus, cache, "stop", model.network, progress)

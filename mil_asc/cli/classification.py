@@ -17,6 +17,7 @@ from mil_asc.cli.model_choice import ModelChoice
 from mil_asc.cli.progress_line import ProgressLine
 from mil_asc.cli.worker_pool import map_as_done, map_in_order
 from mil_asc.errors import UserError, name_some, printable
+from mil_asc.runtime.remote_files import fetched, is_url
 from mil_asc.runtime.worker_process import Died, Work, cores
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Classify:
         def work(recording: tuple[str, str]) -> Text | Bad:
             path, name = recording
             try:
-                scene = classifier.explain_file(path, self.assumption)
+                with fetched(path) if is_url(path) else contextlib.nullcontext(path) as local:
+                    scene = classifier.explain_file(local, self.assumption, path)
                 is_part = self.how.form == "parts"
                 text = part_row(scene, path, self.how) if is_part else render(scene, path, name, self.how)
                 return Text(text, scene.duration or 0.0)
@@ -156,6 +158,8 @@ class Classification:
         if self._quiet or (self._to is None and sys.stdout.isatty()) or count == 1:
             return ProgressLine(None)
         if sys.stderr.isatty():
+            if self._listed is None and any(map(is_url, self._paths)):  # what is at a URL is not listed twice
+                return ProgressLine(None, lines=True)
             return ProgressLine(self._total())
         return ProgressLine(None, lines=self._holds_bad)
 

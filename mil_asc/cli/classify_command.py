@@ -10,8 +10,10 @@ from typing import Any
 import click
 
 from mil_asc.cli.classification import FEW, Classification
+from mil_asc.cli.found_recordings import is_folder
 from mil_asc.cli.model_choice import REJECTED, assumption_option, choose, model_options
 from mil_asc.errors import printable
+from mil_asc.runtime.remote_files import absolute, refuse_url
 
 FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet", "dcase")
 FOLDERS = ("audacity", "raven")
@@ -37,7 +39,8 @@ WITHOUT_TIMELINE = ("csv", "audacity", "raven", "parquet", "dcase")
     "listed",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Classify the recordings that this list names (tab-separated, column filename), relative to PATH, a folder.",
+    help="Classify the recordings that this list names (tab-separated, column filename), by their URLs or relative to "
+    "PATH, a folder.",
 )
 @click.option("--to", type=click.Path(), metavar="FILE|DIR", help="Where results go; by default, standard output.")
 @assumption_option
@@ -88,7 +91,8 @@ def command(
 ) -> int:
     """Name the acoustic scene of recordings.
 
-    PATH is an audio file or a folder (with its sub-folders). The model must be named: none is used by default.
+    PATH is an audio file or a folder (with its sub-folders), or a URL of them, such as s3://bucket/recordings. The
+    model must be named: none is used by default.
 
     CSV, JSON lines and dcase grow row by row, and the same command goes on where it was stopped or killed; so do the
     files of audacity and raven, and a folder of parquet. Recordings that cannot be used are listed at the end, and the
@@ -101,6 +105,7 @@ def command(
       mil-asc classify night.flac --model my-model --timeline 60
       mil-asc classify recordings/ --model my-model --format audacity --to labels/
       mil-asc classify corpus/ --model my-model --format parquet --to scenes/
+      mil-asc classify s3://bucket/corpus --model my-model --format parquet --to scenes/
       mil-asc classify EVAL/ --list EVAL/test.csv --model my-model --format dcase --to a.csv
       export MIL_ASC_MODEL=my-model; mil-asc classify *.wav --format jsonl | jq .label
     """
@@ -112,8 +117,10 @@ def command(
         raise click.UsageError(f"{option} is for --format parquet --to FOLDER")
     if ray_address is not None and (device is not None or "://" in ray_address):
         raise click.UsageError("--ray takes HOST:PORT, auto or local, and no --device: its workers compute on CPUs")
-    if listed is not None and (len(paths) > 1 or not os.path.isdir(paths[0])):
+    if listed is not None and (len(paths) > 1 or not is_folder(paths[0])):
         raise click.UsageError("--list names recordings relative to PATH: give one folder")
+    if to is not None:
+        refuse_url("--to", to)
     model = choose(source, backend, device, rejected, revision)
     settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
     settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected or REJECTED}
@@ -143,9 +150,9 @@ def _check_usage(paths: Sequence[str], form: str, to: str | None, timeline: floa
         raise click.UsageError("--format parquet needs --to FILE.parquet or --to FOLDER")
     if form not in FOLDERS:
         return
-    if to is None and (len(paths) > 1 or os.path.isdir(paths[0])):
+    if to is None and (len(paths) > 1 or is_folder(paths[0])):
         raise click.UsageError(f"--format {form} makes a file per recording: give --to DIR")
-    names = [os.path.basename(os.path.abspath(path)) for path in paths]
+    names = [os.path.basename(absolute(path)) for path in paths]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise click.UsageError(

@@ -12,6 +12,7 @@ from mil_asc.cli.path_marks import mark
 from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden
 from mil_asc.errors import UserError
+from mil_asc.runtime.remote_files import absolute, check_url, is_object, is_url, object_url, objects_below
 
 AUDIO = "audio/"
 """What names in the lists of DCASE begin with, and those in its submissions do not."""
@@ -25,21 +26,28 @@ def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     paths : sequence of str
         Files, which are taken whatever their ending, and folders: their audio files, by the ending of the name, files
         of a folder before those of its sub-folders, sorted. Hidden ones are left out. Links are followed, but no folder
-        is read twice on the way down.
+        is read twice on the way down. A URL with the ending of an audio file is one recording, any other a folder.
 
     A recording that is reached again by a later path is left out. The names are those below a folder, and with several
     paths begin with the last part of the path. Nothing is held but one folder's names at a time.
     """
     earlier: set[str] = set()
     for path in paths:
-        top = os.path.basename(os.path.abspath(path)) if len(paths) > 1 else ""
+        top = os.path.basename(absolute(path)) if len(paths) > 1 else ""
         found: Iterator[tuple[str, str]]
-        if os.path.isdir(path):
+        if is_url(path):
+            found = ((file, os.path.join(top, name)) for file, name in _below_url(path))
+        elif os.path.isdir(path):
             found = ((file, os.path.join(top, os.path.relpath(file, path))) for file in _below(path, ()))
         else:
             found = iter([(path, os.path.basename(os.path.abspath(path)))])
         yield from ((file, name) for file, name in found if not _is_within(file, earlier))
-        earlier.add(os.path.abspath(path))
+        earlier.add(absolute(path))
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path on the command line is a folder; of a URL its ending says so."""
+    return not is_audio(os.path.basename(path)) if is_url(path) else os.path.isdir(path)
 
 
 def read_list(folder: str, file: str) -> Iterator[tuple[str, str]]:
@@ -51,7 +59,7 @@ def read_list(folder: str, file: str) -> Iterator[tuple[str, str]]:
     Arguments
     ---------
     folder : str
-        The folder that the list's names are relative to.
+        The folder, or the URL, that the list's names are relative to. A name that is a URL stands for itself.
     file : str
         Tab-separated, with the column ``filename``; other columns are not read. A ``.txt`` file has no header.
 
@@ -64,24 +72,38 @@ def read_list(folder: str, file: str) -> Iterator[tuple[str, str]]:
     ------
     UserError
         The list cannot be read, names nothing, a path outside of the folder, or a recording twice; none of its
-        recordings is there.
+        recordings is there, if all are local; there is no file system for a URL.
     """
     marks = np.sort(np.fromiter((mark(name) for _, _, name in _lines(file)), np.uint64))
     if not len(marks):
         raise UserError(f"{file} names no recording")
     _check_differ(file, set(marks[1:][marks[1:] == marks[:-1]].tolist()))
-    inner = (os.path.join(folder, inner) for _, inner, _ in _lines(file))
-    if not any(map(os.path.isfile, inner)):
+    folder = folder.rstrip("/") if is_url(folder) else folder
+    schemes = {inner.partition("://")[0]: inner for _, inner, _ in _lines(file) if is_url(inner)}
+    for url in schemes.values():
+        check_url(url)
+    found = (_joined(folder, inner) for _, inner, _ in _lines(file))
+    if not any(is_url(path) or os.path.isfile(path) for path in found):
         first = next(_lines(file))[1]
         raise UserError(f"{file}: no recording of the list is below {folder}, such as {os.path.join(folder, first)}")
-    return ((os.path.join(folder, inner), name) for _, inner, name in _lines(file))
+    return ((_joined(folder, inner), name) for _, inner, name in _lines(file))
+
+
+def _joined(folder: str, inner: str) -> str:
+    return inner if is_url(inner) else os.path.join(folder, inner)
 
 
 def _lines(file: str) -> Iterator[tuple[int, str, str]]:
     """Line number, path below the folder and name of every recording of a list."""
     for line, row in read_rows(Path(file), "filename", header=not file.endswith(".txt")):
-        inner = normal_path(row["filename"], f"{file}, line {line}")
-        yield line, inner, inner.removeprefix(AUDIO)
+        where, text = f"{file}, line {line}", row["filename"]
+        if is_url(text):
+            scheme, _, place = text.partition("://")
+            inner = f"{scheme}://{normal_path(place.rstrip('/'), where)}"
+            yield line, inner, inner.partition("://")[2]
+        else:
+            inner = normal_path(text, where)
+            yield line, inner, inner.removeprefix(AUDIO)
 
 
 def _check_differ(file: str, doubtful: set[int]) -> None:
@@ -96,7 +118,7 @@ def _check_differ(file: str, doubtful: set[int]) -> None:
 
 def _is_within(file: str, places: set[str]) -> bool:
     """Whether a file is one of these absolute paths, or lies below one."""
-    place = os.path.abspath(file)
+    place = absolute(file)
     while places:
         if place in places:
             return True
@@ -105,6 +127,22 @@ def _is_within(file: str, places: set[str]) -> bool:
             break
         place = above
     return False
+
+
+def _below_url(url: str) -> Iterator[tuple[str, str]]:
+    """URL and name of the recordings at a URL."""
+    if not is_folder(url):
+        check_url(url)
+        yield url, os.path.basename(url)
+        return
+    found, url = False, url.rstrip("/")
+    for each in objects_below(url):
+        found = True
+        parts = each.name.split("/")
+        if is_audio(parts[-1]) and not any(map(is_hidden, parts)):
+            yield object_url(url, each.name), each.name
+    if not found and is_object(url):
+        yield url, os.path.basename(url)
 
 
 def _below(folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[str]:

@@ -16,11 +16,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from mil_asc.cli.found_recordings import is_folder
 from mil_asc.cli.held_results import FOLDER, FOLDERS, START_ANEW, changed, complete_file, locked_settings, named
 from mil_asc.cli.path_marks import PathMarks
 from mil_asc.cli.results_taker import Results
 from mil_asc.errors import UserError
 from mil_asc.presentation.scene_formats import PER_RECORDING, Formatting, header, row_name
+from mil_asc.runtime.remote_files import absolute, is_url
 
 RESUMABLE = ("csv", "jsonl", "dcase")
 SETTINGS_ENDING = ".settings.json"
@@ -227,7 +229,8 @@ class FilePerRecording(Results):
         place = self._place(name)
         if not place.exists() or place.stat().st_mtime_ns < max(self._started, changed(path)):
             return False
-        if not any(os.path.abspath(path) == os.path.join(folder, name) for folder in self._known):
+        is_own = is_url(path) and path.partition("://")[2] == name
+        if not is_own and not any(absolute(path) == os.path.join(folder, name) for folder in self._known):
             known = ", ".join(map(str, self._known))
             raise UserError(f"{place} is there already, from recordings in {known:.300}, not for {path}: {START_ANEW}")
         return True
@@ -257,10 +260,10 @@ def _check_folder_of(place: Path) -> None:
 
 def folders_of(paths: Sequence[str]) -> list[str]:
     """The folders that the names of ``find_recordings`` are relative to: files of one name in others are others."""
-    one_folder = len(paths) == 1 and os.path.isdir(paths[0])
-    return sorted({os.path.abspath(path) if one_folder else os.path.dirname(os.path.abspath(path)) for path in paths})
+    one_folder = len(paths) == 1 and is_folder(paths[0])
+    return sorted({absolute(path) if one_folder else os.path.dirname(absolute(path)) for path in paths})
 
 
 def folder_of_rows(paths: Sequence[str]) -> str | None:
     """What the paths of rows are relative to; None where all are absolute."""
-    return None if all(map(os.path.isabs, paths)) else os.getcwd()
+    return None if all(os.path.isabs(path) or is_url(path) for path in paths) else os.getcwd()

@@ -4,11 +4,15 @@ import os
 from collections.abc import Mapping
 
 from mil_asc.corpora.manifest import Corpus
+from mil_asc.corpora.remote_folder import RemoteFolder
 from mil_asc.errors import name_some
 
 
 def missing_files(corpus: Corpus) -> dict[str, str]:
     """The clips whose files do not exist: path -> reason. It takes a few seconds for a million of them."""
+    if isinstance(corpus.folder, RemoteFolder):
+        there = corpus.folder.objects
+        return {clip.path: "no such file" for clip in corpus.clips if clip.path not in there}
     folder = os.fspath(corpus.folder)
     return {clip.path: "no such file" for clip in corpus.clips if _is_missing(os.path.join(folder, clip.path))}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from mil_asc.corpora.folder_tree import files_beside, is_audio, sub_folders
 from mil_asc.corpora.manifest_entries import FILES
 from mil_asc.errors import UserError, name_some
+from mil_asc.runtime.remote_files import is_url, refuse_url
 
 EVALUATE = ("evaluate", "eval", "test")
 """Names, beside ``train``, of the folder that holds the evaluation set."""
@@ -38,7 +39,8 @@ def check_no_lists(folder, labels):
 
 
 def check_apart(name, place, data_folder):
-    """Raise a ``UserError`` where what is written to ``place`` would be taken for a class at the next start.
+    """Raise a ``UserError`` where what is written to ``place`` would be taken for a class at the next start, or where
+    ``place`` is a URL.
 
     Arguments
     ---------
@@ -47,8 +49,12 @@ def check_apart(name, place, data_folder):
     place : str or Path
         Where something will be written.
     data_folder : str or Path
-        The data. What else is in it does not matter if it has the official layout, or manifests.
+        The data; nothing lies in a URL. What else is in it does not matter if it has the official layout, or
+        manifests.
     """
+    refuse_url(name, place)
+    if is_url(data_folder):
+        return
     data, target = Path(data_folder).resolve(), Path(place).resolve()
     has_lists = any((data / name).is_file() for name in (META, FILES["evaluate"]))
     if target == data or (target.is_relative_to(data) and data.is_dir() and not has_lists):

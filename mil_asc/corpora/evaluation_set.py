@@ -18,7 +18,9 @@ from mil_asc.corpora.json_manifests import read_manifest
 from mil_asc.corpora.leave_out import findings
 from mil_asc.corpora.manifest import LIST_NAMES, Corpus, check_label
 from mil_asc.corpora.manifest_entries import FILES
+from mil_asc.corpora.remote_folder import RemoteFolder
 from mil_asc.errors import UserError, name_some
+from mil_asc.runtime.remote_files import refuse_url
 
 SPLIT_OPTIONS = ("groups", "evaluate_groups", "evaluate_fraction", "split_seed")
 OPTIONS = {
@@ -58,6 +60,7 @@ def read_evaluation_set(folder, labels, options, clips="evaluate"):
     UserError
         The layout is not recognised; an option has no effect; a clip has a class that the model lacks.
     """
+    refuse_url("data_folder", folder)
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"data_folder {folder} is not a folder")
@@ -122,7 +125,10 @@ def _manifest(folder, labels, options, clips):
     root = options.get("data_root")
     if root is not None:
         check_text("data_root", root)
-    return read_manifest(folder, names, root)
+    corpus = read_manifest(folder, names, root)
+    if isinstance(corpus.folder, RemoteFolder):
+        raise UserError(f"{folder}: its recordings are at {corpus.folder}: give --data_root=DIR, the folder of a copy")
+    return corpus
 
 
 def _official(folder, labels, options, clips):

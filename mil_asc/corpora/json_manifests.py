@@ -24,8 +24,10 @@ from mil_asc.audio.decode import read_duration
 from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.manifest import Clip, Corpus, Event, check_label, inspect_lists
 from mil_asc.corpora.manifest_entries import CORPUS, DATA_ROOT, FILES, labels_of, read_entries, read_facts
+from mil_asc.corpora.remote_folder import RemoteFolder, as_folder
 from mil_asc.errors import AudioError, UserError
 from mil_asc.runtime.files import write_atomically
+from mil_asc.runtime.remote_files import is_url
 
 
 class Written(NamedTuple):
@@ -114,7 +116,7 @@ def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | Non
     ------
     UserError
         A file that is missing, unfinished or no manifest; a clip without one of the ``KEYS`` or with a value that
-        cannot be used; a clip in two lists: one line with file and clip.
+        cannot be used; a clip in two lists: one line with file and clip. The recordings are at a URL.
     """
     folder = Path(folder)
     facts = read_facts(folder)
@@ -125,6 +127,8 @@ def read_manifests(folder: str | os.PathLike, data_root: str | os.PathLike | Non
         for key, entry in own:
             check_label(entry["label"], labels, f"{folder / FILES[name]}: {key}")
     base = _folder_of([entry["wav"] for own in found.values() for _, entry in own], root)
+    if isinstance(base, RemoteFolder):
+        raise UserError(f"{folder}: its recordings are at {base}: give --data_folder=DIR, the folder of a copy")
     lists = {name: [_as_clip(entry, base) for _, entry in own] for name, own in found.items()}
     _check_once(lists, folder)
     corpus = Corpus(folder=base, labels=labels, clip_seconds=facts.get("clip_seconds", 0.0), **lists)
@@ -150,7 +154,8 @@ def read_manifest(folder: str | os.PathLike, names: list[str], data_root: str | 
     Returns
     -------
     Corpus
-        Its evaluation set has the clips of these manifests, its other lists are empty.
+        Its evaluation set has the clips of these manifests, its other lists are empty. ``folder`` is a
+        ``RemoteFolder`` without a list of objects where the recordings are at a URL.
 
     Raises
     ------
@@ -221,7 +226,7 @@ def _entries(clips, corpus, durations):
 
 def _facts(corpus):
     return {
-        "data_root": str(Path(corpus.folder).resolve()),
+        "data_root": str(as_folder(corpus.folder)),
         "labels": list(corpus.labels),
         "clip_seconds": corpus.clip_seconds,
         "notes": corpus.notes,
@@ -267,13 +272,25 @@ def _write(folder, texts, facts):
 
 def _folder_of(paths, root):
     """The data root where it holds all of these files, else the deepest folder that does."""
+    if any(map(is_url, paths)):
+        return _remote_folder_of(paths, root)
     paths = [os.path.normpath(path) for path in paths]
     if root is not None and all(path.startswith(os.path.join(root, "")) for path in paths):
         return Path(root)
     return Path(os.path.commonpath([os.path.dirname(path) for path in paths] or [os.sep]))
 
 
+def _remote_folder_of(paths, root):
+    """The data root, which is a URL above all of these URLs."""
+    outside = [path for path in paths if root is None or not path.startswith(f"{root}/")]
+    if outside:
+        raise UserError(f"{outside[0]} does not lie below data_root, as recordings at URLs must")
+    return RemoteFolder(root)
+
+
 def _path(entry, base):
+    if isinstance(base, RemoteFolder):
+        return entry["wav"].removeprefix(f"{base}/")
     return Path(os.path.relpath(os.path.normpath(entry["wav"]), base)).as_posix()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mil_asc.corpora.manifest import Event, alike
 from mil_asc.errors import UserError, is_storable
+from mil_asc.runtime.remote_files import is_url
 
 FILES = {"train": "train.json", "validation": "valid.json", "evaluate": "test.json"}
 """List of a corpus -> its manifest."""
@@ -32,8 +33,8 @@ def read_facts(folder: Path) -> dict:
     if facts.get("finished") is not True:
         raise UserError(f"{path}: the manifests are unfinished; write them again with the same command")
     root, seconds = facts.get("data_root"), facts.get("clip_seconds", 0.0)
-    if root is not None and not (isinstance(root, str) and os.path.isabs(root)):
-        raise UserError(f"{path}: data_root must be an absolute path, got {root!r:.80}")
+    if root is not None and not (isinstance(root, str) and (os.path.isabs(root) or is_url(root))):
+        raise UserError(f"{path}: data_root must be an absolute path or a URL, got {root!r:.80}")
     labels = facts.get("labels")
     if not _are_texts(labels) or not labels or len(set(labels)) < len(labels):
         raise UserError(f"{path}: labels must be a list of different names")
@@ -115,7 +116,7 @@ def _check_entry(entry, where):
             raise UserError(f"{where}: {name} must be text, got {entry[name]!r:.80}")
     if not _is_number(entry["duration"]) or entry["duration"] <= 0:
         raise UserError(f"{where}: duration must be a number of seconds above 0, got {entry['duration']!r:.80}")
-    if not os.path.isabs(entry["wav"]):
+    if not os.path.isabs(entry["wav"]) and not is_url(entry["wav"]):
         raise UserError(f"{where}: wav must begin with {DATA_ROOT} or be an absolute path, got {entry['wav']}")
     events = entry.get("events", [])
     for event in events if isinstance(events, list) else [events]:

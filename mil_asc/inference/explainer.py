@@ -57,7 +57,7 @@ class Explainer(ABC):
 
     # -- scenes
 
-    def explain_file(self, path: str | Path, assumption: str | None = None) -> Scene:
+    def explain_file(self, path: str | Path, assumption: str | None = None, name: str | None = None) -> Scene:
         """Classify an audio file, of the formats, rates and lengths that ``mil_asc.audio.decode`` takes.
 
         A long recording is read and computed in windows: its memory does not grow with its length, except for the
@@ -71,6 +71,8 @@ class Explainer(ABC):
             The rule that decides the label: ``smi``, ``cmi`` or ``bag`` (the model's pooling); the result has the
             scores under all of them. By default the rule the model was trained for: ``smi``, or ``bag`` where it does
             not pool by maximum.
+        name : str, optional
+            What the file is called in messages, and whose ending says what ffmpeg decodes; by default the path.
 
         Returns
         -------
@@ -84,8 +86,8 @@ class Explainer(ABC):
             The scores are not finite.
         """
         check_rule(assumption)
-        recording = self.score_file(path)
-        recording.check_finite(os.fspath(path))
+        recording = self.score_file(path, name)
+        recording.check_finite(os.fspath(path) if name is None else name)
         return recording.scene(assumption)
 
     def explain_waveform(self, wav_N: Any, assumption: str | None = None, sample_rate: int | None = None) -> Scene:
@@ -134,9 +136,9 @@ class Explainer(ABC):
 
     # -- scores
 
-    def score_file(self, path: str | Path) -> RecordingScores:
+    def score_file(self, path: str | Path, name: str | None = None) -> RecordingScores:
         """Instance scores of an audio file as ``explain_file`` takes it, without any check of the scores."""
-        with open_blocks(path, self.interface.sample_rate, self.interface.min_seconds) as blocks:
+        with open_blocks(path, self.interface.sample_rate, self.interface.min_seconds, name) as blocks:
             scores = compute_in_windows(blocks, blocks.num_samples, self.interface, self.compute)
             return self._recording(scores, blocks.num_samples)
 

@@ -13,6 +13,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from mil_asc.audio.decode import RESAMPLER, decode, read_duration
 from mil_asc.audio.ffmpeg import ffmpeg_version, needs_ffmpeg
 from mil_asc.audio.quantize import quantize
+from mil_asc.corpora.remote_folder import RemoteFolder, as_folder
 from mil_asc.errors import AudioError, UserError
 from mil_asc.runtime.files import size_text
 from mil_asc.store.read import WaveformStore
@@ -43,6 +45,7 @@ from mil_asc.store.shards import (
 MAX_SHARDS = 128  # each is an open file
 MIN_CLIPS_IN_SHARD = 16
 SIZED_FILES = 64  # headers read to estimate the size of the store
+SIZED_OBJECTS = 4  # the same of objects, which are fetched for it
 FFMPEG_BYTES_PER_SECOND = 16_000  # of a file that ffmpeg decodes: 128 kbit/s
 NEEDED_SHARE = 0.9  # of the estimated size that must be free before the start
 PERMANENT_ERRNOS = (
@@ -77,8 +80,8 @@ def prepare_waveforms(
 
     Arguments
     ---------
-    folder : str or Path
-        Where the audio is.
+    folder : str, Path or RemoteFolder
+        Where the audio is; a recording of a ``RemoteFolder`` is fetched when it is decoded, and not kept.
     paths : iterable of str or Path
         Files, relative to ``folder``, in any order; one named twice is kept once.
     cache_folder : str or Path
@@ -102,7 +105,7 @@ def prepare_waveforms(
     ------
     UserError
         No paths; the cache folder cannot be written; the disk is too small or becomes full (finished work is
-        kept); a source file cannot be opened for a passing reason (too many open files).
+        kept); a source file cannot be opened for a passing reason (too many open files) or not be fetched.
 
     Example
     -------
@@ -115,11 +118,11 @@ def prepare_waveforms(
     >>> store.read_one(store.row("tone.wav")).shape
     (16000,)
     """
-    folder = Path(folder).resolve()
+    folder = as_folder(folder)
     clips = sorted({Path(path).as_posix() for path in paths})
     if not clips:
         raise UserError(f"{folder}: no audio files were named, so there is nothing to prepare")
-    job = Job(folder, clips, sample_rate, min_seconds)
+    job = Job(folder, clips, sample_rate, min_seconds, Path(cache_folder))
     target = Path(cache_folder) / job.key()
     with _one_line_errors(Path(cache_folder), job):
         store = _open_if_complete(target)
@@ -134,12 +137,13 @@ def prepare_waveforms(
 
 
 class Job(NamedTuple):
-    """What a store is made from: ``clips`` are paths relative to ``folder``; rate in Hz."""
+    """What a store is made from: ``clips`` are paths relative to ``folder``; rate in Hz; copies go to ``scratch``."""
 
-    folder: Path
+    folder: Path | RemoteFolder
     clips: list[str]
     sample_rate: int
     min_seconds: float
+    scratch: Path | None = None
 
     def key(self) -> str:
         """Name of the store: a hash over everything that its content depends on."""
@@ -147,7 +151,7 @@ class Job(NamedTuple):
         made_from = [self.sample_rate, float(self.min_seconds), str(self.folder)]
         if any(map(needs_ffmpeg, self.clips)):
             made_by.append(ffmpeg_version())
-        files = [(clip, *_fingerprint(os.path.join(self.folder, clip))) for clip in self.clips]
+        files = [(clip, *_fingerprint(self.folder, clip)) for clip in self.clips]
         text = json.dumps([made_by, made_from, files])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -158,43 +162,58 @@ class Job(NamedTuple):
 
     def bytes_needed(self, clips: list[str]) -> int:
         """Estimate for these clips, from the headers of a few of them."""
-        few = clips[:: math.ceil(len(clips) / SIZED_FILES)]
-        seconds = sum(_seconds(self.folder / clip) for clip in few) / len(few)
+        most = SIZED_OBJECTS if isinstance(self.folder, RemoteFolder) else SIZED_FILES
+        few = clips[:: math.ceil(len(clips) / most)]
+        seconds = sum(map(self._seconds, few)) / len(few)
         return int(seconds * len(clips) * self.sample_rate) * SAMPLE_BYTES
 
     def decode(self, clip: str) -> tuple[np.ndarray, float] | str:
         """The clip as int16 and scale, or why it cannot be used."""
-        path = str(self.folder / clip)
+        if isinstance(self.folder, RemoteFolder) and clip not in self.folder.objects:
+            return "no such file"
+        name = os.path.join(self.folder, clip)
         try:
-            return quantize(decode(path, self.sample_rate, self.min_seconds))
+            with self._local(clip) as path:
+                return quantize(decode(path, self.sample_rate, self.min_seconds, name))
         except AudioError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno not in PERMANENT_ERRNOS:
                 raise
-            return error.args[0].removeprefix(f"{path}: ")
+            return error.args[0].removeprefix(f"{name}: ")
+
+    def _local(self, clip: str) -> AbstractContextManager[str]:
+        """The path of a clip, or of a copy of it."""
+        if isinstance(self.folder, RemoteFolder):
+            return self.folder.fetched(clip, self.scratch)
+        return contextlib.nullcontext(os.path.join(self.folder, clip))
+
+    def _seconds(self, clip: str) -> float:
+        """Estimate of the length, by the header, or by the size where there is none to read."""
+        try:
+            with self._local(clip) as path:
+                if needs_ffmpeg(clip):
+                    return os.stat(path).st_size / FFMPEG_BYTES_PER_SECOND
+                return read_duration(path)
+        except (AudioError, OSError, ValueError):
+            return 0.0
 
 
-def _fingerprint(path: str) -> tuple[int, int, int, bool]:
-    """Size, times of change of the content and of the entry (in ns), readable; it is the same for all missing files.
+def _fingerprint(folder: Path | RemoteFolder, clip: str) -> tuple:
+    """Size and version of an object; of a file size, times of change of the content and of the entry (in ns), readable.
+
+    It is the same for all missing files.
 
     An archive gives clips of one length the same size and time of change: when two of them change places, only the
     entries change.
     """
+    if isinstance(folder, RemoteFolder):
+        return tuple(folder.objects.get(clip, (-1, "")))
+    path = os.path.join(folder, clip)
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return -1, -1, -1, False
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, os.access(path, os.R_OK)
-
-
-def _seconds(path: Path) -> float:
-    """Estimate of the length, by the header, or by the size where there is none to read."""
-    try:
-        if needs_ffmpeg(path):
-            return path.stat().st_size / FFMPEG_BYTES_PER_SECOND
-        return read_duration(path)
-    except (AudioError, OSError, ValueError):
-        return 0.0
 
 
 def _build(job: Job, target: Path, workers: int | None, progress: bool) -> WaveformStore:

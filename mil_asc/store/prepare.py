@@ -27,6 +27,7 @@ from mil_asc.corpora.manifest import Corpus
 from mil_asc.errors import UserError, printable
 from mil_asc.runtime.key_value import check_no_reference, read_word
 from mil_asc.runtime.program import run_program
+from mil_asc.runtime.remote_files import refuse_url
 from mil_asc.store.build import prepare_waveforms
 
 SET_BY_ARGUMENTS = ("name", "data_folder", "manifests", "corpus", "validation_fraction")
@@ -50,6 +51,7 @@ def main(block: str | os.PathLike, arguments: Sequence[str] | None = None) -> No
 def _prepare_as_told(block, options, words) -> int:
     """Prepare a set as the command line says; returns the exit status."""
     try:
+        refuse_url("DATA_FOLDER", options.data_folder)
         data = read_block(block, options.data_folder, words)
         check_apart("SAVE_FOLDER", options.save_folder, options.data_folder)
         if options.waveforms:

@@ -14,6 +14,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from mil_asc.checks import check_text
 from mil_asc.errors import UserError
 from mil_asc.results.settings import flatten
+from mil_asc.runtime.remote_files import refuse_url
 from mil_asc.training.blocks import choose_blocks
 from mil_asc.training.fold_options import folder_of_folds
 from mil_asc.training.keys import check_keys, full_keys, nest
@@ -23,6 +24,8 @@ SECTIONS = ("experiment", "seed", "output_folder", "data", "model", "objective",
 MANIFESTS, DATA_FOLDER, OUTPUT_FOLDER = "manifests", "data_folder", "output_folder"
 TEXTS = ("experiment", OUTPUT_FOLDER, DATA_FOLDER, "data.name", "data.data_folder", "data.cache_folder")
 """Keys whose values are text, which no class checks."""
+LOCAL = (OUTPUT_FOLDER, "data.cache_folder")
+"""Folders that are written to."""
 WITH_MANIFESTS = (MANIFESTS, DATA_FOLDER, "cache_folder", "on_bad_audio", "validation_fraction", "name")
 """Keys of a data block that have an effect when manifests give the lists; the others are for the set's reader."""
 REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, ImportError, OSError)
@@ -166,6 +169,8 @@ def _check_top_level(tree, path):
     for key, value in flatten(tree).items():
         if key in TEXTS or (key == f"data.{MANIFESTS}" and value != ""):
             check_text(key, value)
+        if key in LOCAL:
+            refuse_url(key, value)
 
 
 class _NamedText:

@@ -8,7 +8,10 @@ from mil_asc.corpora.group_folds import read_lists
 from mil_asc.corpora.json_manifests import measure_durations, read_manifests
 from mil_asc.corpora.leave_out import leave_out
 from mil_asc.corpora.manifest import Corpus
+from mil_asc.corpora.remote_folder import RemoteFolder
+from mil_asc.corpora.remote_lists import reader_of_url
 from mil_asc.errors import ArgumentError, AudioError, UserError, name_some
+from mil_asc.runtime.remote_files import is_url, refuse_url
 from mil_asc.store.batches import ClipDataset, place_waveforms
 from mil_asc.store.build import prepare_waveforms
 from mil_asc.store.read import WaveformStore
@@ -47,14 +50,23 @@ def read_corpus(data):
     """The lists of a built data block: from its reader (one of their folds), or from the manifests it names."""
     try:
         if not data["manifests"]:
-            return read_lists(data)
+            return read_lists(_with_reader_of_url(data))
     except ArgumentError as error:
         raise UserError(f"data: {error}") from error
+    for key in ("manifests", "data_folder"):
+        refuse_url(key, data[key])
     given = data["data_folder"] != data["manifests"]  # else it only replaces the recipe's placeholder
     corpus = read_manifests(data["manifests"], data["data_folder"] if given else None)
     if corpus.validation and data["validation_fraction"]:
         raise UserError(f"{data['manifests']} has a validation set already: leave out validation_fraction")
     return corpus
+
+
+def _with_reader_of_url(data):
+    """The data block; where its data folder is a URL, with a reader that lists it first."""
+    if not is_url(data["data_folder"]):
+        return data
+    return {**data, "corpus": reader_of_url(data["corpus"], data["data_folder"], data["cache_folder"])}
 
 
 def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
@@ -81,7 +93,8 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     """
     missing = missing_files(corpus)
     if missing and on_bad_audio == "stop":  # then decoding, which takes long, would be in vain
-        _check_bad(corpus, measure_durations(corpus)[1], on_bad_audio)
+        is_local = not isinstance(corpus.folder, RemoteFolder)  # headers are read where they are near
+        _check_bad(corpus, measure_durations(corpus)[1] if is_local else missing, on_bad_audio)
     there = leave_out(corpus, missing)
     paths = [clip.path for clip in there.clips]
     rate = network.front_end.sample_rate

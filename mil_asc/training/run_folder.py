@@ -9,6 +9,7 @@ import ruamel.yaml
 from filelock import FileLock, Timeout
 
 from mil_asc.corpora.manifest import LIST_NAMES
+from mil_asc.corpora.remote_folder import as_folder
 from mil_asc.errors import UserError
 from mil_asc.model.chain.conditions import SWITCH, kernels_of_cpu
 from mil_asc.results.run import (
@@ -209,7 +210,7 @@ class RunFolder:
         UserError
             The corpus differs, or the record is damaged.
         """
-        now = {"labels": corpus.labels, "data_folder": str(corpus.folder.resolve())}
+        now = {"labels": corpus.labels, "data_folder": str(as_folder(corpus.folder))}
         for name in LIST_NAMES:
             lines = sorted(f"{clip.path}\t{clip.label}" for clip in getattr(corpus, name))
             now |= {f"{name}_clips": len(lines), name: sha256("\n".join(lines).encode()).hexdigest()}

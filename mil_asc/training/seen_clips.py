@@ -1,8 +1,7 @@
 """Warnings if a model was trained on clips that it is evaluated on."""
 
-import os
-
 from mil_asc.corpora.json_manifests import read_manifest
+from mil_asc.corpora.remote_folder import place_of_clip
 from mil_asc.packaging.layout import is_model_folder
 from mil_asc.results.run import MANIFESTS
 
@@ -36,8 +35,8 @@ def seen_warnings(folder, corpus, who="the model"):
         if not is_model_folder(folder):
             why = f"{folder / MANIFESTS} is missing"
         return [f"whether {who} was trained on these clips is unknown, because {why}"]
-    files = {os.path.realpath(trained.folder / clip.path) for clip in trained.evaluate}
-    both = sum(os.path.realpath(corpus.folder / clip.path) in files for clip in corpus.evaluate)
+    files = {place_of_clip(trained.folder, clip.path) for clip in trained.evaluate}
+    both = sum(place_of_clip(corpus.folder, clip.path) in files for clip in corpus.evaluate)
     if both:
         return [f"{who} was trained on {both} of these {len(corpus.evaluate)} recordings: the scores are too high"]
     names = {(clip.path, clip.label) for clip in trained.evaluate}

@@ -5,7 +5,6 @@ import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
 # isort: split
 import dataclasses
 import logging
-import os
 import time
 
 import torch
@@ -14,6 +13,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from mil_asc.checks import check_choice, check_number
 from mil_asc.corpora.json_manifests import write_manifests
 from mil_asc.corpora.manifest import few_clips
+from mil_asc.corpora.remote_folder import place_of
 from mil_asc.errors import UserError
 from mil_asc.model.gains import batch_norm_gains
 from mil_asc.results.evaluation import evaluate_predictions
@@ -293,11 +293,11 @@ class TrainingRun:
     def describe(self):
         """How the results were produced: the ``run`` part of ``report.json``.
 
-        ``data_folder`` is the absolute folder of the recordings. A run that is only evaluated again keeps the
-        entries of its training, with ``evaluated_again`` added.
+        ``data_folder`` is the absolute folder of the recordings, or its URL. A run that is only evaluated again keeps
+        the entries of its training, with ``evaluated_again`` added.
         """
         recordings = {
-            "data_folder": os.path.abspath(self.corpus.folder),
+            "data_folder": place_of(self.corpus.folder),
             "clip_seconds": self.corpus.clip_seconds,
         }
         before = None if self.trained else self.folder.described_before(self.corpus)

@@ -81,7 +81,7 @@ def test_good_manifests_are_read(read):
         (10**400, ("train.json", "a", "duration"), "train.json: a: duration must be a number of seconds above 0"),
         (["park", "tram", "tram"], ("corpus.json", "labels"), "labels must be a list of different names"),
         ("yes", ("corpus.json", "finished"), "the manifests are unfinished"),
-        ("data", ("corpus.json", "data_root"), "data_root must be an absolute path, got 'data'"),
+        ("data", ("corpus.json", "data_root"), "data_root must be an absolute path or a URL, got 'data'"),
         (7, ("corpus.json", "notes"), "notes must be a list of lines of text"),
         ([[]], ("corpus.json", "warnings"), "warnings must be a list of lines of text"),
     ],

@@ -155,6 +155,13 @@ def test_missing_data_folder_is_refused(call):
     assert "nowhere is not a folder" in refused(call("nowhere", "save"))
 
 
+def test_url_is_refused_and_nothing_is_written(call, tmp_path):
+    assert "DATA_FOLDER s3://sounds/set: a URL does not work here" in refused(call("s3://sounds/set", "save"))
+    synth = ROOT / "hparams/data/synth_scenes.yaml"
+    assert "a URL does not work here" in refused(call("s3://sounds/set", "save", block=synth))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_interrupt_is_one_line_and_130(call, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
