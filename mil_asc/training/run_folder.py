@@ -167,13 +167,17 @@ class RunFolder:
         self._refuse_changes([(key, old, new) for key, (old, new) in changes if key.startswith(prefixes)])
 
     def check_options(self, options, training=True):
-        """Refuse run options that differ from the record of an existing run.
+        """Refuse run options that differ from the record of an existing run; returns what is to be recorded.
 
-        ``options`` are those of ``options_of_results``; if a run is only evaluated, only those of evaluation count.
+        ``options`` are those of ``options_of_results``; if a run is only evaluated, only those of evaluation count. The
+        kernels, which nobody chose, do not count where there is nothing left to train, and stay as recorded.
         """
         before = self._recorded(RUN_OPTIONS, options, earlier={"ranks": 1, SWITCH: "pytorch"})
         names = [name for name in options if training or name.startswith("eval_")]
+        if (self.path / REPORT).is_file():
+            options = options | {SWITCH: before[SWITCH]}
         self._refuse_changes([(name, before[name], options[name]) for name in names if before[name] != options[name]])
+        return options
 
     def _refuse_changes(self, changes):
         if changes:

@@ -178,6 +178,22 @@ def test_options_of_the_training_do_not_matter_to_an_evaluation(place):
     assert place.report("--max_grad_norm=5")["run"]["run_options"] == first["run"]["run_options"]
 
 
+@pytest.mark.parametrize("recorded", ["by this version", "by one without the choice"])
+def test_a_run_goes_on_with_the_kernels_of_its_beginning(place, monkeypatch, recorded):
+    monkeypatch.setenv("MIL_ASC_KERNELS", "pytorch")
+    place.report()
+    if recorded != "by this version":
+        options = json.loads((place.run / "run_options.json").read_text())
+        assert options.pop("MIL_ASC_KERNELS") == "pytorch"
+        (place.run / "run_options.json").write_text(json.dumps(options))
+    monkeypatch.setenv("MIL_ASC_KERNELS", "numba")
+    place.report()  # nothing is left to train
+    (place.run / "report.json").unlink()
+    assert "contains a run with other settings (MIL_ASC_KERNELS: pytorch before, numba now)" in place.refusal()
+    monkeypatch.setenv("MIL_ASC_KERNELS", "fast")
+    assert "MIL_ASC_KERNELS must be one of numba, pytorch; got 'fast'" in place.refusal()
+
+
 # -- damage
 
 
