@@ -6,7 +6,7 @@ import os
 import torch
 from torch import nn
 
-from mil_asc.checks import check_choice
+from mil_asc.errors import UserError
 
 SWITCH = "MIL_ASC_KERNELS"
 """Environment variable: ``pytorch`` leaves everything to PyTorch, ``numba`` is the default."""
@@ -20,15 +20,15 @@ def kernels_of_cpu():
 
     Raises
     ------
-    ValueError
+    UserError
         ``SWITCH`` is neither of the two, or is ``numba``, which is not installed.
     """
     wish = os.environ.get(SWITCH)
-    if wish is not None:
-        check_choice(SWITCH, wish, ("numba", "pytorch"))
+    if wish not in (None, "numba", "pytorch"):
+        raise UserError(f"{SWITCH} must be numba or pytorch; got {wish!r}")
     there = importlib.util.find_spec("numba") is not None
     if wish == "numba" and not there:
-        raise ValueError(f"{SWITCH}=numba: numba is not installed")
+        raise UserError(f"{SWITCH}=numba: numba is not installed")
     return wish or ("numba" if there else "pytorch")
 
 
