@@ -197,6 +197,17 @@ def test_what_the_kernels_cannot_compute_is_left_to_pytorch(monkeypatch):
     assert not fit()
 
 
+def test_code_that_cannot_be_kept_is_warned_of(monkeypatch, caplog):
+    from numba.core.caching import CompileResultCacheImpl
+
+    from mil_asc.model.chain.cpu_numbers import can_keep_code
+
+    assert can_keep_code() and not caplog.records
+    monkeypatch.setattr(CompileResultCacheImpl, "_locator_classes", [])
+    assert not can_keep_code()
+    assert "set NUMBA_CACHE_DIR" in caplog.text
+
+
 def test_the_switch(monkeypatch):
     network, x = module(2, 8), torch.randn(2, 2, 8, 8)
     assert kernels_of_cpu() == "numba"

@@ -1,5 +1,6 @@
 """Tensors as numba's kernels see them, and how the kernels are run."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -7,6 +8,8 @@ import numpy as np
 import torch
 
 from mil_asc.model.chain.pieces import CHUNKS
+
+logger = logging.getLogger(__name__)
 
 
 def elements(x_BCFT):
@@ -17,6 +20,8 @@ def elements(x_BCFT):
 
 def run(kernel, arguments):
     """Call a kernel for all chunks, in as many threads as PyTorch uses."""
+    if not kernel.signatures:
+        _announce()
     threads = min(torch.get_num_threads(), CHUNKS)
     edges = [CHUNKS * i // threads for i in range(threads + 1)]
     if threads == 1:
@@ -30,6 +35,11 @@ def run_with_sums(kernel, rows, shape, arrays):
     sums = np.zeros((CHUNKS, rows, shape.channels))
     run(kernel, (*arrays, sums, shape))
     return sums.sum(axis=0)
+
+
+@cache
+def _announce():
+    logger.info("kernels for training on this CPU are loaded; the first time they are compiled, in half a minute")
 
 
 @cache
