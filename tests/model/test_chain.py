@@ -1,7 +1,10 @@
 """FUSE's modules in training on a CPU with numba's kernels: against PyTorch in double precision."""
 
 import copy
+import os
+import signal
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -111,6 +114,33 @@ def test_results_do_not_depend_on_the_number_of_threads(mixed):
         different = [name for name in other if not torch.equal(other[name], found[0][name])]
         assert [name for name in different if "pointwise.0" not in name and name != "x"] == []  # PyTorch's own products
     assert all(torch.equal(found[0][name], found[3][name]) for name in found[0])
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    x, before = torch.randn(2, 8, 8, 8).to(memory_format=torch.channels_last), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        wanted = max_pool(x)
+        child = os.fork()
+        if child == 0:  # OpenMP's threads are gone there: nothing of PyTorch that uses them
+            signal.alarm(60)
+            os._exit(0 if np.array_equal(max_pool(x).numpy(), wanted.numpy()) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_parameters_changed_before_the_backward_pass_do_not_matter():
+    network, x = module(2, 8), torch.randn(3, 2, 8, 8)
+    wanted = step(network, x)["x"]
+    leaf = x.clone().requires_grad_()
+    y = network(leaf)
+    with torch.no_grad():
+        for block in network.blocks:
+            block[0].weight.zero_()
+    y.backward(torch.randn(y.shape, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(leaf.grad, wanted, rtol=0, atol=0)
 
 
 def test_running_statistics_are_averages_when_the_momentum_is_none():

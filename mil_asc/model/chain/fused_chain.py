@@ -97,7 +97,7 @@ class _Pass:
     def __init__(self, u_BCFT, eps, parameters):
         self.us = [u_BCFT.contiguous(memory_format=torch.channels_last)]
         self.shape = u_BCFT.shape
-        values = [p.detach().float().numpy() for p in parameters]
+        values = [p.detach().numpy().copy() for p in parameters]  # the backward pass needs them as they are now
         count = len(eps)
         self.weight_NC, self.bias_NC = np.stack(values[: 2 * count : 2]), np.stack(values[1 : 2 * count : 2])
         self.taps = [value.reshape(len(value), 3).T for value in values[2 * count :: 2]]

@@ -1,6 +1,7 @@
 """Tensors as numba's kernels see them, and how the kernels are run."""
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -45,3 +46,7 @@ def _announce():
 @cache
 def _pool(threads):
     return ThreadPoolExecutor(threads, thread_name_prefix="chain")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
