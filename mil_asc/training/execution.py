@@ -57,7 +57,7 @@ def is_finished(command):
     options, hparams = load_run(command, ranks)
     folder = _run_folder(options, hparams, ranks)
     folder.check_settings(command.settings)
-    folder.check_options(options_of_results(options, hparams["training"], ranks))
+    folder.check_options(options_of_results(options, hparams, ranks))
     run = Run(folder.path)
     if not run.finished or not all((folder.path / name).is_file() for name in (PREDICTIONS, PAGE)):
         return False

@@ -12,6 +12,7 @@ from mil_asc.corpora.manifest import LIST_NAMES
 from mil_asc.corpora.remote_folder import as_folder
 from mil_asc.errors import UserError
 from mil_asc.model.chain.conditions import SWITCH, kernels_of_cpu
+from mil_asc.model.extractors.fuse import FuseConvMod
 from mil_asc.results.run import (
     CHECKPOINTS,
     CURVES,
@@ -42,15 +43,16 @@ RESULT_OPTIONS = (
 """Run options that change the results of a run; for the others, a resumed run equals an uninterrupted one."""
 
 
-def options_of_results(options, training, ranks):
+def options_of_results(options, hparams, ranks):
     """The run options that change the results, by name, the number of ranks, and the kernels of training on a CPU.
 
     Arguments
     ---------
     options : RunOptions
         As given on the command line.
-    training : dict
-        The training block, which has values for some of them; options of the command line go before it.
+    hparams : dict
+        Built hyperparameters: the training block has values for some of them, options of the command line go before it;
+        the network may have kernels.
     ranks : Ranks
         Who takes part: their number changes random numbers and the last bits of sums.
 
@@ -59,12 +61,18 @@ def options_of_results(options, training, ranks):
     dict
         Plain values.
     """
-    given = options.overridden_args
+    given, training = options.overridden_args, hparams["training"]
     values = {
         name: getattr(options, name) if name in given or name not in training else training[name]
         for name in RESULT_OPTIONS
     }
-    return values | {"ranks": ranks.count, SWITCH: kernels_of_cpu()}
+    return values | {"ranks": ranks.count, SWITCH: _kernels(options, hparams["model"]["network"], ranks)}
+
+
+def _kernels(options, network, ranks):
+    """What computes the network in training, as ``kernels_of_cpu`` names it; ``pytorch`` on GPUs, whatever is used."""
+    is_fuse = any(isinstance(part, FuseConvMod) for part in network.modules())
+    return kernels_of_cpu() if is_fuse and not ranks.several and options.device == "cpu" else "pytorch"
 
 
 OF_EVALUATION = ("model.", "data.labels", "data.clip_seconds", "data.validation_fraction", "data.fold")
@@ -182,7 +190,8 @@ class RunFolder:
     def _refuse_changes(self, changes):
         if changes:
             some = "; ".join(f"{key}: {old} before, {new} now" for key, old, new in changes[:3])
-            raise UserError(f"{self.path} contains a run with other settings ({some}): {OTHER_FOLDER}")
+            advice = f"set {SWITCH}={changes[0][1]}, or {OTHER_FOLDER}" if changes[0][0] == SWITCH else OTHER_FOLDER
+            raise UserError(f"{self.path} contains a run with other settings ({some}): {advice}")
 
     def record(self, settings, options, lists):
         """Write what the next start of the run is compared with: settings (YAML text), run options, lists."""

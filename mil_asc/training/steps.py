@@ -104,7 +104,7 @@ class TrainingRun:
     def prepare(self):
         """Read the lists, decode every clip once, and leave out what cannot be used."""
         block, folder = self.hparams["data"], self.folder
-        options = options_of_results(self.options, self.hparams["training"], self.ranks)
+        options = options_of_results(self.options, self.hparams, self.ranks)
         options = folder.check_options(options, training=not self.options.test_only)
         with self.ranks.main_first():  # a set that is made on the first run
             corpus = read_corpus(block)

@@ -189,7 +189,9 @@ def test_a_run_goes_on_with_the_kernels_of_its_beginning(place, monkeypatch, rec
     monkeypatch.setenv("MIL_ASC_KERNELS", "numba")
     place.report()  # nothing is left to train
     (place.run / "report.json").unlink()
-    assert "contains a run with other settings (MIL_ASC_KERNELS: pytorch before, numba now)" in place.refusal()
+    refusal = place.refusal()
+    assert "contains a run with other settings (MIL_ASC_KERNELS: pytorch before, numba now)" in refusal
+    assert "set MIL_ASC_KERNELS=pytorch, or give another --output_folder" in refusal
     monkeypatch.setenv("MIL_ASC_KERNELS", "fast")
     assert "MIL_ASC_KERNELS must be numba or pytorch; got 'fast'" in place.refusal()
 

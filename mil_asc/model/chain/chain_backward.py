@@ -9,15 +9,15 @@ Normalization", arXiv 1502.03167, section 3)
 where ``variance`` includes eps. ``d`` is the gradient of the ReLU's result where scale * u + shift is positive, else 0.
 """
 
-import numba
 import numpy as np
 from numba import float32
 
-from mil_asc.model.chain.cpu_numbers import KERNEL, PART, add, get, put
+from mil_asc.model.chain.compiled import kernel, part
+from mil_asc.model.chain.cpu_numbers import add, get, put
 from mil_asc.model.chain.pieces import CHUNKS, LINES, add_sums, clear, copy, pieces, place, spread
 
 
-@numba.njit(**KERNEL)
+@kernel
 def slopes(gradient, u, numbers, lower, sums, shape, first, last):
     """Sums of d and of d * (u - mean), for the last batch norm. ``numbers``: scale, shift, mean."""
     lanes = 128
@@ -40,7 +40,7 @@ def slopes(gradient, u, numbers, lower, sums, shape, first, last):
             add_sums(sums[chunk], buffer, 3 * lanes, 2, channel, width, runs * run, lanes)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def normalize_back(gradient, u, out, numbers, shape, first, last):
     """out = gradient of u, for the first batch norm, which no ReLU follows. ``numbers``: scale, offset, slope."""
     lanes = 128
@@ -59,19 +59,19 @@ def normalize_back(gradient, u, out, numbers, shape, first, last):
                         put(out, source + i, value + get(buffer, 2 * lanes + at) * get(u, source + i))
 
 
-@numba.njit(**KERNEL)
+@kernel
 def convolve_back_along_f(gradient, u, before, also, out, numbers, lower, sums, shape, first, last):
     """``convolve_back`` along F, where a block begins: its input is added up too."""
     convolve_back(gradient, u, before, also, out, numbers, lower, sums, shape, first, last, 256, True)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def convolve_back_along_t(gradient, u, before, also, out, numbers, lower, sums, shape, first, last):
     """``convolve_back`` along T, within a block."""
     convolve_back(gradient, u, before, also, out, numbers, lower, sums, shape, first, last, 128, False)
 
 
-@numba.njit(**PART)
+@part
 def convolve_back(gradient, u, before, also, out, numbers, lower, sums, shape, first, last, lanes, extra):
     """The gradients of a convolution between two batch norms, and the sums of the one before it.
 
@@ -126,7 +126,7 @@ def convolve_back(gradient, u, before, also, out, numbers, lower, sums, shape, f
             add_sums(sums[chunk], buffer, 10 * lanes, 6, channel, width, runs * run, lanes)
 
 
-@numba.njit(**PART)
+@part
 def _normalize_back(buffer, to, gradient, u, source, lane, run, lanes):
     for i in range(run):
         value, at = get(u, source + i), lane + i
@@ -136,7 +136,7 @@ def _normalize_back(buffer, to, gradient, u, source, lane, run, lanes):
         put(buffer, to + at, passed * scale + (get(buffer, 3 * lanes + at) * value + get(buffer, 2 * lanes + at)))
 
 
-@numba.njit(**PART)
+@part
 def _of_line(buffer, i, j, lower, lanes, extra, d0, d1, d2):
     """Store a line's gradient; its input, what passes the ReLU, and that times the distance from the mean."""
     value = get(buffer, (22 + j) * lanes + i)
@@ -149,7 +149,7 @@ def _of_line(buffer, i, j, lower, lanes, extra, d0, d1, d2):
     return lower if result < lower else result, passed, passed * (value - get(buffer, 6 * lanes + i))
 
 
-@numba.njit(**PART)
+@part
 def _four_lines_back(buffer, lower, lanes, extra):
     d, sums = 16 * lanes, 10 * lanes
     for i in range(lanes):
@@ -168,7 +168,7 @@ def _four_lines_back(buffer, lower, lanes, extra):
         add(buffer, sums + 5 * lanes + i, (q0 + q1) + (q2 + q3))
 
 
-@numba.njit(**PART)
+@part
 def _one_line_back(buffer, j, lower, lanes, extra):
     """Rows j, j + 1, j + 2 of the gradient are the lines before, here and after."""
     d, sums = (16 + j) * lanes, 10 * lanes

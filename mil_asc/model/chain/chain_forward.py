@@ -5,14 +5,14 @@ else minus infinity. ``numbers`` are rows of float32 values per channel; each ke
 (chunks, rows, channels) float64. ``first`` and ``last`` bound the chunks that a call computes.
 """
 
-import numba
 import numpy as np
 
-from mil_asc.model.chain.cpu_numbers import KERNEL, PART, add, get, put
+from mil_asc.model.chain.compiled import kernel, part
+from mil_asc.model.chain.cpu_numbers import add, get, put
 from mil_asc.model.chain.pieces import CHUNKS, LINES, add_sums, clear, copy, pieces, place, spread
 
 
-@numba.njit(**KERNEL)
+@kernel
 def moments(u, numbers, sums, shape, first, last):
     """Sums of u - pivot and of its square. ``numbers``: pivot."""
     lanes = 128
@@ -33,19 +33,19 @@ def moments(u, numbers, sums, shape, first, last):
             add_sums(sums[chunk], buffer, lanes, 2, channel, width, runs * run, lanes)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def convolve_along_f(u, out, numbers, lower, sums, shape, first, last):
     """``convolve`` with 256 lanes: along F, neighbours in memory are farther apart."""
     convolve(u, out, numbers, lower, sums, shape, first, last, 256)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def convolve_along_t(u, out, numbers, lower, sums, shape, first, last):
     """``convolve`` with 128 lanes."""
     convolve(u, out, numbers, lower, sums, shape, first, last, 128)
 
 
-@numba.njit(**PART)
+@part
 def convolve(u, out, numbers, lower, sums, shape, first, last, lanes):
     """out = convolution of max(scale * u + shift, lower), bias included; sums of out - pivot - bias and of its square.
 
@@ -86,7 +86,7 @@ def convolve(u, out, numbers, lower, sums, shape, first, last, lanes):
             add_sums(sums[chunk], buffer, 7 * lanes, 2, channel, width, runs * run, lanes)
 
 
-@numba.njit(**PART)
+@part
 def _normalize(buffer, to, u, source, lane, run, lower, lanes):
     for i in range(run):
         at = lane + i
@@ -94,7 +94,7 @@ def _normalize(buffer, to, u, source, lane, run, lower, lanes):
         put(buffer, to + at, lower if value < lower else value)
 
 
-@numba.njit(**PART)
+@part
 def _four_lines(buffer, lanes):
     total, square, x, y = 7 * lanes, 8 * lanes, 9 * lanes, 15 * lanes
     for i in range(lanes):
@@ -116,7 +116,7 @@ def _four_lines(buffer, lanes):
         add(buffer, square + i, (y0 * y0 + y1 * y1) + (y2 * y2 + y3 * y3))
 
 
-@numba.njit(**PART)
+@part
 def _one_line(buffer, j, lanes):
     total, square, x, y = 7 * lanes, 8 * lanes, (9 + j) * lanes, (15 + j) * lanes
     for i in range(lanes):
@@ -127,7 +127,7 @@ def _one_line(buffer, j, lanes):
         add(buffer, square + i, value * value)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def add_up(us, out, numbers, lowers, shape, first, last):
     """out = sum over the tensors of max(scale * u + shift, lower).
 

@@ -4,36 +4,11 @@ numba lets a negative index count from the end. The test for it keeps its compil
 time; ``get`` and ``put`` leave it out.
 """
 
-import logging
-
-import numba
 from llvmlite import ir
 from numba import float32, int64, uint8, uint16, void
 from numba.extending import intrinsic
 
-logger = logging.getLogger(__name__)
-
-
-def can_keep_code():
-    """Whether numba finds a folder to keep compiled code in: that of the source, the user's, or ``NUMBA_CACHE_DIR``."""
-    try:
-        numba.njit(cache=True)(can_keep_code)  # looks for the folder, compiles nothing
-    except RuntimeError:
-        logger.warning("WARNING: no folder to keep compiled kernels in (set NUMBA_CACHE_DIR): each run compiles them")
-        return False
-    return True
-
-
-KERNEL = {
-    "nogil": True,
-    "error_model": "numpy",
-    "cache": can_keep_code(),
-    "fastmath": {"contract", "nsz", "reassoc"},
-}
-"""Options of a kernel. Of the fast arithmetic, what keeps infinities and NaN, by which a training that fails shows."""
-
-PART = KERNEL | {"forceinline": True}
-"""Options of a part of a kernel, which becomes a part of its code: numbers given to it are constants there."""
+from mil_asc.model.chain.compiled import part
 
 _16_BITS, _32_BITS, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
@@ -94,7 +69,7 @@ def mark(typing_context, array, index, value):
     return void(array, int64, uint8), code
 
 
-@numba.njit(**PART)
+@part
 def add(array, index, value):
     """``array[index] += value``, as ``get``."""
     put(array, index, get(array, index) + value)

@@ -18,6 +18,10 @@ CONVOLVE_BACK = {2: chain_backward.convolve_back_along_f, 3: chain_backward.conv
 """Kernels by the axis of a convolution: a block begins along F, then goes along T."""
 
 
+PLACES = 31
+"""Places of a tensor that are looked at for a typical number."""
+
+
 def pointwise(x_BCFT, convolution):
     """What a pointwise convolution gives, in channels_last; for one input channel faster than PyTorch's."""
     if x_BCFT.shape[1] > 1:
@@ -41,7 +45,7 @@ def sum_of_blocks(u_BCFT, norm, blocks):
     Returns
     -------
     torch.Tensor
-        (B, C, F, T), in the type of ``u_BCFT``; sums inside are in float32, statistics in float64.
+        (B, C, F, T), in the type of ``u_BCFT``. Sums along a line are in float32, those of lines in float64.
     """
     norms = [norm, *(part for block in blocks for part in (block[1], block[4]))]
     convolutions = [part for block in blocks for part in (block[0], block[3])]
@@ -72,7 +76,7 @@ class _Chain(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         run = _Pass(u_BCFT, eps, parameters)
         total_BCFT = run.forward()
-        mean_NC, variance_NC = torch.tensor(run.mean_NC), torch.tensor(run.variance_NC)
+        mean_NC, variance_NC = torch.from_numpy(run.mean_NC), torch.from_numpy(run.variance_NC)
         ctx.run = run if any(ctx.needs_input_grad) else None
         ctx.mark_non_differentiable(mean_NC, variance_NC)
         return total_BCFT, mean_NC, variance_NC
@@ -112,7 +116,7 @@ class _Pass:
     def forward(self):
         """The sum of the chain's results."""
         u_BCFT = self.us[0]
-        pivot_C = u_BCFT[len(u_BCFT) // 2, :, u_BCFT.shape[2] // 2, u_BCFT.shape[3] // 2].float().numpy()
+        pivot_C = self._pivot(0)
         sums = run_with_sums(chain_forward.moments, 2, self._shape(3), (elements(u_BCFT), pivot_C[None]))
         self._normalize(0, sums, pivot_C)
         for n, (taps_3C, bias_C) in enumerate(zip(self.taps, self.bias)):
@@ -135,17 +139,26 @@ class _Pass:
             self.scale_NC[n] = self.weight_NC[n] / np.sqrt(self.variance_NC[n] + self.eps[n])
             self.shift_NC[n] = self.bias_NC[n] - self.mean_NC[n] * self.scale_NC[n]
 
-    def _pivot(self, n, axis, taps_3C):
-        """(C,) what the convolution gives in the middle of a clip, without bias: its results lie around it."""
-        middle = [len(self.us[n]) // 2, slice(None), self.shape[2] // 2, self.shape[3] // 2]
-        pivot_C = np.zeros(self.shape[1], np.float32)
+    def _pivot(self, n, axis=None, taps_3C=None):
+        """(C,) a typical number of what the n-th kernel sums: of u, or of what a convolution gives without its bias.
+
+        It is the median over some places, because sums of squares around a far number would lose digits.
+        """
+        batch, channels, height, width = self.shape
+        places = torch.arange(PLACES, device="cpu") * (batch * height * width - 1) // (PLACES - 1)
+        u_NC = self.us[n].permute(0, 2, 3, 1).reshape(-1, channels)
+        if axis is None:
+            return u_NC[places].float().median(dim=0).values.numpy()
+        step, size = (width, height) if axis == 2 else (1, width)
+        line = places // step % size
+        scale_C, shift_C = (torch.from_numpy(one[n].astype(np.float32)) for one in (self.scale_NC, self.shift_NC))
+        total_PC = torch.zeros(PLACES, channels, device="cpu")
         for offset, tap_C in zip((-1, 0, 1), taps_3C):
-            place = list(middle)
-            place[axis] += offset
-            if 0 <= place[axis] < self.shape[axis]:
-                value_C = self.us[n][tuple(place)].float().numpy() * self.scale_NC[n] + self.shift_NC[n]
-                pivot_C += tap_C * np.maximum(value_C, self._lower(n))
-        return pivot_C
+            inside = (line + offset >= 0) & (line + offset < size)
+            value_PC = u_NC[torch.where(inside, places + offset * step, places)].float() * scale_C + shift_C
+            value_PC = value_PC if n == 0 else value_PC.relu()
+            total_PC += torch.where(inside.unsqueeze(1), value_PC * torch.from_numpy(tap_C.copy()), 0.0)
+        return total_PC.median(dim=0).values.numpy()
 
     def _add_up(self):
         """The first batch norm's result and those of the blocks, added."""

@@ -3,12 +3,12 @@
 ``sizes`` are B, F, T and C of what is pooled.
 """
 
-import numba
 import torch
 from numba import float32, uint8
 from torch.autograd.function import once_differentiable
 
-from mil_asc.model.chain.cpu_numbers import KERNEL, get, mark, mark_at, put
+from mil_asc.model.chain.compiled import kernel
+from mil_asc.model.chain.cpu_numbers import get, mark, mark_at, put
 from mil_asc.model.chain.memory import elements, run
 from mil_asc.model.chain.pieces import CHUNKS
 
@@ -45,10 +45,10 @@ class _MaxPool(torch.autograd.Function):
 
 
 def _empty(x, *shape, dtype=None):
-    return torch.empty(shape, dtype=dtype or x.dtype, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=dtype or x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
-@numba.njit(**KERNEL)
+@kernel
 def greatest(x, out, place, sizes, first, last):
     """out = greatest value of each window; place = 0 to 3, which one. NaN is greater than everything."""
     batch, height, width, channels = sizes
@@ -70,7 +70,7 @@ def greatest(x, out, place, sizes, first, last):
             target += channels
 
 
-@numba.njit(**KERNEL)
+@kernel
 def scatter(gradient, place, out, sizes, first, last):
     """out = the gradient at the place of the greatest value of each window, else 0."""
     batch, height, width, channels = sizes

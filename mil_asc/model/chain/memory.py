@@ -40,7 +40,7 @@ def run_with_sums(kernel, rows, shape, arrays):
 
 @cache
 def _announce():
-    logger.info("kernels for training on this CPU are loaded; the first time they are compiled, in half a minute")
+    logger.info("kernels for training on this CPU are loaded; the first time they are compiled, in about 20 s")
 
 
 @cache

@@ -9,13 +9,13 @@ not depend on the threads either.
 
 from typing import NamedTuple
 
-import numba
 from numba import float32
 
-from mil_asc.model.chain.cpu_numbers import PART, get, put
+from mil_asc.model.chain.compiled import part
+from mil_asc.model.chain.cpu_numbers import get, put
 
-CHUNKS = 32
-"""Parts of the work."""
+CHUNKS = 128
+"""Parts of the work, and the most threads that have any."""
 
 LINES = 4
 """Lines at a time; the kernels write them out."""
@@ -41,7 +41,7 @@ def shape_along(axis, batch, channels, height, width):
     return Shape(1, batch * height, width, channels, 0, row, channels)
 
 
-@numba.njit(**PART)
+@part
 def pieces(shape, lanes):
     """Channels of a piece of work, groups of one, and their numbers: blocks of channels, tiles of groups, all."""
     width = min(shape.channels, lanes)
@@ -51,7 +51,7 @@ def pieces(shape, lanes):
     return width, tile, blocks, tiles, shape.outer * tiles * blocks
 
 
-@numba.njit(**PART)
+@part
 def place(item, shape, width, tile, blocks, tiles):
     """Of a piece of work: its first element and channel, and its runs of neighbouring elements: number and length."""
     channel = (item % blocks) * width
@@ -63,7 +63,7 @@ def place(item, shape, width, tile, blocks, tiles):
     return base, channel, groups, width
 
 
-@numba.njit(**PART)
+@part
 def spread(buffer, numbers, channel, width, lanes):
     """Begin ``buffer`` with the rows of ``numbers``, each repeated for all groups of a piece of work."""
     for row in range(numbers.shape[0]):
@@ -72,21 +72,21 @@ def spread(buffer, numbers, channel, width, lanes):
                 put(buffer, row * lanes + first + i, numbers[row, channel + i])
 
 
-@numba.njit(**PART)
+@part
 def clear(buffer, first, count):
     """Set ``count`` numbers to zero."""
     for i in range(count):
         put(buffer, first + i, float32(0))
 
 
-@numba.njit(**PART)
+@part
 def copy(buffer, target, source, count):
     """Copy ``count`` numbers within ``buffer``."""
     for i in range(count):
         put(buffer, target + i, get(buffer, source + i))
 
 
-@numba.njit(**PART)
+@part
 def add_sums(sums, buffer, first, rows, channel, width, used, lanes):
     """Add rows of lanes of ``buffer`` to ``sums`` (rows, C), in float64."""
     for row in range(rows):

@@ -46,7 +46,7 @@ class FuseConvMod(nn.Module):
 
     def forward(self, x_BCFT):
         """Sum of the pointwise output and every block's output, pooled."""
-        if self.kernels and fits(x_BCFT, *self.pointwise, self.blocks):
+        if self.kernels and fits(x_BCFT, self):
             return self._fused(x_BCFT)
         x_BCFT = self.pointwise(x_BCFT)
         total_BCFT = x_BCFT
