@@ -184,7 +184,10 @@ class RunFolder:
         names = [name for name in options if training or name.startswith("eval_")]
         if (self.path / REPORT).is_file():
             options = options | {SWITCH: before[SWITCH]}
-        self._refuse_changes([(name, before[name], options[name]) for name in names if before[name] != options[name]])
+        changes = [(name, before[name], options[name]) for name in names if before[name] != options[name]]
+        if len(changes) > 1:  # another number of ranks means other kernels
+            changes = [change for change in changes if change[0] != SWITCH]
+        self._refuse_changes(changes)
         return options
 
     def _refuse_changes(self, changes):

@@ -33,7 +33,7 @@ def main(arguments):
     try:
         run(options)
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        rank, failure = first_failure(error)
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             print(f"error: rank {rank} was killed ({name}); {ENDED}", file=sys.stderr)
@@ -42,6 +42,17 @@ def main(arguments):
         print(f"stopped; {ENDED}", file=sys.stderr)
         return 128 + error.sigval
     return 0
+
+
+def first_failure(error):
+    """The rank that failed first, with its failure, of a ``ChildFailedError``.
+
+    When a rank is killed, the others lose the connection and end too, perhaps before torchrun looks: one that was
+    killed goes before those that ended themselves. SIGTERM is what torchrun sends to the ranks that are left.
+    """
+    others = (-signal.SIGTERM, *range(256))
+    killed = [(rank, one) for rank, one in error.failures.items() if one.exitcode not in others]
+    return min(killed, key=lambda pair: pair[1].timestamp) if killed else error.get_first_failure()
 
 
 if __name__ == "__main__":
