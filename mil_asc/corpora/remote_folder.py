@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mil_asc.errors import UserError
-from mil_asc.runtime.remote_files import ObjectMissing, fetched, object_url
+from mil_asc.runtime.remote_files import ObjectMissing, fetched, object_url, version_of
 
 
 class RemoteFolder(os.PathLike):
@@ -20,10 +20,14 @@ class RemoteFolder(os.PathLike):
         Path of every object below the folder -> its size (in bytes, None where not known) and its version.
     record : str
         Where this list is kept, for messages.
+    listed : str
+        When it was made; the version of an object that has none of its own.
     """
 
-    def __init__(self, url: str, objects: Mapping[str, tuple[int | None, str]] | None = None, record: str = ""):
-        self.url, self.objects, self.record = url.rstrip("/"), objects or {}, record
+    def __init__(
+        self, url: str, objects: Mapping[str, tuple[int | None, str]] | None = None, record: str = "", listed: str = ""
+    ):
+        self.url, self.objects, self.record, self.listed = url.rstrip("/"), objects or {}, record, listed
 
     def __fspath__(self) -> str:
         return self.url
@@ -51,10 +55,13 @@ class RemoteFolder(os.PathLike):
             The object cannot be fetched, or is not the one that was listed.
         """
         try:
+            stated, version = self.objects[name]
             with fetched(self.url_of(name), scratch) as path:
-                size, stated = os.stat(path).st_size, self.objects[name][0]
+                size = os.stat(path).st_size
                 if stated is not None and size != stated:
                     raise ObjectMissing(f"{self.url_of(name)}: {size} bytes, {stated} were listed")
+                if version != self.listed and version_of(self.url_of(name)) not in (version, None):
+                    raise ObjectMissing(f"{self.url_of(name)}: it was replaced since it was listed")
                 yield path
         except ObjectMissing as error:
             raise UserError(f"{error}; the folder has changed: remove {self.record} to list it anew") from error

@@ -81,12 +81,16 @@ def _read(reader, own, url, cache_folder):
     try:
         corpus = reader(folder=tree)
     except UserError as error:
-        raise type(error)(error.args[0].replace(tree, url)) from error
-    corpus = replace(corpus, folder=RemoteFolder(url, facts["objects"], str(place)))
+        raise type(error)(f"{error.args[0].replace(tree, url)} ({_age(url, facts, place)})") from error
+    corpus = replace(corpus, folder=RemoteFolder(url, facts["objects"], str(place), facts["listed"]))
     for name in ("notes", "warnings", "list_notes"):
         corpus = replace(corpus, **{name: [line.replace(tree, url) for line in getattr(corpus, name)]})
-    corpus.notes.append(f"{url} as listed on {facts['listed']}; remove {place} to list it anew")
+    corpus.notes.append(_age(url, facts, place))
     return corpus
+
+
+def _age(url, facts, place):
+    return f"{url} as listed on {facts['listed']}; remove {place} to list it anew"
 
 
 def _listed(url, own, place):
@@ -96,9 +100,13 @@ def _listed(url, own, place):
         if not (place / RECORD).is_file():
             _list(url, own, place)
     try:
-        return json.loads((place / RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
+        facts = json.loads((place / RECORD).read_text(encoding="utf-8"))
+        kinds = isinstance(facts["objects"], dict), isinstance(facts["listed"], str), (place / TREE).is_dir()
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{place / RECORD} is damaged: remove {place}") from error
+    if not all(kinds):
+        raise UserError(f"{place} is damaged: remove it")
+    return facts
 
 
 def _list(url, own, place):

@@ -22,6 +22,7 @@ INSTALL = 'pip install "mil_asc[remote]"'
 VERSIONS = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "updated", "created")
 """What file systems call that which changes with the content of an object; the first that there is counts."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SECRET = re.compile(r"[^/]*:(?!\d+(/|$)).*@")  # not the port of a host
 _SHORTENED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _REASON_CHARACTERS = 200  # of what a file system says, in a message
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
@@ -107,6 +108,14 @@ def is_object(url: str) -> bool:
         return bool(system.isfile(path))
 
 
+def version_of(url: str) -> str | None:
+    """The version of an object as it is now, as ``objects_below`` gives it."""
+    system, path = _open(url)
+    system.invalidate_cache()
+    with _one_line_errors(url):
+        return _version(system.info(path))
+
+
 @contextlib.contextmanager
 def fetched(url: str, folder: str | os.PathLike | None = None) -> Iterator[str]:
     """The path of a copy of an object, which is gone afterwards.
@@ -140,9 +149,11 @@ def _open(url: str) -> tuple[Any, str]:
     found = _URL.match(url)
     if found is None or "::" in url:
         raise UserError(f"{url} is no URL such as s3://bucket/folder")
-    if re.match(r"[^/]*:[^/]*@", url[found.end() :]):
-        shown = url[: found.end()] + "..." + url[url.index("@") :]
-        raise UserError(f"{shown}: a password in a URL would stand in results: give it as the file system's settings")
+    if _SECRET.match(url[found.end() :]) or (_has_links(url) and "@" in url[found.end() :].partition("/")[0]):
+        raise UserError(
+            f"{url[: found.end()]}...: a name or password before an @ would stand in results: give them as the file "
+            "system's settings"
+        )
     try:
         import fsspec
     except ImportError as error:
@@ -185,8 +196,10 @@ def _below(system: Any, folder: str, above: str, url: str) -> Iterator[RemoteObj
 
 def _name_in(folder: str, full: str, is_folder: bool) -> str | None:
     """The name of an entry in its folder; None for the folder's own entry, which stores without folders have."""
-    if _has_links(folder):
-        return unquote(full.rstrip("/").rpartition("/")[2])
+    if _has_links(folder):  # a page may link anything: what is directly below it counts
+        name = full.removeprefix(f"{folder}/").removesuffix("/")
+        is_below = full.startswith(f"{folder}/") and not set("/?#") & set(name) and name not in ("", ".", "..")
+        return unquote(name) if is_below else None
     if full.rstrip("/") == folder and not (is_folder and full.endswith("/")):
         return None
     name = full.removeprefix(f"{folder}/")

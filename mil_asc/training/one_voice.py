@@ -3,6 +3,7 @@
 PyTorch is imported only where there is an error, because a wrong command line is refused before it is needed.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import warnings
 from tqdm import tqdm
 
 from mil_asc.errors import UserError
+from mil_asc.runtime.tied_program import PARENT_DEATH_SIGNAL
 
 OWN_LAUNCHER = "MIL_ASC_START_RANKS"
 """Set in the environment by ``mil_asc.training.start_ranks``, which says itself which rank was killed."""
@@ -29,12 +31,15 @@ def several_ranks():
 
 
 def listen_to_torchrun():
-    """Silence all ranks but the main one, and end at once when torchrun says that another rank failed.
+    """Silence all ranks but the main one, and end at once when torchrun says that another rank failed, or is gone.
 
-    It does so by SIGTERM, for which Python would wait until a GPU, or another rank, has answered.
+    It does so by SIGTERM, for which Python would wait until a GPU, or another rank, has answered. Linux sends it where
+    torchrun was killed outright.
     """
     if not several_ranks():
         return
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
     reading, writing = os.pipe2(os.O_NONBLOCK)
     os.set_blocking(reading, True)
     signal.signal(signal.SIGTERM, lambda number, frame: None)

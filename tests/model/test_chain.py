@@ -2,7 +2,10 @@
 
 import copy
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -321,6 +324,39 @@ def test_code_that_cannot_be_kept_is_warned_of(tmp_path, monkeypatch, caplog):
     assert "set NUMBA_CACHE_DIR" in caplog.text
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     assert compiled.code_folder.__wrapped__().startswith(str(tmp_path / "home/mil_asc/kernels-"))
+
+
+DAMAGE = """
+import torch
+from mil_asc.model.chain.max_pool import max_pool
+torch.manual_seed(0)
+x = torch.randn(2, 4, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+max_pool(x).square().sum().backward()
+print(x.grad.sum().item())
+"""
+
+
+def run_with_code_in(folder):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Path(conditions.__file__).parents[3])}
+    done = subprocess.run([sys.executable, "-c", DAMAGE], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_damaged_code_is_compiled_again_with_a_warning(tmp_path):
+    """Index files and code files that were cut off; then code of one kind under the name of another."""
+    wanted, said = run_with_code_in(tmp_path)
+    assert said == ""
+    for ending, content in ((".nbi", b""), (".nbc", b"cut off")):
+        for path in tmp_path.rglob(f"*{ending}"):
+            path.write_bytes(content)
+        found, said = run_with_code_in(tmp_path)
+        assert found == wanted
+        assert said.count("WARNING: compiled kernels in ") == 1 and "remove that folder" in said
+        shutil.rmtree(tmp_path)
+        tmp_path.mkdir()
+        run_with_code_in(tmp_path)
 
 
 def test_the_switch(monkeypatch):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import object_store
@@ -182,6 +183,29 @@ def test_object_that_is_replaced_after_the_listing_is_refused(store, class_folde
     assert "park+1.wav: 4 bytes, 32044 were listed" in line
 
 
+def test_object_that_is_replaced_by_one_of_its_size_is_refused(store, class_folders, tmp_path, capsys):
+    url = store.put(class_folders, "set")
+    refusal(capsys, FOLDERS, url, tmp_path / "a/run", "--num_classes=4")
+    other = bytearray((class_folders / "park/day 1/park+1.wav").read_bytes())
+    other[-1] ^= 1
+    store.client.put_object(Bucket="sounds", Key="set/park/day 1/park+1.wav", Body=bytes(other))
+    line = refusal(capsys, FOLDERS, url, tmp_path / "a/run", "--num_classes=3")
+    assert "park+1.wav: it was replaced since it was listed" in line
+
+
+def test_a_listing_that_no_reader_can_use_says_how_to_list_anew(store, class_folders, tmp_path, capsys):
+    for label in ("bus", "tram"):
+        shutil.rmtree(class_folders / label, ignore_errors=True)
+    url = store.put(class_folders, "few")
+    run = (FOLDERS, url, tmp_path / "a/run", "--num_classes=2")
+    line = refusal(capsys, *run)
+    assert "to list it anew" in line
+    record = Path(line.partition("remove ")[2].partition(" to list it anew")[0])
+    for damaged in ("[]", "{}", "null", "{", '{"objects": [], "listed": "x"}'):
+        (record / "objects.json").write_text(damaged)
+        assert "is damaged: remove" in refusal(capsys, *run)
+
+
 def test_bad_recording_of_a_bucket_is_named_by_its_url_or_left_out(store, class_folders, tmp_path, capsys):
     (class_folders / "park/day 1/park+1.wav").write_bytes(b"no audio")
     url = store.put(class_folders, "set")
@@ -202,7 +226,7 @@ def test_hint_at_the_official_layout_is_a_url(store, dcase_folder, tmp_path, cap
     url = store.put(dcase_folder, "deep/tau")
     line = refusal(capsys, TAU, "s3://sounds/deep", tmp_path / "a/run")
     assert line.startswith("error: s3://sounds/deep/meta.csv is missing")
-    assert line.endswith(f"did you mean --data_folder={url}?") and "waveforms" not in line
+    assert f"did you mean --data_folder={url}? (s3://" in line
 
 
 def test_hint_at_class_folders_is_a_url(store, class_folders, tmp_path, capsys):
@@ -217,7 +241,7 @@ def test_hint_at_class_folders_is_a_url(store, class_folders, tmp_path, capsys):
         ("s3://nowhere/set", "s3://nowhere/set: there is no such object, folder or bucket"),
         ("s3://sounds/none", "s3://sounds/none: there is no such object, folder or bucket"),
         ("s5://sounds/set", "fsspec knows no s5://"),
-        ("s3://me:secret@sounds/set", "a password in a URL"),
+        ("s3://me:secret@sounds/set", "a name or password before an @"),
     ],
 )
 def test_url_with_nothing_behind_it_is_refused(store, tmp_path, capsys, url, said):

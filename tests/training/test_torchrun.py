@@ -1,9 +1,13 @@
 """Runs of two processes that torchrun starts: results, kills, resumes, and one line where something is wrong."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import tiny
@@ -116,6 +120,40 @@ def test_killed_run_of_two_ranks_resumes_to_the_same_weights(torchrun, whole, da
     assert [epoch["train"] for epoch in reports[0]["history"]] == [epoch["train"] for epoch in reports[1]["history"]]
     assert reports[0]["evaluation"] == reports[1]["evaluation"]
     assert "damaged" not in resumed.stderr
+
+
+def test_ranks_end_with_a_launcher_that_is_killed(data_folder, tmp_path):
+    arguments = tiny.tiny_run(YAML, data_folder, tmp_path / "run", "--number_of_epochs=1000")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tiny.ROOT)}
+    train = str(tiny.ROOT / "recipes/TAU2019/train.py")
+    command = [sys.executable, "-m", QUIET, "--nproc_per_node=2", train, *arguments]
+    launcher = subprocess.Popen(command, env=environment, cwd=tiny.ROOT, stderr=subprocess.DEVNULL)
+    ranks = []
+    try:
+        wait_until(lambda: list((tmp_path / "run").glob("save/CKPT*")))
+        ranks = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        assert len(ranks) == 2
+        launcher.kill()
+        launcher.wait()
+        wait_until(lambda: not any(map(is_running, ranks)))
+    finally:
+        for process in [launcher.pid, *map(int, ranks)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(happened, seconds=120):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_run_of_two_ranks_prints_once_and_evaluates_every_clip_once(whole, data_folder):

@@ -8,15 +8,23 @@ import hashlib
 import logging
 import os
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
 import numba
+from numba.core.caching import NullCache
 
 logger = logging.getLogger(__name__)
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
 """Of the fast arithmetic, what keeps infinities and NaN, by which a training that fails shows."""
+
+
+MADE = []
+"""All kernels and parts."""
+
+_lock = threading.Lock()
 
 
 def kernel(function):
@@ -33,9 +41,47 @@ def _compiled(function, **options):
     folder = code_folder()
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, folder or numba.config.CACHE_DIR
     try:
-        return numba.njit(**OPTIONS, **options, cache=folder is not None)(function)
+        made = numba.njit(**OPTIONS, **options, cache=folder is not None)(function)
     finally:
         numba.config.CACHE_DIR = before
+    MADE.append(made)
+    return made
+
+
+def call(made, *arguments):
+    """Call a kernel; without the code that is kept, and with a warning, where that cannot be read or written.
+
+    Then nothing was computed before, because compiling and loading come first.
+    """
+    kept = _keeps_code()
+    try:
+        made(*arguments)
+    except Exception as error:
+        if not kept:
+            raise
+        _do_without_kept_code(error)
+        made(*arguments)
+
+
+def _keeps_code():
+    return any(not isinstance(one._cache, NullCache) for one in MADE)
+
+
+def _do_without_kept_code(error):
+    """Compile everything in memory from now on, unless another thread has seen to it."""
+    with _lock:
+        if not _keeps_code():
+            return
+        reason = " ".join(str(error).split()) or type(error).__name__
+        logger.warning(
+            "WARNING: compiled kernels in %s cannot be used (%.200s): they are compiled for this run alone; remove "
+            "that folder, or name another one in NUMBA_CACHE_DIR",
+            code_folder(),
+            reason,
+        )
+        for one in MADE:
+            one._cache = NullCache()
+            one._reset_overloads()
 
 
 @cache

@@ -26,7 +26,7 @@ def kernels_of_cpu():
     UserError
         ``SWITCH`` is neither of the two, or is ``numba``, which is not installed.
     """
-    wish = os.environ.get(SWITCH)
+    wish = os.environ.get(SWITCH) or None
     if wish not in (None, "numba", "pytorch"):
         raise UserError(f"{SWITCH} must be numba or pytorch; got {wish!r}")
     there = importlib.util.find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
@@ -67,7 +67,10 @@ def _type_fits(x_BCFT, module):
 def _size_fits(x_BCFT, module):
     channels = module.pointwise[0].out_channels
     return (
-        x_BCFT.numel() // x_BCFT.shape[1] * channels >= LEAST_NUMBERS
+        x_BCFT.dim() == 4
+        and x_BCFT.shape[1] == module.pointwise[0].in_channels
+        and x_BCFT.numel() > x_BCFT.shape[1]  # more than one value per channel
+        and x_BCFT.numel() // x_BCFT.shape[1] * channels >= LEAST_NUMBERS
         and (channels <= 128 or channels % 256 == 0)
         and (type(module.pool) is nn.Identity or min(x_BCFT.shape[2:]) >= 2)
     )

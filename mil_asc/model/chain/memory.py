@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from mil_asc.model.chain.compiled import call
 from mil_asc.model.chain.pieces import CHUNKS
 
 logger = logging.getLogger(__name__)
@@ -26,9 +27,9 @@ def run(kernel, arguments):
     threads = min(torch.get_num_threads(), CHUNKS)
     edges = [CHUNKS * i // threads for i in range(threads + 1)]
     if threads == 1:
-        kernel(*arguments, 0, CHUNKS)
+        call(kernel, *arguments, 0, CHUNKS)
     else:
-        list(_pool(threads).map(lambda i: kernel(*arguments, edges[i], edges[i + 1]), range(threads)))
+        list(_pool(threads).map(lambda i: call(kernel, *arguments, edges[i], edges[i + 1]), range(threads)))
 
 
 def run_with_sums(kernel, rows, shape, arrays):
