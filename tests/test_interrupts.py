@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# of the blocked signals only SIGINT is asked for: libraries block others (that of JACK, behind PortAudio, SIGPIPE)
+# of the blocked signals only SIGINT is asked for: libraries that other tests load may block SIGPIPE
 ASK = (
     "import signal; print(signal.getsignal(signal.SIGINT), "
     "signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"

@@ -29,7 +29,7 @@ def files_of(package):
     return {
         path.relative_to(package.parent).as_posix()
         for path in package.rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
 
