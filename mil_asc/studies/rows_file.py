@@ -9,6 +9,17 @@ from mil_asc.results.settings import read_settings
 from mil_asc.runtime.files import write_atomically
 
 
+def rows_as_text(path):
+    """Rows of a CSV file by column, as text; none where there is no file. ``UserError`` if it cannot be read."""
+    if not path.exists():
+        return []
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
 def read_rows(path, study):
     """Rows of the file by their key (``Study.key``), as text by column; empty where there is no file.
 
@@ -17,16 +28,9 @@ def read_rows(path, study):
     UserError
         The file cannot be read, lacks columns, has scores that are no finite numbers, or a row twice.
     """
-    if not path.exists():
-        return {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     measures, found = study.measures, {}
     needed = {*study.factors, "seed", *measures.settings, *measures.numbers}
-    for line, row in enumerate(rows, 2):
+    for line, row in enumerate(rows_as_text(path), 2):
         if None in row or None in row.values() or not needed <= row.keys():
             raise UserError(f"{path}, line {line}: not a row of the study {study.name}")
         for name in measures.numbers:

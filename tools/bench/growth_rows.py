@@ -10,6 +10,7 @@ import mil_asc
 from mil_asc.errors import UserError
 from mil_asc.runtime import hardware
 from mil_asc.runtime.files import write_atomically
+from mil_asc.studies.rows_file import rows_as_text
 
 NUMBERS = ("seconds", "cpu_seconds", "peak_mib")
 PACKAGES = ("torch", "onnxruntime", "pyarrow", "soundfile")
@@ -39,14 +40,7 @@ def read_rows(path, steps):
         The file cannot be read; a row lacks columns, has another step than ``steps``, a number that is none, or is
         there twice; rows differ in settings, machine or versions.
     """
-    if not path.exists():
-        return {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    found = {}
+    rows, found = rows_as_text(path), {}
     for line, row in enumerate(rows, 2):
         where = f"{path}, line {line}"
         if tuple(row) != COLUMNS or None in row.values():

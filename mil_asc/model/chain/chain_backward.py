@@ -14,7 +14,7 @@ from numba import float32
 
 from mil_asc.model.chain.compiled import kernel, part
 from mil_asc.model.chain.cpu_numbers import add, get, put
-from mil_asc.model.chain.pieces import CHUNKS, LINES, add_sums, clear, copy, pieces, place, spread
+from mil_asc.model.chain.pieces import CHUNKS, LINES, add_sums, clear, copy, pieces, place, spread, store_lines
 
 
 @kernel
@@ -118,11 +118,7 @@ def convolve_back(gradient, u, before, also, out, numbers, lower, sums, shape, f
                 else:
                     for j in range(here):
                         _one_line_back(buffer, j, lower, lanes, extra)
-                for j in range(here):
-                    for g in range(runs):
-                        target = base + g * shape.group_stride + (line + j) * shape.line_stride
-                        for i in range(run):
-                            put(out, target + i, get(buffer, y + j * lanes + g * width + i))
+                store_lines(buffer, y, here, out, base, line, shape, runs, run, width, lanes)
             add_sums(sums[chunk], buffer, 10 * lanes, 6, channel, width, runs * run, lanes)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mil_asc.model.chain.compiled import kernel, part
 from mil_asc.model.chain.cpu_numbers import add, get, put
-from mil_asc.model.chain.pieces import CHUNKS, LINES, add_sums, clear, copy, pieces, place, spread
+from mil_asc.model.chain.pieces import CHUNKS, LINES, add_sums, clear, copy, pieces, place, spread, store_lines
 
 
 @kernel
@@ -78,11 +78,7 @@ def convolve(u, out, numbers, lower, sums, shape, first, last, lanes):
                 else:
                     for j in range(here):
                         _one_line(buffer, j, lanes)
-                for j in range(here):
-                    for g in range(runs):
-                        target = base + g * shape.group_stride + (line + j) * shape.line_stride
-                        for i in range(run):
-                            put(out, target + i, get(buffer, y + j * lanes + g * width + i))
+                store_lines(buffer, y, here, out, base, line, shape, runs, run, width, lanes)
             add_sums(sums[chunk], buffer, 7 * lanes, 2, channel, width, runs * run, lanes)
 
 

@@ -12,6 +12,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
+import filelock
 import numba
 from numba.core.caching import NullCache
 
@@ -48,40 +49,35 @@ def _compiled(function, **options):
     return made
 
 
-def call(made, *arguments):
-    """Call a kernel; without the code that is kept, and with a warning, where that cannot be read or written.
-
-    Then nothing was computed before, because compiling and loading come first.
-    """
-    kept = _keeps_code()
-    try:
-        made(*arguments)
-    except Exception as error:
-        if not kept:
-            raise
-        _do_without_kept_code(error)
-        made(*arguments)
+def prepare(made, arguments):
+    """Load or compile a kernel for arguments of these types, which takes seconds; the code is kept if it can be."""
+    types = tuple(map(made.typeof_pyval, arguments))
+    if types in made.overloads:
+        return
+    with _lock:
+        if _keeps_code():
+            try:
+                with filelock.FileLock(Path(code_folder()) / "lock"):  # numba's files must not be written by two
+                    made.compile(types)
+                return
+            except Exception as error:  # whatever a damaged file makes of unpickling: said, and compiled without
+                _do_without_kept_code(error)
+        made.compile(types)
 
 
 def _keeps_code():
-    return any(not isinstance(one._cache, NullCache) for one in MADE)
+    return code_folder() is not None and not isinstance(MADE[0]._cache, NullCache)
 
 
 def _do_without_kept_code(error):
-    """Compile everything in memory from now on, unless another thread has seen to it."""
-    with _lock:
-        if not _keeps_code():
-            return
-        reason = " ".join(str(error).split()) or type(error).__name__
-        logger.warning(
-            "WARNING: compiled kernels in %s cannot be used (%.200s): they are compiled for this run alone; remove "
-            "that folder, or name another one in NUMBA_CACHE_DIR",
-            code_folder(),
-            reason,
-        )
-        for one in MADE:
-            one._cache = NullCache()
-            one._reset_overloads()
+    logger.warning(
+        "WARNING: compiled kernels in %s cannot be used (%.200s): they are compiled for this run alone; remove that "
+        "folder, or name another one in NUMBA_CACHE_DIR",
+        code_folder(),
+        " ".join(str(error).split()) or type(error).__name__,
+    )
+    for one in MADE:
+        one._cache = NullCache()
 
 
 @cache
@@ -95,6 +91,8 @@ def code_folder():
     cache_home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     for place in filter(None, [numba.config.CACHE_DIR, here, Path(cache_home) / "mil_asc"]):
         try:
+            if not (Path(place) / name).is_dir():
+                logger.info("kernels for training on this CPU are compiled, in about 20 s; later runs load them")
             os.makedirs(Path(place) / name, exist_ok=True)
             with tempfile.TemporaryFile(dir=Path(place) / name):
                 return str(Path(place) / name)

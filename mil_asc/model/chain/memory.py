@@ -1,6 +1,5 @@
 """Tensors as numba's kernels see them, and how the kernels are run."""
 
-import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -8,10 +7,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from mil_asc.model.chain.compiled import call
+from mil_asc.model.chain.compiled import prepare
 from mil_asc.model.chain.pieces import CHUNKS
-
-logger = logging.getLogger(__name__)
 
 
 def elements(x_BCFT):
@@ -22,14 +19,13 @@ def elements(x_BCFT):
 
 def run(kernel, arguments):
     """Call a kernel for all chunks, in as many threads as PyTorch uses."""
-    if not kernel.signatures:
-        _announce()
+    prepare(kernel, (*arguments, 0, CHUNKS))
     threads = min(torch.get_num_threads(), CHUNKS)
     edges = [CHUNKS * i // threads for i in range(threads + 1)]
     if threads == 1:
-        call(kernel, *arguments, 0, CHUNKS)
+        kernel(*arguments, 0, CHUNKS)
     else:
-        list(_pool(threads).map(lambda i: call(kernel, *arguments, edges[i], edges[i + 1]), range(threads)))
+        list(_pool(threads).map(lambda i: kernel(*arguments, edges[i], edges[i + 1]), range(threads)))
 
 
 def run_with_sums(kernel, rows, shape, arrays):
@@ -37,11 +33,6 @@ def run_with_sums(kernel, rows, shape, arrays):
     sums = np.zeros((CHUNKS, rows, shape.channels))
     run(kernel, (*arrays, sums, shape))
     return sums.sum(axis=0)
-
-
-@cache
-def _announce():
-    logger.info("kernels for training on this CPU are loaded; the first time they are compiled, in about 20 s")
 
 
 @cache

@@ -87,6 +87,16 @@ def copy(buffer, target, source, count):
 
 
 @part
+def store_lines(buffer, first, count, out, base, line, shape, runs, run, width, lanes):
+    """Write ``count`` lines of ``buffer``, from the number ``first`` on, to ``out``, from its line ``line`` on."""
+    for j in range(count):
+        for g in range(runs):
+            target = base + g * shape.group_stride + (line + j) * shape.line_stride
+            for i in range(run):
+                put(out, target + i, get(buffer, first + j * lanes + g * width + i))
+
+
+@part
 def add_sums(sums, buffer, first, rows, channel, width, used, lanes):
     """Add rows of lanes of ``buffer`` to ``sums`` (rows, C), in float64."""
     for row in range(rows):
