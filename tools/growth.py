@@ -39,7 +39,13 @@ def parse(arguments, steps):
     add("--rows", type=numbers, default=ROWS, metavar="N,N", help="rows of the lists (1000,10000,100000,230350)")
     add("--steps", default=",".join(steps), metavar="A,B", help=f"some of {','.join(steps)} (all)")
     add("--csv", type=Path, default=ROOT / "docs/growth.csv", metavar="FILE", help="rows (docs/growth.csv)")
-    add("--page", type=Path, default=ROOT / "docs/growth.md", metavar="FILE", help="page (docs/growth.md)")
+    add(
+        "--page",
+        type=Path,
+        default=ROOT / "docs/growth.md",
+        metavar="FILE",
+        help="page that is there, whose tables are replaced",
+    )
     add("--picture", type=Path, default=ROOT / "docs/growth.svg", metavar="FILE", help="picture (docs/growth.svg)")
     add("--work", type=Path, metavar="DIR", help="where the temporary folder is made (the system's)")
     add("--no_run", action="store_true", help="measure nothing: write page and picture from the rows that are there")

@@ -13,7 +13,7 @@ from mil_asc.cli.classification import FEW, Classification
 from mil_asc.cli.found_recordings import is_folder
 from mil_asc.cli.model_choice import REJECTED, assumption_option, choose, model_options
 from mil_asc.errors import printable
-from mil_asc.runtime.remote_files import absolute, refuse_url
+from mil_asc.runtime.remote_files import absolute, refuse_one_slash, refuse_url
 
 FORMATS = ("table", "csv", "json", "jsonl", "audacity", "raven", "parquet", "dcase")
 FOLDERS = ("audacity", "raven")
@@ -119,6 +119,8 @@ def command(
         raise click.UsageError("--ray takes HOST:PORT, auto or local, and no --device: its workers compute on CPUs")
     if listed is not None and (len(paths) > 1 or not is_folder(paths[0])):
         raise click.UsageError("--list names recordings relative to PATH: give one folder")
+    for path in paths:
+        refuse_one_slash(path)
     if to is not None:
         refuse_url("--to", to)
     model = choose(source, backend, device, rejected, revision)

@@ -58,6 +58,12 @@ def refuse_url(option: str, path: str | os.PathLike) -> None:
         raise UserError(f"{option} {text}: a URL does not work here, give a local folder")
 
 
+def refuse_one_slash(path: str) -> None:
+    """A ``UserError`` if a path that is not there would be a URL with another slash."""
+    if _SHORTENED.match(path) and not is_url(path) and not os.path.exists(path):
+        raise UserError(f"{path}: no such file or folder; did you mean {path.replace(':/', '://', 1)}?")
+
+
 def absolute(path: str) -> str:
     """What identifies a path: a URL without a slash at its end, or an absolute path.
 
@@ -154,6 +160,8 @@ def _open(url: str) -> tuple[Any, str]:
             f"{url[: found.end()]}...: a name or password before an @ would stand in results: give them as the file "
             "system's settings"
         )
+    if _has_links(url) and "?" in url:
+        raise UserError(f"{url.partition('?')[0]}?...: what follows the ? would stand in results: leave it out")
     try:
         import fsspec
     except ImportError as error:

@@ -22,6 +22,7 @@ from mil_asc.runtime.remote_files import (
     is_url,
     object_url,
     objects_below,
+    refuse_one_slash,
     refuse_url,
 )
 
@@ -133,6 +134,7 @@ def test_missing_folder_of_temporary_files_is_one_line(folder, tmp_path):
         ("s3://me:secret@bucket/a", r"^s3://\.\.\.: a name or password before an @"),
         ("s3://me:sec/ret@bucket/a", r"^s3://\.\.\.: a name or password before an @"),
         ("https://token@host/a", r"^https://\.\.\.: a name or password before an @"),
+        ("https://host/a?signature=secret", r"^https://host/a\?\.\.\.: what follows the \?"),
         ("https://me:p@ss@host/a", r"^https://\.\.\.: a name or password before an @"),
     ],
 )
@@ -166,3 +168,12 @@ def test_local_paths_are_no_urls(tmp_path, monkeypatch):
     for text in ("s3://bucket/a", Path("s3://bucket/a")):
         with pytest.raises(UserError, match="--to s3:/.*a URL does not work here"):
             refuse_url("--to", text)
+
+
+def test_a_url_with_one_slash_is_guessed(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"^s3:/sounds/a: no such file or folder; did you mean s3://sounds/a\?"):
+        refuse_one_slash("s3:/sounds/a")
+    refuse_one_slash("s3://sounds/a")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:").mkdir()
+    refuse_one_slash("s3:/")
