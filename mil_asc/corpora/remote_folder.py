@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mil_asc.errors import UserError
-from mil_asc.runtime.remote_files import ObjectMissing, fetched, object_url, version_of
+from mil_asc.runtime.remote_files import ObjectMissing, fetched, has_version, object_url
 
 
 class RemoteFolder(os.PathLike):
@@ -60,7 +60,7 @@ class RemoteFolder(os.PathLike):
                 size = os.stat(path).st_size
                 if stated is not None and size != stated:
                     raise ObjectMissing(f"{self.url_of(name)}: {size} bytes, {stated} were listed")
-                if version != self.listed and version_of(self.url_of(name)) not in (version, None):
+                if version != self.listed and not has_version(self.url_of(name), version):
                     raise ObjectMissing(f"{self.url_of(name)}: it was replaced since it was listed")
                 yield path
         except ObjectMissing as error:

@@ -7,6 +7,7 @@ user. No copy is left behind, however the process ends, because a copy never has
 from __future__ import annotations
 
 import contextlib
+import datetime
 import errno
 import logging
 import os
@@ -19,8 +20,8 @@ from urllib.parse import quote, unquote
 from mil_asc.errors import UserError
 
 INSTALL = 'pip install "mil_asc[remote]"'
-VERSIONS = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "updated", "created")
-"""What file systems call that which changes with the content of an object; the first that there is counts."""
+VERSIONS = ("etag", "generation", "mtime", "lastmodified", "updated", "created")
+"""What file systems call that which changes with the content of an object, in any spelling; the first counts."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SECRET = re.compile(r"[^/]*:(?!\d+(/|$)).*@")  # not the port of a host
 _SHORTENED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -114,12 +115,17 @@ def is_object(url: str) -> bool:
         return bool(system.isfile(path))
 
 
-def version_of(url: str) -> str | None:
-    """The version of an object as it is now, as ``objects_below`` gives it."""
+def has_version(url: str, version: str) -> bool:
+    """Whether an object still has the version that ``objects_below`` gave; true where it does not state that any more.
+
+    A file system may state more of one object than of those in a listing, so only what the listing stated counts.
+    """
     system, path = _open(url)
     system.invalidate_cache()
     with _one_line_errors(url):
-        return _version(system.info(path))
+        now = _versions(system.info(path))
+    kind = version.partition(" ")[0]
+    return now.get(kind, version) == version
 
 
 @contextlib.contextmanager
@@ -224,7 +230,18 @@ def _size(entry: dict) -> int | None:
 
 
 def _version(entry: dict) -> str | None:
-    return next((str(entry[key]) for key in VERSIONS if entry.get(key)), None)
+    found = _versions(entry)
+    return next((found[kind] for kind in VERSIONS if kind in found), None)
+
+
+def _versions(entry: dict) -> dict[str, str]:
+    """Each kind of version that an entry states -> that kind and its value; times as seconds."""
+    found = {}
+    for key, value in entry.items():
+        kind = key.lower().replace("_", "")
+        if kind in VERSIONS and value:
+            found[kind] = f"{kind} {value.timestamp() if isinstance(value, datetime.datetime) else value}"
+    return found
 
 
 @contextlib.contextmanager

@@ -62,10 +62,12 @@ def rows_of(folder):
 
 
 def count_of(folder):
-    """Rows that are on the disk, in parts and in the journal; a part that appears meanwhile may count twice."""
+    """Rows that are on the disk, in parts and in journals; for a moment a finished part's journal is still there."""
     try:
-        parts = sum(parquet.read_metadata(part).num_rows for part in Path(folder).glob("part-*"))
-        return parts + sum(file.read_bytes().count(b"\n") for file in Path(folder).glob(".part-*.jsonl"))
+        rows = {part.stem: parquet.read_metadata(part).num_rows for part in Path(folder).glob("part-*.parquet")}
+        for journal in Path(folder).glob(".part-*.jsonl"):
+            rows.setdefault(journal.stem.removeprefix("."), journal.read_bytes().count(b"\n"))
+        return sum(rows.values())
     except FileNotFoundError:
         return 0
 

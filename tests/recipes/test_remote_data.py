@@ -328,9 +328,10 @@ def on_the_web(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", [in_memory, on_the_web, lambda folder: contextlib.nullcontext(f"file://{folder}")])
-def test_folders_of_other_schemes_train_as_local_ones(class_folders, tmp_path, place):
+def test_folders_of_other_schemes_train_as_local_ones(class_folders, tmp_path, place, capsys):
     soundfile.write(class_folders / f"park/day 1/{ODD}", np.sin(np.arange(16000)), 16000)
     with place(class_folders) as url:
-        assert train(FOLDERS, url, tmp_path / "remote/run", "--num_classes=3") == 0
+        status = train(FOLDERS, url, tmp_path / "remote/run", "--num_classes=3")
+        assert status == 0, capsys.readouterr().err
     assert train(FOLDERS, class_folders, tmp_path / "local/run", "--num_classes=3") == 0
     trained_alike(tmp_path / "remote/run", tmp_path / "local/run", url)

@@ -18,6 +18,7 @@ from mil_asc.runtime.remote_files import (
     absolute,
     check_url,
     fetched,
+    has_version,
     is_object,
     is_url,
     object_url,
@@ -98,6 +99,17 @@ def test_changed_object_has_another_version(folder):
     os.utime(folder / "a.wav", (1, 1))
     after = {each.name: each.version for each in objects_below(f"file://{folder}")}
     assert [name for name in before if before[name] != after[name]] == ["a.wav"]
+
+
+def test_versions_of_a_listing_and_of_an_object_are_compared(url):
+    for each in objects_below(url):
+        assert each.version is None or has_version(object_url(url, each.name), each.version)
+    found = [each for each in objects_below(url) if each.version is not None]
+    kinds = {each.version.partition(" ")[0] for each in found}
+    for kind in kinds:
+        assert not has_version(object_url(url, found[0].name), f"{kind} other")
+    if found:
+        assert has_version(object_url(url, found[0].name), "etag any")  # which these places do not state
 
 
 def test_copy_has_no_name_and_is_gone_afterwards(folder, tmp_path):
