@@ -56,7 +56,8 @@ def refuse_url(option: str, path: str | os.PathLike) -> None:
     """A ``UserError`` if what must be a local path is a URL, also one in which ``Path`` has joined the slashes."""
     text = os.fspath(path)
     if _SHORTENED.match(text) and not os.path.exists(text):
-        raise UserError(f"{option} {text}: a URL does not work here, give a local folder")
+        given = text if is_url(text) else text.replace(":/", "://", 1)
+        raise UserError(f"{option} {given}: a URL does not work here, give a local folder")
 
 
 def refuse_one_slash(path: str) -> None:

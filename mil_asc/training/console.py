@@ -45,11 +45,12 @@ class _LogFile(logging.FileHandler):
         raise
 
 
-def announce_machine(device, precision, folder):
-    """Log the device, the chosen settings and the folder of the results."""
+def announce_machine(device, precision, folder, ranks=1):
+    """Log the device, the number of ranks if there are several, the chosen settings and the folder of the results."""
     pages = "kept" if keeps_pages() else "returned to the system"
     logger.info(
-        "%s; precision %s, channels_last, %s; results in %s",
+        "%s%s; precision %s, channels_last, %s; results in %s",
+        f"{ranks} ranks, each: " if ranks > 1 else "",
         hardware.describe(device),
         precision,
         "TF32 convolutions" if device.type == "cuda" else f"memory pages {pages}",

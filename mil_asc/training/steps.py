@@ -83,7 +83,7 @@ class TrainingRun:
 
     def execute(self):
         """Prepare, train, evaluate, report; returns the content of ``report.json``, on the main rank."""
-        announce_machine(self.device, self.options.precision, self.folder.path)
+        announce_machine(self.device, self.options.precision, self.folder.path, self.ranks.count)
         self.prepare()
         brain = self.build_brain()
         self.train(brain)

@@ -21,6 +21,7 @@ from mil_asc.model.chain import conditions
 from mil_asc.model.chain.conditions import SWITCH, fits, kernels_of_cpu
 from mil_asc.model.chain.max_pool import max_pool
 from mil_asc.model.extractors.fuse import FUSE, FuseConvMod
+from mil_asc.model.normalization import raise_batch_norm_eps
 
 BEFORE_NORM = ("pointwise.0.bias", "0.bias", "3.bias")
 """Biases before batch norms have the gradient 0; what is computed is the rounding. So have the weights of one input."""
@@ -95,13 +96,43 @@ def test_a_module_in_bfloat16_is_as_near_as_pytorch():
     assert sum(ours.values()) < 1.1 * sum(theirs.values()), (ours, theirs)
 
 
-def test_the_whole_extractor_agrees_with_double_precision():
+@pytest.mark.parametrize("eps", ["plain", "stable"])
+def test_the_whole_extractor_agrees_with_double_precision(eps):
     torch.manual_seed(2)
     network = with_random_numbers(FUSE([8, 8, 16, 16], num_blocks=2).to(memory_format=torch.channels_last))
+    raise_batch_norm_eps(network, eps)
     x = torch.randn(6, 1, 33, 41)
     found = errors(step(network, x), step(by_pytorch(network).double(), x.double()))
     assert found.pop("0.pointwise.0.weight") < 0.1
     assert max(found.values()) < 1e-4, found
+
+
+def test_gradients_in_bfloat16_point_where_those_of_double_precision_do():
+    """As they are in training, with the eps of batch norms raised; PyTorch's are the measure."""
+    ours, theirs = [], []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        network = FUSE([8, 16, 32, 32], num_blocks=2).to(memory_format=torch.channels_last)
+        raise_batch_norm_eps(network, "stable")
+        x, labels = 2 * torch.randn(8, 1, 48, 40) - 3, torch.randint(0, 2, (8, 1, 1, 1))
+        wanted = gradient_of_loss(by_pytorch(network).double(), x.double(), labels)
+        ours.append(cosine(gradient_of_loss(network, x, labels, mixed=True), wanted))
+        theirs.append(cosine(gradient_of_loss(by_pytorch(network), x, labels, mixed=True), wanted))
+    assert np.mean(ours) > 0.9 and np.mean(ours) > np.mean(theirs) - 0.02, (ours, theirs)
+
+
+def gradient_of_loss(network, x, labels, mixed=False):
+    """The gradient of a classification loss in all parameters, in one row."""
+    network = copy.deepcopy(network)
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        y = network(x)
+    y = y.to(x.dtype)
+    nn.functional.binary_cross_entropy_with_logits(y, labels.to(y.dtype).expand_as(y)).backward()
+    return torch.cat([p.grad.flatten().double() for p in network.parameters()])
+
+
+def cosine(a, b):
+    return nn.functional.cosine_similarity(a, b, dim=0).item()
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -115,7 +115,7 @@ def test_nothing_to_download_is_said(checkout):
     "words, part",
     [
         (["--nproc", "0"], "--nproc must be 1 or more, got 0"),
-        (["--data_folder", "s3://sounds/set"], "--data_folder s3:/sounds/set: a URL does not work here"),
+        (["--data_folder", "s3://sounds/set"], "--data_folder s3://sounds/set: a URL does not work here"),
         (["--seeds", "one"], '--seeds must be whole numbers such as "1 2 3"'),
         (["--stage", "3", "--stop_stage", "2"], "--stop_stage 2 comes before --stage 3"),
         (["--hparams", "hparams/nothing.yaml"], "nothing.yaml is not a file"),

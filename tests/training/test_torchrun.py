@@ -120,6 +120,7 @@ def test_killed_run_of_two_ranks_resumes_to_the_same_weights(torchrun, whole, da
     assert [epoch["train"] for epoch in reports[0]["history"]] == [epoch["train"] for epoch in reports[1]["history"]]
     assert reports[0]["evaluation"] == reports[1]["evaluation"]
     assert "damaged" not in resumed.stderr
+    assert resumed.stderr.count("2 ranks, each: ") == 1
 
 
 def test_ranks_end_with_a_launcher_that_is_killed(data_folder, tmp_path):
