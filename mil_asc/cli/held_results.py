@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from mil_asc.errors import UserError
+from mil_asc.presentation.scene_formats import plain
+from mil_asc.runtime.remote_files import absolute, is_url
 
 FOLDER, FOLDERS = "working folder", "folders of the recordings"
 """Names in the settings: what paths of rows are relative to, and names of files."""
@@ -24,6 +26,14 @@ def named(place: str | Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(place)
         raise
+
+
+def recording_of(row: str, folder: str | None) -> str:
+    """What a row's path names: a URL, or a full path; ``folder``, by default the working folder, is where it starts.
+
+    Two spellings of a path are one recording.
+    """
+    return absolute(row if is_url(row) else os.path.join(plain(folder or os.getcwd()), row))
 
 
 def changed(path: str | Path) -> int:
@@ -96,6 +106,8 @@ def _check_same(place: Path, before: str, settings: dict[str, Any]) -> dict[str,
         found = json.loads(before)
         others = [key for key in settings if key not in (FOLDER, FOLDERS) and found.get(key) != settings[key]]
         folder, own = found.get(FOLDER), settings.get(FOLDER)
+        if not isinstance(folder, str | None):
+            raise ValueError("the folder is no text")
     except (ValueError, AttributeError, RecursionError):
         raise UserError(f"{place} has results of another run (settings that are damaged): {START_ANEW}") from None
     if others:
@@ -103,6 +115,8 @@ def _check_same(place: Path, before: str, settings: dict[str, Any]) -> dict[str,
         raise UserError(f"{place} has results of another run (another {names}): {START_ANEW}")
     if folder is not None and own is not None and folder != own:
         raise UserError(f"{place} has paths relative to {folder}, not to {own}: go on from there, or with full paths")
+    if folder is None and own is not None and FOLDER in found:
+        raise UserError(f"{place} has full paths: give full paths, name another --to, or start anew with --force")
     return dict(found)
 
 

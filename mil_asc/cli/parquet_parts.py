@@ -14,11 +14,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from mil_asc.cli.held_results import changed, locked_settings, named
+from mil_asc.cli.held_results import FOLDER, START_ANEW, changed, locked_settings, named, recording_of
 from mil_asc.cli.parquet_rows import check_pyarrow
 from mil_asc.cli.path_marks import PathMarks
 from mil_asc.cli.results_taker import Results
@@ -69,8 +69,8 @@ def open_parts(
     own = folder / SETTINGS
     if folder.is_dir() and not own.exists() and os.listdir(folder):
         raise UserError(f"{folder} holds files already, and none of mil-asc classify ({SETTINGS}): name another --to")
-    with locked_settings(folder, own, settings, force, lambda: _clear(folder)), named(folder):
-        with contextlib.closing(_Parts(folder, how, rows or PART_ROWS)) as parts:
+    with locked_settings(folder, own, settings, force, lambda: _clear(folder)) as (_, before), named(folder):
+        with contextlib.closing(_Parts(folder, how, rows or PART_ROWS, before.get(FOLDER))) as parts:
             try:
                 yield parts
             except KeyboardInterrupt:
@@ -85,20 +85,31 @@ def _clear(folder: Path) -> None:
 
 
 class _Parts(Results):
-    def __init__(self, folder: Path, how: Formatting, rows: int):
+    def __init__(self, folder: Path, how: Formatting, rows: int, base: str | None):
         self._folder, self._most, self._schema = folder, rows, _schema(how)
         self.bad_before = 0
         self._newer: list[str] = []
         parts = {int(found[1]): folder / found[0] for found in map(PART.fullmatch, os.listdir(folder)) if found}
-        journals = [name for name in os.listdir(folder) if HIDDEN.fullmatch(name)]
-        for name in journals:
-            # a part that was not finished; a journal that became a part
-            if name.endswith(".partial") or int(name.split("-")[1].partition(".")[0]) in parts:
-                (folder / name).unlink()
-        self._written = max(map(changed, [*parts.values(), *(folder / name for name in journals)]), default=0)
+        hidden = [name for name in os.listdir(folder) if HIDDEN.fullmatch(name)]
+        self._written = max(map(changed, [*parts.values(), *(folder / name for name in hidden)]), default=0)
         self._number = max(parts, default=-1) + 1
+        self._take_journal([name for name in hidden if not self._remove_if_over(name, parts)])
         self._rows, self._bytes, self._begun = 0, 0, time.monotonic()
-        self._done = PathMarks(self._paths(list(parts.values())))
+        self._done = PathMarks(recording_of(path, base) for path in self._paths(list(parts.values())))
+
+    def _remove_if_over(self, name: str, parts: Container[int]) -> bool:
+        """Remove a part that was not finished, or a journal that became a part; whether it was one."""
+        is_over = name.endswith(".partial") or int(name.split("-")[1].partition(".")[0]) in parts
+        if is_over:
+            (self._folder / name).unlink()
+        return is_over
+
+    def _take_journal(self, names: list[str]) -> None:
+        """Go on with the journal that was left; its number is another if parts were removed to classify them again."""
+        if len(names) > 1:
+            raise UserError(f"{self._folder} has {len(names)} journals of rows, which no run leaves: {START_ANEW}")
+        for name in names:
+            os.replace(self._folder / name, self._journal_place)
 
     def _paths(self, parts: list[Path]) -> Iterator[str]:
         """The paths of all rows that are there; counts the bad ones, and cuts the journal off where it is damaged."""
@@ -126,7 +137,7 @@ class _Parts(Results):
 
     def has(self, path: str, name: str) -> bool:
         """Whether there was a row of this recording."""
-        found = plain(path) in self._done
+        found = recording_of(plain(path), None) in self._done
         if found and changed(path) > self._written:
             self._newer.append(path)
         return found

@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from mil_asc.cli.found_recordings import is_folder
-from mil_asc.cli.held_results import FOLDER, FOLDERS, START_ANEW, changed, complete_file, locked_settings, named
+from mil_asc.cli.held_results import (
+    FOLDER,
+    FOLDERS,
+    START_ANEW,
+    changed,
+    complete_file,
+    locked_settings,
+    named,
+    recording_of,
+)
 from mil_asc.cli.path_marks import PathMarks
 from mil_asc.cli.results_taker import Results
 from mil_asc.errors import UserError
@@ -82,8 +91,9 @@ def open_results(
     elif how.form in RESUMABLE:
         _check_folder_of(place)
         settings = settings | {FOLDER: folder_of_rows(paths)}
-        with locked_settings(place, Path(f"{place}{SETTINGS_ENDING}"), settings, force), open_rows(place, how) as rows:
-            yield rows
+        with locked_settings(place, Path(f"{place}{SETTINGS_ENDING}"), settings, force) as (_, before):
+            with open_rows(place, how, before.get(FOLDER)) as rows:
+                yield rows
     else:
         _check_folder_of(place)
         if place.exists() and not force:
@@ -143,7 +153,8 @@ class Rows(Results):
 
     def has(self, path: str, name: str) -> bool:
         """Whether there was a row of this recording."""
-        found = row_name(path, name, self._form) in self._done
+        row = row_name(path, name, self._form)
+        found = (row if self._form == "dcase" else recording_of(row, None)) in self._done
         if found and changed(path) > self._written:
             self._newer.append(path)
         return found
@@ -155,8 +166,11 @@ class Rows(Results):
 
 
 @contextlib.contextmanager
-def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
-    """A file of rows without a last row that is cut off, at its end; the paths of the rows are read, 8 bytes each."""
+def open_rows(place: Path, how: Formatting, folder: str | None) -> Iterator[Rows]:
+    """A file of rows without a last row that is cut off, at its end; the paths of the rows are read, 8 bytes each.
+
+    ``folder`` is what they are relative to, by default the working folder.
+    """
     written = changed(place)
     with named(place), open(place, "ab+") as file:
         cut_off(file)
@@ -166,7 +180,8 @@ def open_rows(place: Path, how: Formatting) -> Iterator[Rows]:
         try:
             if first and next(lines, first) != first:
                 raise ValueError("the columns are others")
-            done = PathMarks(_path_of(line, how.form) for line in lines)
+            paths = (_path_of(line, how.form) for line in lines)
+            done = PathMarks(paths if how.form == "dcase" else (recording_of(path, folder) for path in paths))
         except (ValueError, IndexError, csv.Error, RecursionError) as error:
             raise UserError(f"{place} does not hold rows of mil-asc classify ({error}): {START_ANEW}") from error
         file.seek(0, os.SEEK_END)

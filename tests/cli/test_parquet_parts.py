@@ -1,5 +1,6 @@
 """``mil-asc classify --format parquet --to FOLDER``: files of rows that appear one after the other."""
 
+import contextlib
 import csv
 import io
 import json
@@ -60,6 +61,27 @@ def test_rows_are_those_of_csv_with_both_rules(mil_asc, words, recordings, model
             assert {f"score:{label}": score for label, score in row[f"scores_{rule}"].items()} == scores
             assert row["error"] is None and row["moments"][0]["end"] <= float(other["end"]) <= row["duration"]
     assert [round(row["duration"], 2) for row in rows_of(tmp_path / "out")] == [1.3, 1.0, 1.6, 1.9]
+
+
+@pytest.mark.parametrize("removed", [0, 1])
+def test_a_part_that_is_removed_while_a_journal_is_there_is_classified_again(mil_asc, words, tmp_path, removed):
+    folder = tmp_path / "out"
+    assert mil_asc(*words[:-3], 1, *words[-2:])[0] == 0
+    wanted = rows_of(folder)
+    with contextlib.closing(parquet_parts._Parts(folder, HOW, 100, None)) as parts:
+        parts.add("a", json.dumps({"path": "/elsewhere.wav", "error": "bad"}))
+    assert (folder / ".part-00004.jsonl").exists()
+    (folder / f"part-0000{removed + 2}.parquet").unlink()
+    assert mil_asc(*words[:-3], 1, *words[-2:])[0] == 3  # of the bad row of before
+    assert [row["path"] for row in rows_of(folder)] == sorted(["/elsewhere.wav", *(row["path"] for row in wanted)])
+    assert not list(folder.glob(".part*"))
+
+
+def test_several_journals_are_refused(tmp_path):
+    for name in (".part-00004.jsonl", ".part-00006.jsonl"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match="has 2 journals of rows"):
+        parquet_parts._Parts(tmp_path, HOW, 100, None)
 
 
 def test_label_and_score_are_those_of_the_rule_asked_for(mil_asc, words, tmp_path):

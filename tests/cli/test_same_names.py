@@ -53,6 +53,30 @@ def test_paths_relative_to_another_folder_are_not_those_of_the_rows(
     assert "1 were there before" in mil_asc(*words)[2]
 
 
+@pytest.mark.parametrize("to", ["rows.csv", "rows.jsonl", "rows"])
+def test_other_spellings_of_a_folder_name_the_same_recordings(mil_asc, recordings, model, tmp_path, monkeypatch, to):
+    if to == "rows":
+        pytest.importorskip("pyarrow", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+    words = ["--model", model, "--to", tmp_path / to, *(["--format", "parquet"] if to == "rows" else [])]
+    monkeypatch.chdir(recordings.parent)
+    assert mil_asc("classify", recordings.name, *words)[0] == 0
+    for spelling in (f"./{recordings.name}", f"../{recordings.parent.name}/{recordings.name}/", recordings):
+        status, _, err = mil_asc("classify", spelling, *words)
+        assert status == 0 and "0 recordings classified" in err and "4 were there before" in err, err
+    monkeypatch.chdir(tmp_path)
+    assert "4 were there before" in mil_asc("classify", recordings, *words)[2]
+
+
+@pytest.mark.parametrize("to", ["rows.csv", "rows.jsonl"])
+def test_relative_paths_are_no_rows_of_full_ones(mil_asc, two_sites, model, tmp_path, monkeypatch, to):
+    north, _ = two_sites
+    words = ["--model", model, "--to", tmp_path / to]
+    assert mil_asc("classify", north, *words)[0] == 0
+    monkeypatch.chdir(tmp_path)
+    one_error(mil_asc("classify", "north", *words), "has full paths: give full paths")
+    assert "1 were there before" in mil_asc("classify", f"{north}/../north", *words)[2]
+
+
 def test_recording_that_is_newer_than_its_row_is_named(mil_asc, recordings, model, tmp_path):
     words = ["classify", recordings, "--model", model, "--to", tmp_path / "a.csv"]
     assert "warning" not in mil_asc(*words)[2] + mil_asc(*words)[2]
