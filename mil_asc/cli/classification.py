@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -105,16 +106,18 @@ class Classification:
         self._paths, self._listed, self._model, self._to, self._settings = paths, listed, model, to, settings
         self._force, self._quiet, self._part_rows = force, quiet, part_rows
         self._written = self._before = self._bad = 0
+        self._passed: Counter[str] = Counter()
         self._holds_bad = settings["format"] == "parts"
 
     def run(self, jobs: int | None, ray_address: str | None = None) -> int:
         """Classify everything, in ``jobs`` processes or on a Ray cluster; returns the exit status."""
         from mil_asc.cli.result_files import open_results
 
-        recordings = self._recordings()
+        recordings = self._recordings(self._passed)
         first = list(itertools.islice(recordings, FEW + 1))
         if not first:
-            raise UserError(f"{printable(self._paths[0])} holds no audio file")
+            others = f", but files in formats that are not read ({self._others()})" if self._passed else ""
+            raise UserError(f"{printable(self._paths[0])} holds no audio file{others}")
         if jobs is None and ray_address is None:
             jobs = cores() if len(first) > FEW and self._model.backend == "onnx" else 1
         threads = 1 if ray_address is not None else None if jobs == 1 else max(cores() // (jobs or 1), 1)
@@ -172,10 +175,10 @@ class Classification:
         rules = tuple(dict.fromkeys(("smi", "cmi", deciding)))
         return Formatting(form, list(interface.labels), interface.sample_rate, timeline, colour, rules)
 
-    def _recordings(self) -> Iterator[tuple[str, str]]:
+    def _recordings(self, passed: Counter[str] | None = None) -> Iterator[tuple[str, str]]:
         from mil_asc.cli.found_recordings import find_recordings, read_list
 
-        return find_recordings(self._paths) if self._listed is None else read_list(self._paths[0], self._listed)
+        return find_recordings(self._paths, passed) if self._listed is None else read_list(self._paths[0], self._listed)
 
     def _describe(self, to: str, classifier: Explainer) -> None:
         """Write what the model says of itself beside a submission, and name what the author must add."""
@@ -184,6 +187,10 @@ class Classification:
         written = write_meta(to, self._model, classifier, self._settings["--assumption"], self._force)
         if not self._quiet:
             print(written, file=sys.stderr)
+
+    def _others(self) -> str:
+        """How many files of each ending were passed over."""
+        return ", ".join(f"{count} {ending}" for ending, count in self._passed.most_common())
 
     def _total(self) -> int:
         return sum(1 for _ in self._recordings())
@@ -223,6 +230,8 @@ class Classification:
         if self._holds_bad and (self._bad > MOST_NAMED or results.bad_before):
             count = self._bad + results.bad_before
             print(f"{count} rows have no label: the column error says why", file=sys.stderr)
+        if self._passed:
+            print(f"warning: files in formats that are not read were passed over ({self._others()})", file=sys.stderr)
         if newer:
             what = f"{len(newer)} recordings are newer than their rows, which stay ({name_some(newer, 3)})"
             print(f"warning: {printable(what)}: if they changed, start anew with --force", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mil_asc.cli.classification import FEW, Classification
-from mil_asc.cli.found_recordings import is_folder
+from mil_asc.cli.found_recordings import is_folder, refuse_recording
 from mil_asc.cli.model_choice import REJECTED, assumption_option, choose, model_options
 from mil_asc.errors import printable
 from mil_asc.runtime.remote_files import absolute, refuse_one_slash, refuse_url
@@ -123,6 +123,7 @@ def command(
         refuse_one_slash(path)
     if to is not None:
         refuse_url("--to", to)
+        refuse_recording(to, paths if listed is None else [listed])
     model = choose(source, backend, device, rejected, revision)
     settings: dict[str, Any] = {"format": form, "model": model.identity if to else "", "backend": model.backend}
     settings |= {"--assumption": assumption, "--timeline": timeline, "--rejected": rejected or REJECTED}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mil_asc.cli.found_recordings import refuse_recording
 from mil_asc.cli.model_choice import assumption_option, choose, model_options
 from mil_asc.errors import UserError, printable
 
@@ -58,6 +59,7 @@ def command(
     page = Path(to)
     if page.is_dir():
         raise UserError(f"{page} is a folder: name a file for --to")
+    refuse_recording(to, [file])
     if page.exists() and not force:
         raise UserError(f"{page} is there already: name another --to, or replace it with --force")
     if not page.parent.is_dir():

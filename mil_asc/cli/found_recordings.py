@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from mil_asc.cli.path_marks import mark
 from mil_asc.corpora.delimited import normal_path, read_rows
-from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden
+from mil_asc.corpora.folder_tree import entries_of, is_audio, is_hidden, is_other_sound
 from mil_asc.errors import UserError
 from mil_asc.runtime.remote_files import absolute, check_url, is_object, is_url, object_url, objects_below
 
@@ -18,7 +19,7 @@ AUDIO = "audio/"
 """What names in the lists of DCASE begin with, and those in its submissions do not."""
 
 
-def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+def find_recordings(paths: Sequence[str], passed: Counter[str] | None = None) -> Iterator[tuple[str, str]]:
     """Every recording as (path, name below the results' folder), in an order that is always the same.
 
     Arguments
@@ -27,22 +28,36 @@ def find_recordings(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         Files, which are taken whatever their ending, and folders: their audio files, by the ending of the name, files
         of a folder before those of its sub-folders, sorted. Hidden ones are left out. Links are followed, but no folder
         is read twice on the way down. A URL with the ending of an audio file is one recording, any other a folder.
+    passed : Counter, optional
+        Counts the endings of files in local folders that are sound in a format that is not taken.
 
     A recording that is reached again by a later path is left out. The names are those below a folder, and with several
     paths begin with the last part of the path. Nothing is held but one folder's names at a time.
     """
     earlier: set[str] = set()
+    passed = Counter() if passed is None else passed
     for path in paths:
         top = os.path.basename(absolute(path)) if len(paths) > 1 else ""
         found: Iterator[tuple[str, str]]
         if is_url(path):
             found = ((file, os.path.join(top, name)) for file, name in _below_url(path))
         elif os.path.isdir(path):
-            found = ((file, os.path.join(top, os.path.relpath(file, path))) for file in _below(path, ()))
+            found = ((file, os.path.join(top, os.path.relpath(file, path))) for file in _below(path, passed))
         else:
             found = iter([(path, os.path.basename(os.path.abspath(path)))])
         yield from ((file, name) for file, name in found if not _is_within(file, earlier))
         earlier.add(absolute(path))
+
+
+def refuse_recording(to: str, inputs: Sequence[str]) -> None:
+    """A ``UserError`` if results would be written over one of the ``inputs``, or have the name of a recording."""
+    if os.path.isdir(to):
+        return
+    if is_audio(os.path.basename(to)):
+        raise UserError(f"--to {to} is the name of a recording: name another file for the results")
+    for path in inputs:
+        if not is_url(path) and os.path.exists(to) and os.path.exists(path) and os.path.samefile(to, path):
+            raise UserError(f"--to {to} is {path}, which is read: name another file for the results")
 
 
 def is_folder(path: str) -> bool:
@@ -145,7 +160,7 @@ def _below_url(url: str) -> Iterator[tuple[str, str]]:
         yield url, os.path.basename(url)
 
 
-def _below(folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[str]:
+def _below(folder: str, passed: Counter[str], around: tuple[tuple[int, int], ...] = ()) -> Iterator[str]:
     """Audio files below a folder; ``around`` are the device and inode of the folders that it lies in."""
     status = os.stat(folder)
     own = (status.st_dev, status.st_ino)
@@ -159,8 +174,10 @@ def _below(folder: str, around: tuple[tuple[int, int], ...]) -> Iterator[str]:
     for name in sorted(files):
         if is_audio(name):
             yield os.path.join(folder, name)
+        elif is_other_sound(name):
+            passed[os.path.splitext(name)[1].lower()] += 1
     for name in sorted(folders):
-        yield from _below(os.path.join(folder, name), (*around, own))
+        yield from _below(os.path.join(folder, name), passed, (*around, own))
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -15,6 +15,15 @@ AUDIO = ("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "aifc", "au"
 """Endings of the files that are taken for audio, in upper or lower case; where ffmpeg is installed, also its own."""
 
 
+OTHER_SOUND = tuple("3ga 3gp aac3 ac3 amr ape dts eac3 m4b mka mpc ra shn tta wma wv".split())
+"""Endings of sound that is not taken, because nothing here reads it reliably."""
+
+
+def is_other_sound(name):
+    """Whether a file of this name is sound in a format that is not taken."""
+    return not is_hidden(name) and Path(name).suffix.lower().lstrip(".") in OTHER_SOUND
+
+
 def is_hidden(name):
     """Whether a file or folder of this name is none of the data."""
     return name.startswith(".") or name == "__MACOSX"

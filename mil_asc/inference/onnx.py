@@ -93,13 +93,17 @@ class OnnxSceneClassifier(Explainer):
             raise ArgumentError(f"source must be a model folder, an ONNX file or a name, got {source!r:.80}")
         check_rejected(rejected)
         place = Path(source) if Path(source).suffix == ".onnx" else resolve_source(source, **download)
-        session = open_session(read_graph(place), threads)
-        text = session.get_modelmeta().custom_metadata_map.get("calibration")
+        graph = read_graph(place)
+        session = open_session(graph, threads)
+        metadata = session.get_modelmeta().custom_metadata_map
+        text = metadata.get("calibration")
         calibration = None if text is None else Calibration.from_json(text)
         if calibration is not None:
             calibration.check_fits(_dimensions(session))
         check_rejects(rejected, calibration, source)
-        return cls(session, calibration, rejected)
+        made = cls(session, calibration, rejected)
+        graph.check_belongs(metadata, made.interface.labels)
+        return made
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:
         """Scores of the instances of (N,) float32 samples, at least ``interface.min_samples``."""

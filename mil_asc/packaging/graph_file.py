@@ -9,13 +9,15 @@ What the other operators may take is bounded in ``mil_asc.inference.onnx_session
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from mil_asc.errors import UserError
-from mil_asc.packaging.layout import GRAPH, check_files, is_model_folder, read_file
+from mil_asc.packaging.layout import CALIBRATION, CONFIG, GRAPH, WEIGHTS, check_files, is_model_folder, read_file
 from mil_asc.runtime.bounded_files import read_bounded
+from mil_asc.runtime.strict_json import parse_json
 
 MOST_BYTES = 256 << 20
 """Largest file that is read."""
@@ -43,10 +45,27 @@ CONVERSIONS = ("Cast", "DequantizeLinear")
 
 
 class GraphFile(NamedTuple):
-    """An ONNX file: where it lies, and its bytes, which were checked."""
+    """An ONNX file: where it lies, its bytes, which were checked, and the checksums of the model folder around it."""
 
     path: Path
     data: bytes
+    sums: dict[str, str]
+
+    def check_belongs(self, metadata: Mapping[str, str], labels: Sequence[str]) -> None:
+        """A ``UserError`` unless it states the weights, the calibration and the labels of its model folder."""
+        if not self.sums:
+            return
+        calibration = metadata.get("calibration")
+        stated = {
+            WEIGHTS: metadata.get("weights_sha256"),
+            CALIBRATION: None if calibration is None else sha256(calibration.encode()).hexdigest(),
+        }
+        others = [name for name, digest in stated.items() if self.sums.get(name) != digest]
+        config = parse_json(read_file(self.path.parent, CONFIG, self.sums), self.path.parent / CONFIG)
+        if not isinstance(config, dict) or config.get("labels") != list(labels):
+            others.append(CONFIG)
+        if others:
+            raise UserError(f"{self.path} was not made of the {others[0]} beside it: pack the model again")
 
 
 def read_graph(place: Path) -> GraphFile:
@@ -68,15 +87,16 @@ def read_graph(place: Path) -> GraphFile:
             raise UserError(f"{place} has no {GRAPH}: pack it again, or use PyTorch")
         if not path.exists():
             raise UserError(f"{place} is no model folder: name one that mil-asc pack wrote, or use PyTorch")
-        data = read_file(place, GRAPH, check_files(place, without=(GRAPH,)))
+        sums = check_files(place, without=(GRAPH, CONFIG))
+        data = read_file(place, GRAPH, sums)
     else:
-        path = place
+        path, sums = place, {}
         data = read_bounded(path, MOST_BYTES)
     try:
         check_plain(data)
     except ValueError as error:
         raise UserError(f"{path} is not an ONNX file that mil_asc exports: {error}") from error
-    return GraphFile(path, data)
+    return GraphFile(path, data, sums)
 
 
 def check_plain(data: bytes) -> None:

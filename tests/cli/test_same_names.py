@@ -170,3 +170,37 @@ def test_name_with_a_line_break_and_its_escaped_form_have_different_rows(mil_asc
     assert len(paths) == 3
     (tmp_path / f"rows.{form}").write_text("\n".join((tmp_path / f"rows.{form}").read_text().splitlines()[:-1]) + "\n")
     assert "1 recordings classified, 2 were there before" in mil_asc(*words)[2]
+
+
+# -- what is read is not written over
+
+
+@pytest.mark.parametrize("words", [["explain"], ["classify", "--format", "json"], ["classify", "--format", "csv"]])
+def test_results_never_replace_a_recording(mil_asc, recordings, model, tmp_path, words):
+    odd = tmp_path / "odd"
+    (recordings / "b.wav").rename(odd)
+    (tmp_path / "linked").hardlink_to(odd)
+    for source, to in ((odd, odd), (odd, tmp_path / "linked"), (odd, recordings / "a.flac"), (odd, "new.wav")):
+        before = odd.read_bytes(), (recordings / "a.flac").read_bytes()
+        one_error(mil_asc(*words, source, "--model", model, "--to", to, "--force"), f"--to {to} is ", "for the results")
+        assert (odd.read_bytes(), (recordings / "a.flac").read_bytes()) == before
+    folder = ["classify", recordings, "--model", model, "--format", "csv", "--force", "--to"]
+    one_error(mil_asc(*folder, recordings / "night/c.wav"), "is the name of a recording")
+
+
+def test_results_never_replace_the_list_of_recordings(mil_asc, recordings, model, tmp_path):
+    (tmp_path / "list.csv").write_text("filename\na.flac\n")
+    words = ["classify", recordings, "--model", model, "--list", tmp_path / "list.csv", "--force", "--to"]
+    one_error(mil_asc(*words, tmp_path / "list.csv"), "which is read")
+    assert (tmp_path / "list.csv").read_text() == "filename\na.flac\n"
+
+
+def test_sound_in_formats_that_are_not_read_is_counted(mil_asc, recordings, model, tmp_path):
+    for name in ("x.wma", "night/y.WMA", "night/z.amr", ".hidden.wma", "notes.txt"):
+        (recordings / name).write_bytes(b"any")
+    status, _, err = mil_asc("classify", recordings, "--model", model, "--to", tmp_path / "a.csv")
+    assert status == 0
+    assert "warning: files in formats that are not read were passed over (2 .wma, 1 .amr)" in err
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/x.wma").write_bytes(b"any")
+    one_error(mil_asc("classify", tmp_path / "only", "--model", model), "holds no audio file, but files in", "1 .wma")

@@ -1,8 +1,11 @@
 """Without PyTorch: the same scenes, the same refusals, and nothing of PyTorch is imported."""
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,6 +13,7 @@ import pytest
 import soundfile
 import torch
 
+import mil_asc.packaging
 from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.inference import windows
 from mil_asc.inference.onnx import OnnxSceneClassifier
@@ -174,3 +178,43 @@ def test_scores_that_are_not_of_the_labels_are_refused(file, tmp_path):
     onnx.save(model, tmp_path / "a.onnx")
     with pytest.raises(UserError, match="not of its labels: it is damaged"):
         OnnxSceneClassifier.from_hparams(tmp_path / "a.onnx").explain_waveform(noise(16000))
+
+
+SHIPPED = Path(mil_asc.packaging.__file__).parent / "shipped"
+
+
+def with_other(tmp_path, name, content):
+    """A shipped model folder with another content of a file, and its checksum."""
+    folder = shutil.copytree(SHIPPED / "synthscenes-fuse-pnl", tmp_path / "model")
+    before = sha256((folder / name).read_bytes()).hexdigest()
+    (folder / name).write_bytes(content)
+    sums = folder / "checksums.sha256"
+    sums.write_text(sums.read_text().replace(before, sha256(content).hexdigest()))
+    return folder
+
+
+def test_graph_of_another_model_is_refused(tmp_path):
+    folder = with_other(tmp_path, "model.onnx", (SHIPPED / "esc10-fuse-pnl/model.onnx").read_bytes())
+    with pytest.raises(UserError, match="model.onnx was not made of the model.safetensors beside it: pack the model"):
+        OnnxSceneClassifier.from_hparams(folder)
+
+
+@pytest.mark.parametrize(
+    "name, old, new",
+    [("calibration.json", b'"intercept":-', b'"intercept":'), ("config.json", b'"airport"', b'"airports"')],
+)
+def test_graph_of_other_values_is_refused(tmp_path, name, old, new):
+    content = (SHIPPED / "synthscenes-fuse-pnl" / name).read_bytes()
+    assert old in content
+    folder = with_other(tmp_path, name, content.replace(old, new))
+    with pytest.raises(UserError, match=f"model.onnx was not made of the {name} beside it"):
+        OnnxSceneClassifier.from_hparams(folder)
+
+
+def test_graph_without_the_calibration_beside_it_is_refused(tmp_path):
+    folder = shutil.copytree(SHIPPED / "synthscenes-fuse-pnl", tmp_path / "model")
+    (folder / "calibration.json").unlink()
+    sums = folder / "checksums.sha256"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if "calibration" not in line))
+    with pytest.raises(UserError, match="model.onnx was not made of the calibration.json"):
+        OnnxSceneClassifier.from_hparams(folder)
