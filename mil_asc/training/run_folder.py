@@ -66,10 +66,10 @@ def options_of_results(options, hparams, ranks):
         name: getattr(options, name) if name in given or name not in training else training[name]
         for name in RESULT_OPTIONS
     }
-    return values | {"ranks": ranks.count, SWITCH: _kernels(options, hparams["model"]["network"], ranks)}
+    return values | {"ranks": ranks.count, SWITCH: kernels_of_run(options, hparams["model"]["network"], ranks)}
 
 
-def _kernels(options, network, ranks):
+def kernels_of_run(options, network, ranks):
     """What computes the network in training, as ``kernels_of_cpu`` names it; ``pytorch`` on GPUs, whatever is used."""
     is_fuse = any(isinstance(part, FuseConvMod) for part in network.modules())
     return kernels_of_cpu() if is_fuse and not ranks.several and options.device == "cpu" else "pytorch"

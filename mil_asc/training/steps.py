@@ -32,7 +32,7 @@ from mil_asc.training.initial_weights import check_initial, read_initial
 from mil_asc.training.outcome import Outcome
 from mil_asc.training.pruning import check_pruning
 from mil_asc.training.run_data import ON_BAD_AUDIO, decode_clips, place_clips, read_corpus
-from mil_asc.training.run_folder import options_of_results
+from mil_asc.training.run_folder import kernels_of_run, options_of_results
 from mil_asc.training.run_state import RunState
 from mil_asc.training.single_clips import check_single_clips
 
@@ -310,6 +310,7 @@ class TrainingRun:
             "batch_norm": None if gains is None else dataclasses.asdict(gains),
             "seed": self.hparams["seed"],
             "ranks": self.ranks.count,
+            "kernels": kernels_of_run(self.options, self.network, self.ranks),
             "train_clips": len(self.corpus.train),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "wall_seconds": time.perf_counter() - self.start,

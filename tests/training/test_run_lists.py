@@ -181,13 +181,13 @@ def test_options_of_the_training_do_not_matter_to_an_evaluation(place):
 @pytest.mark.parametrize("recorded", ["by this version", "by one without the choice"])
 def test_a_run_goes_on_with_the_kernels_of_its_beginning(place, monkeypatch, recorded):
     monkeypatch.setenv("MIL_ASC_KERNELS", "pytorch")
-    place.report()
+    assert place.report()["run"]["kernels"] == "pytorch"
     if recorded != "by this version":
         options = json.loads((place.run / "run_options.json").read_text())
         assert options.pop("MIL_ASC_KERNELS") == "pytorch"
         (place.run / "run_options.json").write_text(json.dumps(options))
     monkeypatch.setenv("MIL_ASC_KERNELS", "numba")
-    place.report()  # nothing is left to train
+    assert place.report()["run"]["kernels"] == "pytorch"  # nothing is left to train
     (place.run / "report.json").unlink()
     refusal = place.refusal()
     assert "contains a run with other settings (MIL_ASC_KERNELS: pytorch before, numba now)" in refusal
