@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ BAD_AUDIO = ("stop", "skip")
 )
 @revision_option
 @click.option("--device", help="Such as cuda or cpu; by default the GPU if there is one.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bars, which only a terminal gets.")
 def command(
     model: str,
     reader_options: tuple[str, ...],
@@ -78,7 +79,7 @@ def command(
         cache_folder=cache,
         on_bad_audio=on_bad_audio,
         device=device,
-        noprogressbar=quiet,
+        noprogressbar=quiet or not sys.stderr.isatty(),
         reader_options=read_reader_options(reader_options),
         open_model=open_folder,
     )

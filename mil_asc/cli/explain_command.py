@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,9 +74,9 @@ def command(
     from mil_asc.presentation.spectrogram import spectrogram
     from mil_asc.runtime.files import write_atomically
 
-    name = str(source) if source else model.place.name
+    name = source if source and source.startswith("hf:") else os.path.basename(model.place)
     rate = classifier.interface.sample_rate
-    shown = Explained(file, name, scene, wav_N, rate, spectrogram(classifier, wav_N), length)
+    shown = Explained(os.path.basename(file), name, scene, wav_N, rate, spectrogram(classifier, wav_N), length)
     write_atomically(page, write_page(shown))
     if not quiet:
         print(f"{printable(str(scene))}\n{printable(to)}")

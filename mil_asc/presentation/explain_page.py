@@ -35,7 +35,7 @@ class Explained:
     Arguments
     ---------
     name, model : str
-        The recording's path and the model's name.
+        The recording's name, without folders, which a page that is passed on should not tell, and the model's.
     scene : Scene
         That of the whole recording.
     wav_N : numpy.ndarray

@@ -60,6 +60,7 @@ def page(mil_asc, tmp_path, model):
 def test_page_needs_no_other_file(page, recordings, tmp_path):
     found = page(recordings / "b.wav")
     text = (tmp_path / "page.html").read_text()
+    assert "b.wav" in text and str(recordings) not in text  # where it lay is nobody's business
     places = re.findall(r'(?:src|href)="([^"]{0,30})', text)
     assert places and all(place.startswith("data:") for place in places)
     assert not found.all("link") and "http" not in text.replace("http-equiv", "") and "$" not in text
