@@ -6,7 +6,7 @@ import os
 import pytest
 import requests
 
-REASON = 'needs s3fs and moto: pip install "mil_asc[remote,store]"'
+REASON = 'needs s3fs and moto: pip install -e ".[remote,store]"'
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 

@@ -136,7 +136,7 @@ def _library() -> ModuleType:
         import sounddevice
     except ModuleNotFoundError as error:
         raise UserError(
-            'a microphone needs the package sounddevice: pip install "mil_asc[live]"; a recording, or - for standard '
+            'a microphone needs the package sounddevice: pip install -e ".[live]"; a recording, or - for standard '
             "input, does without"
         ) from error
     except OSError as error:

@@ -54,7 +54,7 @@ class ModelChoice(NamedTuple):
         if self.place.is_dir():
             check_is_model(self.place)
         if find_spec("torch") is None:
-            raise UserError("--backend torch needs PyTorch: pip install mil_asc with its dependencies")
+            raise UserError("--backend torch needs PyTorch: pip install -e . in the checkout of mil_asc")
         from mil_asc.inference.scene_classifier import SceneClassifier
 
         if threads is not None:

@@ -19,7 +19,7 @@ GROUP = 1000
 def check_pyarrow() -> None:
     """A ``UserError`` where pyarrow is not installed."""
     if find_spec("pyarrow") is None:
-        raise UserError("--format parquet needs pyarrow: pip install 'mil_asc[parquet]', or take --format csv")
+        raise UserError("--format parquet needs pyarrow: pip install -e '.[parquet]', or take --format csv")
 
 
 @contextlib.contextmanager

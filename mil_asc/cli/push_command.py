@@ -14,7 +14,7 @@ def command(folder: str, to: str, private: bool, revision: str | None) -> None:
     """Upload a model folder to the Hugging Face Hub.
 
     FOLDER was made by `mil-asc pack`. It is loaded first, so that only complete models are uploaded, and nothing else
-    in it is. Needs huggingface_hub (pip install 'mil_asc[hub]') and its login: `hf auth login` or HF_TOKEN.
+    in it is. Needs huggingface_hub (pip install -e '.[hub]') and its login: `hf auth login` or HF_TOKEN.
 
     \b
     Examples:

@@ -134,7 +134,7 @@ def _cluster(address: str) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        raise UserError('--ray needs Ray: pip install "mil_asc[ray]"') from error
+        raise UserError('--ray needs Ray: pip install -e ".[ray]"') from error
     if address not in ("local", "auto"):
         _check_answers(address)
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "error"}

@@ -133,7 +133,7 @@ def _path(text: str | None) -> Path | None:
 def _check_packages() -> None:
     missing = [name for module, name in PACKAGES.items() if find_spec(module) is None]
     if missing:
-        raise UserError(f'the server needs {", ".join(missing)}: pip install "mil_asc[serve]"')
+        raise UserError(f'the server needs {", ".join(missing)}: pip install -e ".[serve]"')
 
 
 def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...] | None:

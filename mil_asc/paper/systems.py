@@ -1,7 +1,8 @@
 """Published systems of Tables 8 and 9 beside our runs of those whose network is here.
 
-Ours have the network and the loss of the system, with the training setup of the paper and without the system's
-augmentation, ensembles and pretraining: they show the networks alike, and do not reproduce what was published.
+Ours have the network of the system, with the training setup of the paper and without the system's augmentation,
+ensembles, distillation and pretraining: they show the networks alike, and do not reproduce what was published. Notes
+say where sizes or losses differ.
 """
 
 import shlex

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 from mil_asc.errors import UserError
 
-INSTALL = 'pip install "mil_asc[remote]"'
+INSTALL = 'pip install -e ".[remote]"'
 VERSIONS = ("etag", "generation", "mtime", "lastmodified", "updated", "created")
 """What file systems call that which changes with the content of an object, in any spelling; the first counts."""
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")

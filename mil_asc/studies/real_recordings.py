@@ -69,8 +69,7 @@ def esc50_page(rows):
     parts = [
         "### Strategies, without augmentation: each fold",
         means_table(rows, folds, ["fold", "strategy"], COLUMNS),
-        "### Strategies, without augmentation: the clips of all folds that every strategy has",
-        _pooled_tables(rows),
+        pooled_tables(rows),
         f"### Pieces of the augmentation: {NAMES[BASE]}, fold {CHOSEN_ON}",
         means_table(rows, pieces, ["augment"], COLUMNS),
         "Differences to no augmentation, paired by seed:",
@@ -80,28 +79,56 @@ def esc50_page(rows):
     return "\n\n".join(parts)
 
 
-def _pooled_tables(rows):
-    """Accuracies over the folds of which all strategies have a row, and paired comparisons of seed 1 on their clips."""
+def pooled_tables(rows):
+    """Accuracies of seed 1 over the folds of which all strategies have a row, and differences of two strategies over
+    the folds that both have."""
     have = {fold: {row["strategy"] for row in rows if row["fold"] == str(fold) and _plain(row)} for fold in FOLDS}
     folds = [fold for fold, there in have.items() if there >= set(STRATEGIES)]
-    if not folds:
-        return "No fold has a row of every strategy yet."
-    first, second = [], []
+    parts = [
+        "### Strategies, without augmentation: the clips of all folds that every strategy has",
+        _accuracies(rows, folds) if folds else "No fold has a row of every strategy yet.",
+        "### Differences, over the clips of all folds that both strategies have",
+        _differences(rows, have),
+    ]
+    return "\n\n".join(parts)
+
+
+def _accuracies(rows, folds):
+    """Accuracy of every strategy over some folds, seed 1."""
+    found = {(rule, strategy): _outcomes(rows, rule, folds, strategy) for rule in RULES for strategy in STRATEGIES}
+    lines = []
+    for (rule, strategy), one in found.items():
+        low, high = one.interval
+        text = f"{100 * one.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        lines.append([RULES[rule], NAMES[strategy], text])
+    count = len(found["own", "no_il"].correct_B)
+    text = f"Folds {_listed(folds)}, seed 1: {count} clips. 95 % intervals by a bootstrap over recordings."
+    return f"{text}\n\n{markdown.table(['rule', 'strategy', 'accuracy'], lines)}"
+
+
+def _differences(rows, have):
+    """Every strategy against the bag loss alone, seed 1, on the clips of the folds that both have."""
+    lines = []
     for rule, words in RULES.items():
-        found = {
-            strategy: outcomes_of(rows, rule, {"fold": folds}, strategy=strategy, augment=PLAIN, seed=1)
-            for strategy in STRATEGIES
-        }
-        for strategy, one in found.items():
-            low, high = one.interval
-            first.append([words, NAMES[strategy], f"{100 * one.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"])
-            if strategy != "no_il":
-                second.append([words, f"{NAMES[strategy]} − {NAMES['no_il']}", *_compared(one, found["no_il"])])
-    count = len(found["no_il"].correct_B)
-    text = f"Folds {', '.join(map(str, folds))}, seed 1: {count} clips. 95 % intervals by a bootstrap over recordings."
-    means = markdown.table(["rule", "strategy", "accuracy"], first)
-    tests = markdown.table(["rule", "difference", "points", "p (McNemar)"], second)
-    return f"{text}\n\n{means}\n\n{tests}"
+        for strategy in STRATEGIES:
+            folds = [fold for fold, there in have.items() if there >= {strategy, "no_il"}]
+            if strategy == "no_il" or not folds:
+                continue
+            own, reference = (_outcomes(rows, rule, folds, name) for name in (strategy, "no_il"))
+            first = [words, f"{NAMES[strategy]} − {NAMES['no_il']}", _listed(folds), len(own.correct_B)]
+            lines.append([*first, *_compared(own, reference)])
+    if not lines:
+        return "No fold has a row of two strategies yet."
+    table = markdown.table(["rule", "difference", "folds", "clips", "points", "p (McNemar)"], lines)
+    return f"Seed 1. 95 % intervals by a bootstrap over recordings.\n\n{table}"
+
+
+def _outcomes(rows, rule, folds, strategy):
+    return outcomes_of(rows, rule, {"fold": folds}, strategy=strategy, augment=PLAIN, seed=1)
+
+
+def _listed(folds):
+    return ", ".join(map(str, folds))
 
 
 def _plain(row):

@@ -12,8 +12,8 @@ from mil_asc.cli.ray_pool import map_on_ray
 from mil_asc.errors import UserError
 from mil_asc.runtime.worker_process import Died
 
-parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "mil_asc[parquet]"')
-ray = pytest.importorskip("ray", reason='needs Ray: pip install "mil_asc[ray]"')
+parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install -e ".[parquet]"')
+ray = pytest.importorskip("ray", reason='needs Ray: pip install -e ".[ray]"')
 pytestmark = pytest.mark.slow
 FILES = 400
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from calls import start, write_noise
 
-parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install -e ".[parquet]"')
 pytestmark = pytest.mark.slow
 KILLS = 30
 FILES = 300

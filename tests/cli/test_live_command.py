@@ -193,7 +193,7 @@ def test_wrong_usage_is_status_2(mil_asc, words, reason):
 def test_microphone_without_sounddevice_is_one_line_and_pytorch_is_not_needed(words):
     done = subprocess.run([sys.executable, "-c", WITHOUT, "live", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert done.stderr.startswith('error: a microphone needs the package sounddevice: pip install "mil_asc[live]"')
+    assert done.stderr.startswith('error: a microphone needs the package sounddevice: pip install -e ".[live]"')
 
 
 def test_recording_needs_neither_sounddevice_nor_pytorch(recording):

@@ -24,8 +24,8 @@ from mil_asc.errors import UserError
 from mil_asc.presentation.part_rows import bad_row
 from mil_asc.presentation.scene_formats import Formatting
 
-parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "mil_asc[parquet]"')
-dataset = pytest.importorskip("pyarrow.dataset", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install -e ".[parquet]"')
+dataset = pytest.importorskip("pyarrow.dataset", reason='needs pyarrow: pip install -e ".[parquet]"')
 HOW = Formatting("parts", ["bus", "park"], 16000)
 
 
@@ -295,7 +295,7 @@ def test_options_of_parts_need_a_folder(mil_asc, recordings, model, option, resu
 def test_ray_missing_is_one_line(mil_asc, words, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     status, _, err = mil_asc(*words, "--ray", "local")
-    assert (status, err) == (1, 'error: --ray needs Ray: pip install "mil_asc[ray]"\n')
+    assert (status, err) == (1, 'error: --ray needs Ray: pip install -e ".[ray]"\n')
 
 
 @pytest.mark.parametrize("more", [["--device", "cuda", "--backend", "torch"], []])

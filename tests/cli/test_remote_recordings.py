@@ -73,7 +73,7 @@ def test_a_file_per_object_is_made_once(url, model, mil_asc, tmp_path, form):
 
 
 def test_parquet_has_a_row_for_every_object(url, model, mil_asc, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+    parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install -e ".[parquet]"')
     words = ["classify", url, "--model", model, "--format", "parquet", "--to", tmp_path / "out"]
     assert mil_asc(*words)[0] == 3
     assert mil_asc(*words)[0] == 3
@@ -182,7 +182,7 @@ def test_local_recordings_are_classified_without_fsspec(model, tmp_path):
 @pytest.mark.slow
 def test_killed_and_resumed_jobs_have_one_row_per_object(store, model, tmp_path):
     """The command is killed at random, six times; nothing is left in the folder of temporary files."""
-    parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+    parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install -e ".[parquet]"')
     for number in range(80):
         write_noise(tmp_path / "corpus" / f"{number % 7}" / f"{number:03}.wav", 0.4 + 0.002 * number, seed=number)
     url = store.put(tmp_path / "corpus", "corpus")

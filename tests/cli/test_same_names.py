@@ -56,7 +56,7 @@ def test_paths_relative_to_another_folder_are_not_those_of_the_rows(
 @pytest.mark.parametrize("to", ["rows.csv", "rows.jsonl", "rows"])
 def test_other_spellings_of_a_folder_name_the_same_recordings(mil_asc, recordings, model, tmp_path, monkeypatch, to):
     if to == "rows":
-        pytest.importorskip("pyarrow", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+        pytest.importorskip("pyarrow", reason='needs pyarrow: pip install -e ".[parquet]"')
     words = ["--model", model, "--to", tmp_path / to, *(["--format", "parquet"] if to == "rows" else [])]
     monkeypatch.chdir(recordings.parent)
     assert mil_asc("classify", recordings.name, *words)[0] == 0

@@ -292,7 +292,7 @@ def test_url_of_manifests_is_refused(tmp_path, capsys):
 
 def test_missing_fsspec_is_named_with_its_extra(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    assert 'pip install "mil_asc[remote]"' in refusal(capsys, FOLDERS, "s3://sounds/set", tmp_path / "a/run")
+    assert 'pip install -e ".[remote]"' in refusal(capsys, FOLDERS, "s3://sounds/set", tmp_path / "a/run")
 
 
 @pytest.mark.slow

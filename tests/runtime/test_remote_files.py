@@ -27,7 +27,7 @@ from mil_asc.runtime.remote_files import (
     refuse_url,
 )
 
-fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install "mil_asc[remote]"')
+fsspec = pytest.importorskip("fsspec", reason='needs fsspec: pip install -e ".[remote]"')
 CONTENT = {"a.wav": "a", "b c%20#?.wav": "bb", "night/d.wav": "ddd", "night/deep #1/e.wav": "e", "z/f.wav": "f"}
 
 
@@ -49,7 +49,7 @@ def folder(tmp_path):
 @contextlib.contextmanager
 def served(folder):
     """The URL of a web server's listing."""
-    pytest.importorskip("aiohttp", reason='needs aiohttp: pip install "mil_asc[remote]"')
+    pytest.importorskip("aiohttp", reason='needs aiohttp: pip install -e ".[remote]"')
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -162,7 +162,7 @@ def test_missing_package_is_named_with_its_extra(missing, said):
     block += "from mil_asc.runtime.remote_files import check_url\ncheck_url('s3://bucket/a')"
     done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
     last = done.stderr.splitlines()[-1]
-    assert "UserError: s3://bucket/a: " in last and said in last and 'pip install "mil_asc[remote]"' in last
+    assert "UserError: s3://bucket/a: " in last and said in last and 'pip install -e ".[remote]"' in last
 
 
 def test_nothing_is_imported_before_a_url_is_used():

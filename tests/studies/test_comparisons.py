@@ -6,6 +6,7 @@ from scipy.stats import binom
 
 from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
 from mil_asc.studies.measures import as_digits, from_digits, outcomes, recording_of
+from mil_asc.studies.real_recordings import pooled_tables
 
 
 def row(correct_B, sizes, **factors):
@@ -82,3 +83,24 @@ def test_mcnemar_is_the_binomial_test_of_the_clips_that_differ():
     reference = np.array([False] * 20 + [True] * 5 + [True] * 100)
     assert mcnemar(own, reference) == pytest.approx(2 * binom.cdf(5, 25, 0.5))
     assert mcnemar(own, own) == 1.0
+
+
+def test_strategies_are_compared_on_the_folds_that_both_have():
+    """``no_il`` has folds 1 and 2, ``pnl`` too, ``gt`` the second alone, ``gap`` none of them."""
+    rows = []
+    for strategy, fold, correct_B in [
+        ("no_il", "1", [True, False, False, False]),
+        ("no_il", "2", [True, True, False, False]),
+        ("pnl", "1", [True, True, True, False]),
+        ("pnl", "2", [True, True, False, False]),
+        ("gt", "2", [True, True, True, True]),
+        ("gap", "3", [True, True, True, True]),
+    ]:
+        one = row(correct_B, [1] * 4, strategy=strategy, fold=fold, augment="none")
+        rows.append(one | {"correct_own": one["correct_smi"], "correct_cmi": one["correct_smi"]})
+    text = pooled_tables(rows)
+    assert "No fold has a row of every strategy yet." in text
+    assert "| SMI | positive/negative labels − no instance loss | 1, 2 | 8 | +25.0 [" in text
+    assert "| SMI | class of the clip − no instance loss | 2 | 4 | +50.0 [" in text
+    assert "global average pooling" not in text
+    assert "No fold has a row of two strategies yet." in pooled_tables(rows[:1])

@@ -66,7 +66,7 @@ def test_steps_at_two_sizes_have_rows_and_are_not_measured_again(call, tmp_path,
 
 @pytest.mark.slow
 def test_every_step_runs(call, tmp_path):
-    pytest.importorskip("pyarrow", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+    pytest.importorskip("pyarrow", reason='needs pyarrow: pip install -e ".[parquet]"')
     call("--files=20,40", "--rows=20,40")
     assert rows_of(tmp_path) == [(step, size) for step in STEPS for size in (20, 40)]
 

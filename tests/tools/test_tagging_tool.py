@@ -19,7 +19,7 @@ SPEC.loader.exec_module(TOOL)
 
 @pytest.mark.slow
 def test_loop_and_command_have_a_row_and_a_ratio(tmp_path):
-    pytest.importorskip("pyarrow", reason='needs pyarrow: pip install "mil_asc[parquet]"')
+    pytest.importorskip("pyarrow", reason='needs pyarrow: pip install -e ".[parquet]"')
     (tmp_path / "temporary").mkdir()
     words = ["synthscenes-fuse-pnl", "--files=60", "--seconds=2", "--rounds=1", "--json", tmp_path / "numbers.json"]
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}

@@ -313,7 +313,7 @@ def test_wrong_options_are_one_line(capsys, options, status, words):
 def test_missing_packages_are_named(capsys, monkeypatch):
     monkeypatch.setitem(serve_command.PACKAGES, "no_such_module", "no-such-package")
     assert main(["serve", "--model", MODEL]) == 1
-    assert capsys.readouterr().err == 'error: the server needs no-such-package: pip install "mil_asc[serve]"\n'
+    assert capsys.readouterr().err == 'error: the server needs no-such-package: pip install -e ".[serve]"\n'
 
 
 @pytest.mark.slow

@@ -269,7 +269,7 @@ def compare_peers(seconds: float, rounds: int) -> tuple[str, list[dict[str, Any]
     """The Markdown table, and every measurement by turn."""
     missing = available()
     for name, package in missing.items():
-        say(f'{name}: left out, because {package} is not installed (pip install "mil_asc[peers]")')
+        say(f'{name}: left out, because {package} is not installed (pip install -e ".[peers]")')
     found = []
     for turn in range(rounds):
         one = {}
