@@ -86,11 +86,12 @@ def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.nda
     """(N,) samples of a recording's beginning at the model's rate, and its length (in seconds)."""
     import numpy as np
 
+    from mil_asc.audio.decode import fits_memory
     from mil_asc.audio.sound_blocks import open_blocks
 
     rate = classifier.interface.sample_rate
     most, parts, count = round(seconds * rate), [], 0
-    with open_blocks(file, rate) as blocks:
+    with open_blocks(file, rate) as blocks, fits_memory(file):
         for block in blocks:
             parts.append(block)
             count += len(block)

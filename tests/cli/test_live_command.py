@@ -100,6 +100,22 @@ def test_bad_recording_is_refused_in_one_line(mil_asc, tmp_path, seconds, level,
     assert status == 1 and err.startswith(f"error: {tmp_path}/a.wav: {words}") and err.count("\n") == 1
 
 
+def test_closed_pipe_ends_it_without_a_word(recording):
+    process = start("live", recording, "--model", MODEL)
+    assert process.stdout.readline().startswith(f"{recording}; scenes of ")
+    process.stdout.close()
+    with process.stderr as stderr:
+        assert stderr.read() == ""
+    assert process.wait() == 141
+
+
+def test_full_disk_is_not_blamed_on_the_recording(recording):
+    with open("/dev/full", "w") as full:
+        process = start("live", recording, "--model", MODEL, stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 1 and err == "error: the output: No space left on device\n"
+
+
 # -- standard input
 
 
