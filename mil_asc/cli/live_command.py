@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mil_asc.cli.model_choice import assumption_option, choose, model_options
+from mil_asc.cli.numbers import Number
 from mil_asc.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
 @model_options
 @click.option(
     "--window",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Number(0, 3600, min_open=True),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
