@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -126,10 +127,15 @@ class _Client:
     async def _next(self) -> bytes | None:
         """The bytes of the next samples; None at the end that the client asks for."""
         try:
-            async with asyncio.timeout(QUIET_SECONDS):
-                message = await self._socket.receive()
+            with anyio.fail_after(QUIET_SECONDS):
+                while (data := await self._received()) == b"":  # which would keep a place for ever
+                    pass
         except TimeoutError as error:
             raise UserError(f"no sound came for {QUIET_SECONDS:g} s") from error
+        return data
+
+    async def _received(self) -> bytes | None:
+        message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", CLOSE_NORMAL))
         data = message.get("bytes")
