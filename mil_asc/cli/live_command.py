@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -120,11 +119,11 @@ class _Live:
     """One call of the command."""
 
     def __init__(self, stream: StreamingClassifier, assumption: str | None, jsonl: bool):
-        from mil_asc.presentation.live_lines import JsonLines, TextLines
+        from mil_asc.presentation.live_lines import FinalCounts, JsonLines, TextLines
 
         self._stream, self._assumption = stream, assumption
         self._lines = (JsonLines if jsonl else TextLines)(stream, assumption or stream.interface.rule)
-        self._counts: Counter[str] = Counter()
+        self._counts = FinalCounts(stream)
 
     def run(self, sound: Sound) -> int:
         """Follow the sound to its end, or to Ctrl-C, which ends with the summary too."""
@@ -137,14 +136,14 @@ class _Live:
             self._say(self._lines.summary(self._counts))
             raise
         except UserError:  # what was final stays so
-            if self._counts:
+            if self._counts.total:
                 self._say(self._lines.summary(self._counts))
             raise
         self._say(self._lines.summary(self._counts))
         return 0
 
     def _step(self, found: list) -> None:
-        self._counts.update(one.label for one in found if one.final)
+        self._counts.add(found)
         final = self._stream.scene(self._assumption, provisional=False)
         self._say(self._lines.line(found, final, self._stream.scene(self._assumption)))
 

@@ -127,6 +127,13 @@ def test_message_that_is_too_large_closes_the_connection(server):
     assert server.get("/healthz").status_code == 200
 
 
+def test_silence_at_the_beginning_is_no_scene_in_the_summary(server):
+    wav_N = np.concatenate([np.zeros(6 * RATE), noise(3, 5)])
+    *_, end = follow(server, np.array_split(wav_N, 9))
+    assert end["event"] == "end" and end["silent_instances"] > 5
+    assert 0 < sum(end["counts"].values()) < end["silent_instances"]
+
+
 class Quiet:
     """A client that sends empty messages, and no sound."""
 
