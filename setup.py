@@ -9,7 +9,7 @@ VERSION = next(
     line.split('"')[1] for line in (ROOT / "mil_asc/__init__.py").read_text().splitlines() if "__version__" in line
 )
 
-SERVE = ["starlette>=0.45", "uvicorn>=0.54", "python-multipart>=0.0.20", "websockets>=13"]
+SERVE = ["anyio>=4", "starlette>=0.45", "uvicorn>=0.54", "python-multipart>=0.0.20", "websockets>=13"]
 
 setup(
     name="mil_asc",

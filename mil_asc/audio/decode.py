@@ -26,6 +26,7 @@ MAX_HOURS = 25.0
 MAX_AMPLITUDE = 2.0**32
 """Largest sample after resampling; full scale is 1, and 32-bit integers kept as float reach 2^31."""
 
+_NO_ROOM = "too long, it does not fit into memory: cut it into parts"
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count where a FLAC header says 0: none, or unknown
 
 
@@ -69,7 +70,7 @@ def decode(
     >>> decode(file).shape
     (16000,)
     """
-    with opened(path, name) as sound:
+    with opened(path, name) as sound, fits_memory(os.fspath(path) if name is None else name):
         mono_N, rate = mean_of_channels(read_frames(sound, sound.frames)), sound.samplerate
         check_samples(mono_N.min(), mono_N.max())
         wav_N = _resample(mono_N, rate, sample_rate)
@@ -135,6 +136,8 @@ def opened(
 ) -> Iterator[soundfile.SoundFile]:
     """The open file after a check of its header; whatever makes it unusable becomes an ``AudioError``.
 
+    So does ``UnusableAudio`` of the block; other errors of the block stay as they are.
+
     Arguments
     ---------
     path : str or Path
@@ -148,17 +151,39 @@ def opened(
         raise ArgumentError(f"path must be the path of an audio file, got {path!r:.80}")
     called = os.fspath(path) if name is None else name
     max_hours = MAX_HOURS if max_hours is None else max_hours
+    with contextlib.ExitStack() as held, _named(called):
+        with _refused(called):
+            file = held.enter_context(_open_complete(path, called, max_hours))
+            sound = held.enter_context(_open_sound(file))
+            _check_header(sound, max_hours)
+        yield sound  # what else the caller's block fails with, such as a full disk, is no fault of the recording
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
     try:
-        with _open_complete(path, called, max_hours) as file:
-            with _open_sound(file) as sound:
-                _check_header(sound, max_hours)
-                yield sound
-    except OSError as error:
-        raise AudioError(f"{called}: {_describe(error)}") from error
+        yield
     except UnusableAudio as error:
-        raise AudioError(f"{called}: {error}") from error
+        raise AudioError(f"{name}: {error}") from error
+
+
+@contextlib.contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Errors of the system over a file as an ``AudioError``."""
+    with fits_memory(name):
+        try:
+            yield
+        except OSError as error:
+            raise AudioError(f"{name}: {_describe(error)}") from error
+
+
+@contextlib.contextmanager
+def fits_memory(name: str) -> Iterator[None]:
+    """For a block that keeps a recording as a whole: where memory does not suffice, an ``AudioError`` says so."""
+    try:
+        yield
     except MemoryError as error:
-        raise AudioError(f"{called}: too long, it does not fit into memory: cut it into parts") from error
+        raise AudioError(f"{name}: {_NO_ROOM}") from error
 
 
 def _open_complete(path: str | os.PathLike, name: str, max_hours: float) -> BinaryIO:
@@ -215,8 +240,8 @@ def read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:
     begin = sound.tell() if sound.seekable() else 0
     try:
         wav_NC = sound.read(count, dtype="float32", always_2d=True)
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise TooLong(_NO_ROOM) from error
     except Exception as error:  # whatever the decoder fails with, the file is at fault
         raise UnusableAudio(f"truncated, corrupt or not supported after the header ({_reason(error)})") from error
     if len(wav_NC) < count:

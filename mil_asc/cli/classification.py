@@ -123,6 +123,7 @@ class Classification:
         threads = 1 if ray_address is not None else None if jobs == 1 else max(cores() // (jobs or 1), 1)
         classifier = self._model.load(threads)
         job = Classify(self._model, self._formatting(classifier), self._settings["--assumption"], threads)
+        self._say_shortest_window(classifier)
         progress = self._progress(len(first))
         with tempfile.TemporaryFile("w+", encoding="utf-8") as bad:
             rows = self._part_rows
@@ -174,6 +175,15 @@ class Classification:
         deciding = self._settings["--assumption"] or interface.rule
         rules = tuple(dict.fromkeys(("smi", "cmi", deciding)))
         return Formatting(form, list(interface.labels), interface.sample_rate, timeline, colour, rules)
+
+    def _say_shortest_window(self, classifier: Explainer) -> None:
+        """A window of a timeline has one instance at the least."""
+        own, asked = classifier.interface, self._settings["--timeline"]
+        least = own.step_samples / own.sample_rate
+        if asked is not None and asked < least and not self._quiet:
+            print(
+                f"note: windows are longer than {asked:g} s: an instance of this model has {least:g} s", file=sys.stderr
+            )
 
     def _recordings(self, passed: Counter[str] | None = None) -> Iterator[tuple[str, str]]:
         from mil_asc.cli.found_recordings import find_recordings, read_list

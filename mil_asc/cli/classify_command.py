@@ -12,6 +12,7 @@ import click
 from mil_asc.cli.classification import FEW, Classification
 from mil_asc.cli.found_recordings import is_folder, refuse_recording
 from mil_asc.cli.model_choice import REJECTED, assumption_option, choose, model_options
+from mil_asc.cli.numbers import Number
 from mil_asc.errors import printable
 from mil_asc.runtime.remote_files import absolute, refuse_one_slash, refuse_url
 
@@ -46,7 +47,7 @@ WITHOUT_TIMELINE = ("csv", "audacity", "raven", "parquet", "dcase")
 @assumption_option
 @click.option(
     "--timeline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     metavar="SECONDS",
     help="Also a scene for every so many seconds (table, json, jsonl).",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from mil_asc.cli.found_recordings import refuse_recording
 from mil_asc.cli.model_choice import assumption_option, choose, model_options
+from mil_asc.cli.numbers import Number
 from mil_asc.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 @assumption_option
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, 30, min_open=True),
+    type=Number(0, 30, min_open=True),
     default=5.0,
     show_default=True,
     help="Of a longer recording, show and play the first minutes; the scene is that of all of it.",
@@ -67,6 +69,7 @@ def command(
         raise UserError(f"{page.parent} is no folder: make it first, or name another --to")
     model = choose(source, backend, device, rejected, revision)
     classifier = model.load()
+    _check_stretch(minutes, classifier)
     scene = classifier.explain_file(file, assumption)
     wav_N, length = _beginning(file, classifier, 60 * minutes)
 
@@ -85,15 +88,26 @@ def command(
     return 0
 
 
+def _check_stretch(minutes: float, classifier: Explainer) -> None:
+    """Refuse to show less than the model takes."""
+    own = classifier.interface
+    if round(60 * minutes * own.sample_rate) < own.min_samples:
+        least = math.ceil(own.min_seconds / 60 * 10_000) / 10_000
+        raise UserError(
+            f"--minutes must be at least {least:g}, got {minutes:g}: this model takes {own.min_seconds:.3f} s or more"
+        )
+
+
 def _beginning(file: str, classifier: Explainer, seconds: float) -> tuple[np.ndarray, float]:
     """(N,) samples of a recording's beginning at the model's rate, and its length (in seconds)."""
     import numpy as np
 
+    from mil_asc.audio.decode import fits_memory
     from mil_asc.audio.sound_blocks import open_blocks
 
     rate = classifier.interface.sample_rate
     most, parts, count = round(seconds * rate), [], 0
-    with open_blocks(file, rate) as blocks:
+    with open_blocks(file, rate) as blocks, fits_memory(file):
         for block in blocks:
             parts.append(block)
             count += len(block)

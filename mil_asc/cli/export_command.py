@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from mil_asc.cli.model_choice import complete_model, revision_option
+from mil_asc.cli.numbers import Number
 
 if TYPE_CHECKING:
     import numpy as np
 
     from mil_asc.packaging.folder import LoadedModel
 
+WINDOW = 10.0
+"""Length of the input of ``--network-only`` by default (in seconds)."""
 LEAST_AGREEMENT = 0.95
 """Share of clips that an int8 file should decide as the float file does; below it is warned."""
 
@@ -30,7 +33,11 @@ LEAST_AGREEMENT = 0.95
     help="Recordings below this folder measure the ranges for --int8: 20 or more like those in use, 180 are taken.",
 )
 @click.option("--network-only", is_flag=True, help="Log-mel in, fixed window: for phones and microcontrollers.")
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="Window of --network-only (in seconds).")
+@click.option(
+    "--seconds",
+    type=Number(0, 3600, min_open=True, max_open=True),
+    help=f"Window of --network-only (in seconds)  [default: {WINDOW:g}]",
+)
 @revision_option
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
@@ -41,7 +48,7 @@ def command(
     int8: bool,
     calibrate: Path | None,
     network_only: bool,
-    seconds: float,
+    seconds: float | None,
     revision: str | None,
     force: bool,
     quiet: bool,
@@ -70,18 +77,21 @@ def command(
         raise click.UsageError("--fp16 and --int8 exclude each other")
     if int8 != (calibrate is not None):
         raise click.UsageError("--int8 and --calibrate DIR (20 recordings or more) belong together")
+    if seconds is not None and not network_only:
+        raise click.UsageError("--seconds is for --network-only: other files take recordings of any length")
+    window = (WINDOW if seconds is None else seconds) if network_only else None
     if to.exists() and not force:
         raise UserError(f"{to} is there already: name another --to, or replace it with --force")
     if not to.parent.is_dir():
         raise UserError(f"{to.parent} is no folder: make it first, or name another --to")
     loaded = load_any(resolve_source(model, revision=revision))
-    data, notes = _graph(loaded, seconds if network_only else None)
+    data, notes = _graph(loaded, window)
     if fp16:
         from mil_asc.packaging.half import to_fp16
 
         data = to_fp16(data)
     if calibrate is not None:
-        data, note = _quantized(data, loaded, calibrate, seconds if network_only else None, quiet)
+        data, note = _quantized(data, loaded, calibrate, window, quiet)
         notes.append(note)
     write_atomically(to, data)
     if not quiet:

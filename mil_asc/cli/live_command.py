@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
 from mil_asc.cli.model_choice import assumption_option, choose, model_options
+from mil_asc.cli.numbers import Number
 from mil_asc.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ENCODINGS = ("u8", "s16le", "s24le", "s32le", "f32le", "f64le")
 @model_options
 @click.option(
     "--window",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Number(0, 3600, min_open=True),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -119,11 +119,11 @@ class _Live:
     """One call of the command."""
 
     def __init__(self, stream: StreamingClassifier, assumption: str | None, jsonl: bool):
-        from mil_asc.presentation.live_lines import JsonLines, TextLines
+        from mil_asc.presentation.live_lines import FinalCounts, JsonLines, TextLines
 
         self._stream, self._assumption = stream, assumption
         self._lines = (JsonLines if jsonl else TextLines)(stream, assumption or stream.interface.rule)
-        self._counts: Counter[str] = Counter()
+        self._counts = FinalCounts(stream)
 
     def run(self, sound: Sound) -> int:
         """Follow the sound to its end, or to Ctrl-C, which ends with the summary too."""
@@ -136,14 +136,14 @@ class _Live:
             self._say(self._lines.summary(self._counts))
             raise
         except UserError:  # what was final stays so
-            if self._counts:
+            if self._counts.total:
                 self._say(self._lines.summary(self._counts))
             raise
         self._say(self._lines.summary(self._counts))
         return 0
 
     def _step(self, found: list) -> None:
-        self._counts.update(one.label for one in found if one.final)
+        self._counts.add(found)
         final = self._stream.scene(self._assumption, provisional=False)
         self._say(self._lines.line(found, final, self._stream.scene(self._assumption)))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+from mil_asc.cli.numbers import Number
 from mil_asc.errors import UserError
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", metavar="DEVICE", help="Such as cuda or cpu, for PyTorch."),
         click.option(
             "--rejected",
-            type=click.FloatRange(0.0005, 0.2),
+            type=Number(0.0005, 0.2),
             help="Share of recordings like the training data to call unfamiliar: more finds more foreign sound  "
             f"[default: {REJECTED}; needs a model with a calibration]",
         ),

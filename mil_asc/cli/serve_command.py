@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mil_asc.cli.model_choice import ModelChoice, choose, model_options
+from mil_asc.cli.numbers import Number
 from mil_asc.errors import UserError, printable
 from mil_asc.runtime.worker_process import cores
 
@@ -29,17 +30,13 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Another name of this server; may be repeated.")
 @click.option("--certificate", type=click.Path(exists=True, dir_okay=False), help="PEM file, for https.")
 @click.option("--key", type=click.Path(exists=True, dir_okay=False), help="PEM file of the certificate's private key.")
-@click.option(
-    "--megabytes", type=click.FloatRange(0, 2000, min_open=True), default=50.0, show_default=True, help="Largest file."
-)
-@click.option(
-    "--minutes", type=click.FloatRange(0, 1440, min_open=True), default=30.0, show_default=True, help="Longest one."
-)
+@click.option("--megabytes", type=Number(0, 2000, min_open=True), default=50.0, show_default=True, help="Largest file.")
+@click.option("--minutes", type=Number(0, 1440, min_open=True), default=30.0, show_default=True, help="Longest one.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Recordings classified at once  [default: one per core]")
 @click.option("--queue", type=click.IntRange(0, 10000), default=64, show_default=True, help="Recordings that may wait.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Number(0, 3600, min_open=True),
     default=60.0,
     show_default=True,
     help="Longest time to receive a recording, and to classify it.",
@@ -47,7 +44,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 @click.option("--streams", type=click.IntRange(0, 1000), default=8, show_default=True, help="Live streams at once.")
 @click.option(
     "--memory",
-    type=click.FloatRange(0.1, 1000),
+    type=Number(0.1, 1000),
     default=2.0,
     show_default=True,
     metavar="GB",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mil_asc.audio.decode import check_waveform
+from mil_asc.audio.decode import check_waveform, fits_memory
 from mil_asc.audio.sound_blocks import open_blocks
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.inference.recording_scores import REJECTED, RecordingScores, check_rule
@@ -138,8 +138,12 @@ class Explainer(ABC):
 
     def score_file(self, path: str | Path, name: str | None = None) -> RecordingScores:
         """Instance scores of an audio file as ``explain_file`` takes it, without any check of the scores."""
-        with open_blocks(path, self.interface.sample_rate, self.interface.min_seconds, name) as blocks:
-            scores = compute_in_windows(blocks, blocks.num_samples, self.interface, self.compute)
+        own = self.interface
+        with (
+            open_blocks(path, own.sample_rate, own.min_seconds, name) as blocks,
+            fits_memory(os.fspath(path) if name is None else name),
+        ):
+            scores = compute_in_windows(blocks, blocks.num_samples, own, self.compute)
             return self._recording(scores, blocks.num_samples)
 
     def _explain(self, wav_N: np.ndarray, assumption: str | None, sample_rate: int | None, name: str) -> Scene:

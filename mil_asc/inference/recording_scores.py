@@ -79,11 +79,8 @@ class RecordingScores:
         verdicts = judge(self.logits_IC, self.bag_logits_C)
         winner = verdicts[rule].winner
         logits_IC = self.logits_IC.astype(np.float64)
-        probability = unfamiliarity = familiar = None
-        if self.calibration is not None and self.traits_IK is not None:
-            mean_K, instances = self.traits_IK.mean(0, dtype=np.float64), len(self.traits_IK)
-            unfamiliarity = self.calibration.score(mean_K, instances)
-            familiar = self.calibration.familiar(mean_K, self.rejected, instances)
+        unfamiliarity, familiar = self._familiarity()
+        probability = None
         if self.calibration is not None and familiar is not False:
             probability = self.calibration.confidence(rule, float(verdicts[rule].scores_C[winner]))
         return Scene(
@@ -101,9 +98,19 @@ class RecordingScores:
             duration=self.duration,
         )
 
+    def _familiarity(self) -> tuple[float | None, bool | None]:
+        """The out-of-domain score, and whether the recording is like the training data; None where not to be told."""
+        if self.calibration is None or self.traits_IK is None:
+            return None, None
+        mean_K, instances = self.traits_IK.mean(0, dtype=np.float64), len(self.traits_IK)
+        return self.calibration.score(mean_K, instances), self.calibration.familiar(mean_K, self.rejected, instances)
+
     def timeline(self, assumption: str, seconds: float) -> list[Scene]:
         """A scene for every window of ``seconds``, decided under a rule; see ``Scene.timeline``."""
-        return [replace(part.scene(assumption), parts=None) for part in self.windows(seconds)]
+        scenes = [replace(part.scene(assumption), parts=None) for part in self.windows(seconds)]
+        if self._familiarity()[1] is False:  # a part too short to be judged by itself is no better known
+            scenes = [replace(one, probability=None) if one.familiar is None else one for one in scenes]
+        return scenes
 
     def windows(self, seconds: float) -> Iterator[RecordingScores]:
         """The parts of the recording in consecutive windows of ``seconds``, by the middle of the instances."""

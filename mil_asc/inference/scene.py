@@ -111,7 +111,8 @@ class Scene:
         The stretch of the recording that this is about (in seconds).
     probability : float or None
         Calibrated probability (0 to 1) that ``label`` is correct, for recordings like those of the training data; None
-        without a calibration, and where ``familiar`` is False, because it is not measured for foreign sound.
+        without a calibration, and where ``familiar`` is False, because it is not measured for foreign sound; then also
+        in a window of ``timeline`` that is too short to be judged by itself.
     unfamiliarity : float or None
         Out-of-domain score, greater for recordings less like the training data; None without a calibration.
     familiar : bool or None

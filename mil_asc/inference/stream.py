@@ -146,6 +146,11 @@ class StreamingClassifier:
         """Whether every sample so far is zero."""
         return not self._arriving.has_sound
 
+    @property
+    def silent_seconds(self) -> float:
+        """Length of the silence (every sample is zero) that the stream begins with (in seconds)."""
+        return self._arriving.silent_frames / self.sample_rate
+
     def push(self, samples: Any) -> list[StreamedInstance]:
         """Take the next samples; the instances that are new or computed anew, in the order of time.
 

@@ -29,11 +29,13 @@ class ArrivingSamples:
         Samples that have arrived.
     has_sound : bool
         Whether one of them is not zero.
+    silent_frames : int
+        Samples before the first that is not zero.
     """
 
     def __init__(self, rate: int, model_rate: int):
         self._rate, self._model_rate = rate, model_rate
-        self.frames, self.has_sound, self._given = 0, False, 0
+        self.frames, self.silent_frames, self.has_sound, self._given = 0, 0, False, 0
         self._resampler = None
         if rate != model_rate:
             self._resampler = soxr.ResampleStream(rate, model_rate, 1, dtype="float32", quality="HQ")
@@ -53,7 +55,9 @@ class ArrivingSamples:
 
     def _resampled(self, wav_n: np.ndarray) -> np.ndarray:
         self.frames += len(wav_n)
-        self.has_sound = self.has_sound or bool(wav_n.any())
+        if not self.has_sound:
+            self.has_sound = bool(wav_n.any())
+            self.silent_frames += int((wav_n != 0).argmax()) if self.has_sound else len(wav_n)
         out_n = wav_n if self._resampler is None else self._resampler.resample_chunk(wav_n)
         self._given += len(out_n)
         return out_n

@@ -16,6 +16,37 @@ from mil_asc.presentation.scene_formats import clock
 DIGITS = 6
 
 
+class FinalCounts:
+    """How often each class was the most confident one, over the final instances of a stream.
+
+    Instances of the silence that it begins with have no scene, as the stream has none then, and are counted apart.
+
+    Attributes
+    ----------
+    by_label : collections.Counter
+        Class -> instances.
+    silent : int
+        Instances without any sound.
+    """
+
+    def __init__(self, stream: StreamingClassifier):
+        self._stream, self.silent = stream, 0
+        self.by_label: Counter[str] = Counter()
+
+    def add(self, found: Sequence[StreamedInstance]) -> None:
+        """Count what ``push`` or ``finish`` gave; instances that are not final yet come again."""
+        for one in found:
+            if one.final and one.end <= self._stream.silent_seconds:
+                self.silent += 1
+            elif one.final:
+                self.by_label[one.label] += 1
+
+    @property
+    def total(self) -> int:
+        """All final instances."""
+        return self.by_label.total() + self.silent
+
+
 class TextLines:
     """A table: time, final scene of the window, its scores, and the newest instance with a question mark."""
 
@@ -48,12 +79,13 @@ class TextLines:
         mark = f"  ({UNFAMILIAR})" if final is not None and final.familiar is False else ""
         return f"{front}  {_newest(self._newest)}{mark}"
 
-    def summary(self, counts: Counter[str]) -> str:
+    def summary(self, counts: FinalCounts) -> str:
         """How often each class was the most confident one, over all final instances."""
-        parts = [f"{printable(label)} {count}" for label, count in counts.most_common()]
+        parts = [f"{printable(label)} {count}" for label, count in counts.by_label.most_common()]
+        parts += [f"silent {counts.silent}"] if counts.silent else []
         rest = self._stream.seconds - self._stream.final_seconds
         left = f"; the last {rest:.2f} s are not final" if rest > self._stream.delay_seconds / 2 else ""
-        return f"{clock(self._stream.seconds)}: {counts.total()} instances: {', '.join(parts) or 'none'}{left}"
+        return f"{clock(self._stream.seconds)}: {counts.total} instances: {', '.join(parts) or 'none'}{left}"
 
 
 def _newest(one: StreamedInstance | None) -> str:
@@ -93,10 +125,15 @@ class JsonLines:
             instances=[_instance(one) for one in found],
         )
 
-    def summary(self, counts: Counter[str]) -> str:
+    def summary(self, counts: FinalCounts) -> str:
         """How often each class was the most confident one, over all final instances."""
-        until = round(self._stream.final_seconds, DIGITS)
-        return _json(event="end", time=round(self._stream.seconds, DIGITS), final_until=until, counts=dict(counts))
+        return _json(
+            event="end",
+            time=round(self._stream.seconds, DIGITS),
+            final_until=round(self._stream.final_seconds, DIGITS),
+            counts=dict(counts.by_label),
+            silent_instances=counts.silent,
+        )
 
 
 def _json(**values: Any) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.inference.explainer import Explainer
 from mil_asc.inference.stream import MOST_WINDOW_SECONDS, StreamedInstance, StreamingClassifier
-from mil_asc.presentation.live_lines import JsonLines
+from mil_asc.presentation.live_lines import FinalCounts, JsonLines
 
 LOWEST_RATE, HIGHEST_RATE = 8000, 192000
 QUIET_SECONDS = 30.0
@@ -108,7 +108,7 @@ class _Client:
     def __init__(self, socket: WebSocket, stream: StreamingClassifier, rule: str | None, threads: ThreadPoolExecutor):
         self._socket, self._stream, self._rule, self._threads = socket, stream, rule, threads
         self._lines = JsonLines(stream, rule or stream.interface.rule)
-        self._counts: Counter[str] = Counter()
+        self._counts = FinalCounts(stream)
         self._waiting = bytearray()
 
     async def run(self) -> None:
@@ -126,10 +126,15 @@ class _Client:
     async def _next(self) -> bytes | None:
         """The bytes of the next samples; None at the end that the client asks for."""
         try:
-            async with asyncio.timeout(QUIET_SECONDS):
-                message = await self._socket.receive()
+            with anyio.fail_after(QUIET_SECONDS):
+                while (data := await self._received()) == b"":  # which would keep a place for ever
+                    pass
         except TimeoutError as error:
             raise UserError(f"no sound came for {QUIET_SECONDS:g} s") from error
+        return data
+
+    async def _received(self) -> bytes | None:
+        message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", CLOSE_NORMAL))
         data = message.get("bytes")
@@ -151,7 +156,7 @@ class _Client:
 
     def _line(self, work: Callable[[], list[StreamedInstance]]) -> str:
         found = work()
-        self._counts.update(one.label for one in found if one.final)
+        self._counts.add(found)
         final = self._stream.scene(self._rule, provisional=False)
         return self._lines.line(found, final, self._stream.scene(self._rule))
 

@@ -64,7 +64,11 @@ def _get(summary: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 def _example() -> dict[str, Any]:
     number = {"name": "id", "in": "path", "required": True, "schema": TEXT}
     found = {"description": "The recording.", "content": {"audio/*": {"schema": BINARY}}}
-    responses = {"200": found, "404": _json("There is no such example.", _reference("Error"))}
+    responses = {
+        "200": found,
+        "404": _json("There is no such example.", _reference("Error")),
+        "410": _json("Its file is not there any more.", _reference("Error")),
+    }
     return {"summary": "A recording to try.", "parameters": [number], "responses": responses}
 
 

@@ -125,11 +125,13 @@ class Server:
         return JSONResponse({"examples": found})
 
     async def _example(self, request: Request) -> Response:
-        number = request.path_params["id"]
-        if not (number.isascii() and number.isdecimal() and int(number) < len(self._examples)):
+        one = {str(number): one for number, one in enumerate(self._examples)}.get(request.path_params["id"])
+        if one is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "there is no such example")
-        one = self._examples[int(number)]
-        return Response(await asyncio.to_thread(one.read), media_type=one.kind)
+        try:
+            return Response(await asyncio.to_thread(one.read), media_type=one.kind)
+        except OSError as error:  # its file may have been removed since the start
+            raise HTTPException(HTTPStatus.GONE, f"the example {one.name} is not there any more") from error
 
     async def _health(self, request: Request) -> Response:
         own = self._workers

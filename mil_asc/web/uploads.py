@@ -13,6 +13,7 @@ from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
@@ -74,7 +75,7 @@ class Body:
             raise too_large(self._limit)
         async with contextlib.AsyncExitStack() as opened:
             try:
-                async with asyncio.timeout(seconds):
+                with anyio.fail_after(seconds):
                     found = await self._recording(opened)
             except TimeoutError as error:
                 reason = f"the recording did not arrive within {seconds:g} s"
@@ -93,7 +94,7 @@ class Body:
         if self._count == 0 and self._request.headers.get("expect", "").lower() == "100-continue":
             return
         try:
-            async with asyncio.timeout(seconds):
+            with anyio.fail_after(seconds):
                 while not self._is_complete and self._count <= DRAINED * self._limit:
                     await self._next()
         except (TimeoutError, ClientDisconnect):

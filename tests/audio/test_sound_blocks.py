@@ -70,3 +70,23 @@ def test_file_cut_off_behind_its_first_blocks_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.flac").write_bytes(data[: len(data) // 2])
     with pytest.raises(AudioError, match=r"a\.flac: truncated"):
         joined(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left"), MemoryError()])
+def test_what_the_caller_fails_with_is_no_fault_of_the_recording(tmp_path, error):
+    soundfile.write(tmp_path / "a.wav", noise(16000), 16000)
+    with pytest.raises(type(error)) as caught:
+        with open_blocks(tmp_path / "a.wav") as blocks:
+            next(iter(blocks))
+            raise error
+    assert caught.value is error
+
+
+def test_block_that_does_not_fit_into_memory_is_a_bad_file(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    soundfile.write(tmp_path / "a.wav", noise(16000), 16000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    with pytest.raises(AudioError, match="a.wav: too long, it does not fit into memory: cut it into parts$"):
+        joined(tmp_path / "a.wav")

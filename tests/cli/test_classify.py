@@ -301,6 +301,21 @@ def test_colour_is_on_a_terminal_only_unless_no_color_is_set(recordings, model, 
     assert (b"\x1b[1m" in out) == (not no_colour)
 
 
+def test_windows_too_short_to_be_judged_have_no_probability_in_an_unfamiliar_recording(mil_asc, model, tmp_path):
+    soundfile.write(tmp_path / "tone.wav", 0.9 * np.sin(np.arange(32000) * 0.05), 16000)
+    write_noise(tmp_path / "noise.wav", 0.6, seed=3)
+    words = ["classify", tmp_path / "noise.wav", tmp_path / "tone.wav", "--model", model, "--timeline", 0.01]
+    status, out, err = mil_asc(*words, "--format", "jsonl")
+    assert status == 0 and err == "note: windows are longer than 0.01 s: an instance of this model has 0.256 s\n"
+    noise, tone = (json.loads(line) for line in out.splitlines())
+    assert (noise["familiar"], tone["familiar"]) == (True, False)
+    for row, is_shown in ((noise, True), (tone, False)):
+        parts = row["timeline"]
+        assert len(parts) == len(row["instances"]) > 1 and all(part["familiar"] is None for part in parts)
+        assert all((part["probability"] is not None) == is_shown for part in parts)
+    assert mil_asc(*words, "--quiet")[2] == "" and mil_asc(*words[:-1], 0.5)[2] == ""
+
+
 def test_unfamiliar_recording_has_no_probability(mil_asc, model, tmp_path):
     soundfile.write(tmp_path / "tone.wav", 0.9 * np.sin(np.arange(32000) * 0.05), 16000)
     words = ["classify", tmp_path / "tone.wav", "--model", model]

@@ -215,3 +215,14 @@ def test_narrowed_columns_are_means():
 def test_spectrogram_shows_a_tone_at_its_frequency():
     found = spectrogram_of(np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000))
     assert found.shape == (513, 32) and set(found[:, 2:-2].argmax(0)) == {64}
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_stretch_shorter_than_the_model_takes_is_one_line_with_the_least(mil_asc, recordings, model, tmp_path, backend):
+    words = ["explain", recordings / "b.wav", "--model", model, "--backend", backend, "--to", tmp_path / "a.html"]
+    status, out, err = mil_asc(*words, "--minutes", 0.0001)
+    found = re.fullmatch(
+        r"error: --minutes must be at least ([\d.]+), got 0.0001: this model takes \S+ s or more\n", err
+    )
+    assert status == 1 and out == "" and found, err
+    assert mil_asc(*words, "--minutes", found[1])[0] == 0

@@ -100,6 +100,37 @@ def test_bad_recording_is_refused_in_one_line(mil_asc, tmp_path, seconds, level,
     assert status == 1 and err.startswith(f"error: {tmp_path}/a.wav: {words}") and err.count("\n") == 1
 
 
+def test_closed_pipe_ends_it_without_a_word(recording):
+    process = start("live", recording, "--model", MODEL)
+    assert process.stdout.readline().startswith(f"{recording}; scenes of ")
+    process.stdout.close()
+    with process.stderr as stderr:
+        assert stderr.read() == ""
+    assert process.wait() == 141
+
+
+def test_full_disk_is_not_blamed_on_the_recording(recording):
+    with open("/dev/full", "w") as full:
+        process = start("live", recording, "--model", MODEL, stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 1 and err == "error: the output: No space left on device\n"
+
+
+def test_silence_at_the_beginning_is_no_scene_in_the_summary(mil_asc, tmp_path):
+    wav_N = 0.05 * np.random.default_rng(0).normal(size=18 * 16000)
+    wav_N[: 12 * 16000] = 0
+    soundfile.write(tmp_path / "a.wav", wav_N, 16000)
+    whole = OnnxSceneClassifier.from_hparams(MODEL, threads=1).explain_file(tmp_path / "a.wav")
+    silent = int((whole.instances.times_I2[:, 1] <= 12).sum())
+    words = ["live", tmp_path / "a.wav", "--model", MODEL]
+    *_, last = mil_asc(*words)[1].splitlines()
+    front, _, counts = last.rpartition(": ")
+    assert front == f"0:18.00: {len(whole.instances)} instances" and counts.endswith(f", silent {silent}"), last
+    end = json.loads(mil_asc(*words, "--jsonl")[1].splitlines()[-1])
+    assert end["silent_instances"] == silent > 10
+    assert sum(end["counts"].values()) == len(whole.instances) - silent > 5
+
+
 # -- standard input
 
 

@@ -45,6 +45,24 @@ def test_wrong_usage_is_status_2(mil_asc, words):
     assert status == 2 and out == "" and "Error: " in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-NaN", "1e999"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "classify a.wav --timeline",
+        "classify a.wav --rejected",
+        "explain a.wav --to a.html --minutes",
+        "live a.wav --window",
+        "export a --to a.onnx --network-only --seconds",
+        *(f"serve --{name}" for name in ("megabytes", "minutes", "seconds", "memory")),
+    ],
+)
+def test_number_that_is_not_finite_is_wrong_usage_of_its_option(mil_asc, words, number):
+    *words, option = words.split()
+    status, out, err = mil_asc(*words, f"{option}={number}", "--model=a" if words[0] != "export" else "-q")
+    assert status == 2 and out == "" and f"Invalid value for '{option}'" in err
+
+
 def test_no_model_is_used_by_default_and_the_shipped_ones_are_listed(mil_asc, recordings):
     status, out, err = mil_asc("classify", recordings)
     assert status == 2 and out == ""

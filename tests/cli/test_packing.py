@@ -94,6 +94,7 @@ def test_every_form_of_export_classifies(mil_asc, plain_model, tmp_path):
         (("--fp16", "--int8"), "exclude each other"),
         (("--int8",), "belong together"),
         (("--calibrate", "."), "belong together"),
+        (("--seconds", "3"), "--seconds is for --network-only"),
     ],
 )
 def test_contradictory_forms_of_export_are_wrong_usage(mil_asc, plain_model, tmp_path, words, said):

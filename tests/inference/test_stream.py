@@ -260,7 +260,7 @@ def test_silence_within_a_stream_is_judged_as_within_a_recording(small):
     assert found and stream.is_silent and stream.scene() is None
     found = [one for one in found + stream.push(wav_N[60_000:]) if one.final] + stream.finish()
     assert_same(found, small.explain_waveform(wav_N))
-    assert stream.scene() is not None
+    assert stream.scene() is not None and stream.silent_seconds == 60_000 / small.interface.sample_rate
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The WebSocket of the live view: the lines of ``mil-asc live --jsonl``, and one line for what is refused."""
 
+import asyncio
 import json
 import socket
 
@@ -11,7 +12,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from mil_asc.cli.main import main
+from mil_asc.errors import UserError
 from mil_asc.inference.onnx import OnnxSceneClassifier
+from mil_asc.inference.stream import StreamingClassifier
+from mil_asc.web import live_socket
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +125,31 @@ def test_message_that_is_too_large_closes_the_connection(server):
         while True:
             line.recv(timeout=30)
     assert server.get("/healthz").status_code == 200
+
+
+def test_silence_at_the_beginning_is_no_scene_in_the_summary(server):
+    wav_N = np.concatenate([np.zeros(6 * RATE), noise(3, 5)])
+    *_, end = follow(server, np.array_split(wav_N, 9))
+    assert end["event"] == "end" and end["silent_instances"] > 5
+    assert 0 < sum(end["counts"].values()) < end["silent_instances"]
+
+
+class Quiet:
+    """A client that sends empty messages, and no sound."""
+
+    def __init__(self):
+        self.sent = 0
+
+    async def receive(self):
+        self.sent += 1
+        assert self.sent < 200, "it may go on for ever"
+        await asyncio.sleep(0.01)
+        return {"type": "websocket.receive", "bytes": b""}
+
+
+def test_empty_messages_are_no_sound(monkeypatch):
+    monkeypatch.setattr(live_socket, "QUIET_SECONDS", 0.1)
+    stream = StreamingClassifier(OnnxSceneClassifier.from_hparams(MODEL, threads=1))
+    client = live_socket._Client(Quiet(), stream, None, None)
+    with pytest.raises(UserError, match="^no sound came for 0.1 s$"):
+        asyncio.run(client._next())

@@ -104,7 +104,23 @@ def test_examples_can_be_classified(server):
         found = server.post(sound.content, one["name"])
         assert found.status_code == 200
         assert found.json()["familiar"] is ("noise" not in one["name"])
-    assert server.get("/examples/99").status_code == 404
+
+
+@pytest.mark.parametrize("name", ("99", "-1", "x", "9" * 5000, "\u0663"))
+def test_example_that_is_not_listed_is_not_found(server, name):
+    answer = server.get(f"/examples/{name}")
+    assert answer.status_code == 404 and error_of(answer) == "there is no such example"
+
+
+def test_example_whose_file_was_removed_is_gone(tmp_path):
+    (tmp_path / "sounds").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "sounds" / name).write_bytes(wav_bytes(noise(1, 0)))
+    with Served(tmp_path / "tmp", "--jobs", 1, "--examples", tmp_path / "sounds") as served:
+        (tmp_path / "sounds/a.wav").unlink()
+        answer = served.get("/examples/0")
+        assert answer.status_code == 410 and error_of(answer) == "the example a.wav is not there any more"
+        assert served.get("/examples/1").status_code == 200
 
 
 @pytest.mark.skipif(not has_ffmpeg(), reason="ffmpeg is not installed")

@@ -164,6 +164,9 @@ class LiveView {
 
   finish(message) {
     const counts = Object.entries(message.counts).sort((one, other) => other[1] - one[1]);
+    if (message.silent_instances > 0) {
+      counts.push(["silent", message.silent_instances]);
+    }
     const words = counts.map(([label, count]) => `${label} ${count}`).join(", ") || "none";
     byId("live-time").textContent = `Stopped at ${clock(message.time, 1)}. Most confident class of the instances: ${words}.`;
   }
