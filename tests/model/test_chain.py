@@ -2,11 +2,7 @@
 
 import copy
 import os
-import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 pytest.importorskip("numba", reason="the kernels need numba")
 
-from mil_asc.errors import UserError
 from mil_asc.model.chain import conditions
-from mil_asc.model.chain.conditions import SWITCH, fits, kernels_of_cpu
+from mil_asc.model.chain.conditions import SWITCH, fits
 from mil_asc.model.chain.max_pool import max_pool
 from mil_asc.model.extractors.fuse import FUSE, FuseConvMod
 from mil_asc.model.normalization import raise_batch_norm_eps
@@ -329,86 +324,3 @@ def test_most_results_are_nearer_to_double_precision_than_pytorch():
         ratios += [theirs[name] / max(ours[name], 1e-9) for name in exact if exact[name].is_floating_point()]
     assert np.median(ratios) > 3, np.quantile(ratios, [0.0, 0.25, 0.5, 0.75, 1.0])
     print("PyTorch's errors are larger by", np.quantile(ratios, [0.0, 0.25, 0.5, 0.75, 1.0]))
-
-
-def test_code_is_kept_for_one_state_of_the_sources(tmp_path, monkeypatch):
-    from mil_asc.model.chain import compiled
-
-    (tmp_path / "a.py").write_text("LINES = 4")
-    first = compiled.digest_of_sources(tmp_path)
-    assert compiled.digest_of_sources(tmp_path) == first
-    (tmp_path / "a.py").write_text("LINES = 8")
-    second = compiled.digest_of_sources(tmp_path)
-    (tmp_path / "b.py").write_text("")
-    assert len({first, second, compiled.digest_of_sources(tmp_path)}) == 3
-    assert compiled.digest_of_sources() in compiled.code_folder()
-    assert any(path.suffix == ".nbi" for path in Path(compiled.code_folder()).rglob("*"))
-
-
-def test_code_that_cannot_be_kept_is_warned_of(tmp_path, monkeypatch, caplog):
-    from mil_asc.model.chain import compiled
-
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "file/compiled.py"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert compiled.code_folder.__wrapped__() is None
-    assert "set NUMBA_CACHE_DIR" in caplog.text
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    assert compiled.code_folder.__wrapped__().startswith(str(tmp_path / "home/mil_asc/kernels-"))
-
-
-DAMAGE = """
-import torch
-from mil_asc.model.chain.max_pool import max_pool
-torch.manual_seed(0)
-x = torch.randn(2, 4, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
-max_pool(x).square().sum().backward()
-print(x.grad.sum().item())
-"""
-
-
-def run_with_code_in(folder):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(Path(conditions.__file__).parents[3])}
-    done = subprocess.run([sys.executable, "-c", DAMAGE], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
-
-
-@pytest.mark.slow
-def test_damaged_code_is_compiled_again_with_a_warning(tmp_path):
-    """Index files and code files that were cut off; then code of one kind under the name of another."""
-    wanted, said = run_with_code_in(tmp_path)
-    assert said == ""
-    for ending, content in ((".nbi", b""), (".nbc", b"cut off")):
-        for path in tmp_path.rglob(f"*{ending}"):
-            path.write_bytes(content)
-        found, said = run_with_code_in(tmp_path)
-        assert found == wanted
-        assert said.count("WARNING: compiled kernels in ") == 1 and "remove that folder" in said
-        shutil.rmtree(tmp_path)
-        tmp_path.mkdir()
-        run_with_code_in(tmp_path)
-
-
-def test_the_switch(monkeypatch):
-    network, x = module(2, 8), torch.randn(2, 2, 8, 8)
-    assert kernels_of_cpu() == "numba"
-    monkeypatch.setenv(SWITCH, "pytorch")
-    assert kernels_of_cpu() == "pytorch" and not fits(x, network)
-    monkeypatch.setenv(SWITCH, "no")
-    with pytest.raises(UserError, match="MIL_ASC_KERNELS must be numba or pytorch; got 'no'"):
-        kernels_of_cpu()
-
-
-def test_numba_that_may_not_compile_is_not_used(monkeypatch):
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert kernels_of_cpu() == "pytorch" and not fits(torch.randn(2, 2, 8, 8), module(2, 8))
-
-
-def test_without_numba(monkeypatch):
-    monkeypatch.setattr(conditions.importlib.util, "find_spec", lambda name: None)
-    network, x = module(2, 8), torch.randn(2, 2, 8, 8)
-    assert kernels_of_cpu() == "pytorch" and not fits(x, network)
-    monkeypatch.setenv(SWITCH, "numba")
-    with pytest.raises(UserError, match="numba is not installed"):
-        kernels_of_cpu()
