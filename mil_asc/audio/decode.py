@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from mil_asc.audio.containers import TooLong, UnusableAudio, UnusableSamples, check_container
+from mil_asc.audio.containers import TooLong, Undecodable, UnusableAudio, UnusableSamples, check_container
+from mil_asc.audio.endings import ending_hint
 from mil_asc.audio.ffmpeg import convert, needs_ffmpeg
 from mil_asc.errors import ArgumentError, AudioError
 
@@ -152,7 +153,7 @@ def opened(
     called = os.fspath(path) if name is None else name
     max_hours = MAX_HOURS if max_hours is None else max_hours
     with contextlib.ExitStack() as held, _named(called):
-        with _refused(called):
+        with _refused(path, called):
             file = held.enter_context(_open_complete(path, called, max_hours))
             sound = held.enter_context(_open_sound(file))
             _check_header(sound, max_hours, needs_ffmpeg(called))
@@ -168,13 +169,15 @@ def _named(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _refused(name: str) -> Iterator[None]:
-    """Errors of the system over a file as an ``AudioError``."""
+def _refused(path: str | os.PathLike, name: str) -> Iterator[None]:
+    """What goes wrong while a file is opened as an ``AudioError``, which knows of endings that mislead."""
     with fits_memory(name):
         try:
             yield
         except OSError as error:
             raise AudioError(f"{name}: {_describe(error)}") from error
+        except Undecodable as error:
+            raise AudioError(f"{name}: {error}{ending_hint(path, name)}") from error
 
 
 @contextlib.contextmanager
@@ -216,7 +219,7 @@ def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(file.fileno(), closefd=False)
     except Exception as error:  # whatever the decoder fails with, the file is at fault
-        raise UnusableAudio(f"unreadable, not audio or corrupt ({_reason(error)})") from error
+        raise Undecodable(f"unreadable, not audio or corrupt ({_reason(error)})") from error
 
 
 def _check_header(sound: soundfile.SoundFile, max_hours: float, is_cut: bool) -> None:
