@@ -34,6 +34,10 @@ class UnusableAudio(Exception):
     """Why the samples of an open file cannot be used, without the name of the file."""
 
 
+class Undecodable(UnusableAudio):
+    """No decoder that the ending of its name asks for takes the file."""
+
+
 class TooLong(UnusableAudio):
     """The recording is longer than is allowed."""
 

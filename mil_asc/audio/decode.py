@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from mil_asc.audio.containers import TooLong, UnusableAudio, UnusableSamples, check_container
+from mil_asc.audio.containers import TooLong, Undecodable, UnusableAudio, UnusableSamples, check_container
+from mil_asc.audio.endings import ending_hint
 from mil_asc.audio.ffmpeg import convert, needs_ffmpeg
 from mil_asc.errors import ArgumentError, AudioError
 
@@ -152,10 +153,10 @@ def opened(
     called = os.fspath(path) if name is None else name
     max_hours = MAX_HOURS if max_hours is None else max_hours
     with contextlib.ExitStack() as held, _named(called):
-        with _refused(called):
+        with _refused(path, called):
             file = held.enter_context(_open_complete(path, called, max_hours))
             sound = held.enter_context(_open_sound(file))
-            _check_header(sound, max_hours)
+            _check_header(sound, max_hours, needs_ffmpeg(called))
         yield sound  # what else the caller's block fails with, such as a full disk, is no fault of the recording
 
 
@@ -168,13 +169,15 @@ def _named(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _refused(name: str) -> Iterator[None]:
-    """Errors of the system over a file as an ``AudioError``."""
+def _refused(path: str | os.PathLike, name: str) -> Iterator[None]:
+    """What goes wrong while a file is opened as an ``AudioError``, which knows of endings that mislead."""
     with fits_memory(name):
         try:
             yield
         except OSError as error:
             raise AudioError(f"{name}: {_describe(error)}") from error
+        except Undecodable as error:
+            raise AudioError(f"{name}: {error}{ending_hint(path, name)}") from error
 
 
 @contextlib.contextmanager
@@ -216,11 +219,11 @@ def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(file.fileno(), closefd=False)
     except Exception as error:  # whatever the decoder fails with, the file is at fault
-        raise UnusableAudio(f"unreadable, not audio or corrupt ({_reason(error)})") from error
+        raise Undecodable(f"unreadable, not audio or corrupt ({_reason(error)})") from error
 
 
-def _check_header(sound: soundfile.SoundFile, max_hours: float) -> None:
-    """Frames, rate and duration are within limits."""
+def _check_header(sound: soundfile.SoundFile, max_hours: float, is_cut: bool) -> None:
+    """Frames, rate and duration are within limits; ``is_cut`` where only a second beyond them was decoded."""
     frames, rate = sound.frames, sound.samplerate
     if frames == _UNKNOWN_FRAMES:
         raise UnusableAudio("empty, or the header does not say how many frames it holds")
@@ -229,10 +232,18 @@ def _check_header(sound: soundfile.SoundFile, max_hours: float) -> None:
     if not MIN_RATE <= rate <= MAX_RATE:
         raise UnusableAudio(f"the header states a sampling rate of {rate} Hz, {MIN_RATE} to {MAX_RATE} Hz are allowed")
     if frames > max_hours * 3600 * rate:
-        unit, size = ("hours", 3600) if max_hours >= 1 else ("minutes", 60)
-        stated, allowed = frames / rate / size, max_hours * 3600 / size
-        said = f"{stated:.1f}" if round(stated, 1) > allowed else "more"  # ffmpeg is stopped a second later
-        raise TooLong(f"the header states {said} {unit}, at most {allowed:g} are allowed: cut it into parts")
+        raise TooLong(_too_long(frames / rate, max_hours * 3600, is_cut))
+
+
+def _too_long(seconds: float, most: float, is_cut: bool) -> str:
+    """How long a recording is, and may be, in the same unit; of one that was cut off it is not known."""
+    unit, size = next(one for one in (("hours", 3600), ("minutes", 60), ("s", 1)) if most >= one[1] or one[1] == 1)
+    allowed = f"{most / size:.6g}"
+    if is_cut:
+        return f"longer than {allowed} {unit}, which is the most that is allowed: cut it into parts"
+    texts = (f"{seconds / size:.{digits}f}" for digits in range(1, 7))
+    stated = next((text for text in texts if float(text) > float(allowed)), "more")
+    return f"the header states {stated} {unit}, at most {allowed} are allowed: cut it into parts"
 
 
 def read_frames(sound: soundfile.SoundFile, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import PurePath
 from typing import BinaryIO
 
-from mil_asc.audio.containers import TooLong, UnusableAudio
+from mil_asc.audio.containers import TooLong, Undecodable, UnusableAudio
 from mil_asc.errors import UserError
 from mil_asc.runtime.tied_program import tied
 
@@ -93,7 +93,7 @@ def convert(path: str | os.PathLike, max_seconds: float) -> BinaryIO:
     """
     if not has_ffmpeg():
         command = conversion_command(PurePath(path).name)
-        raise UnusableAudio(f"needs ffmpeg, which is not installed here: install it, or convert the file ({command})")
+        raise Undecodable(f"needs ffmpeg, which is not installed here: install it, or convert the file ({command})")
     command = ["ffmpeg", "-v", "error", "-nostdin", "-xerror", "-protocol_whitelist", "file"]
     command += ["-format_whitelist", CONTAINERS, "-i"]  # no play lists, which name other files
     command += ["file:" + os.fsdecode(path), "-map", "0:a:0", "-t", f"{max_seconds:.0f}"]
@@ -138,7 +138,7 @@ def _run(command: list[str], output: BinaryIO, source: str) -> None:
         if os.strerror(number) in said:
             raise OSError(number, os.strerror(number))
     if done.returncode or "ended prematurely" in said:
-        raise UnusableAudio(f"ffmpeg cannot decode it ({said[:_REASON_CHARACTERS] or f'status {done.returncode}'})")
+        raise Undecodable(f"ffmpeg cannot decode it ({said[:_REASON_CHARACTERS] or f'status {done.returncode}'})")
 
 
 def _most_bytes() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,7 +115,7 @@ class RecordingScores:
 
     def windows(self, seconds: float) -> Iterator[RecordingScores]:
         """The parts of the recording in consecutive windows of ``seconds``, by the middle of the instances."""
-        if not seconds > 0:
+        if not isinstance(seconds, Real) or isinstance(seconds, bool) or not seconds > 0:
             raise ArgumentError(f"seconds must be a number above 0, got {seconds!r:.80}")
         window_I = (self.times_I2.mean(1) // max(seconds, SHORTEST_WINDOW)).astype(np.int64)
         edges = [0, *(np.flatnonzero(np.diff(window_I)) + 1).tolist(), len(window_I)]

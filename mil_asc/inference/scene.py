@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, overload
+
+from mil_asc.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,10 +145,13 @@ class Scene:
     def present(self, theta: int = 1, tau: float = 0.5) -> list[str]:
         """Classes present under TMI: those with at least ``theta`` >= 1 instances of confidence ``tau`` or more.
 
-        ``tau`` lies between 0 and 1. There may be several such classes, or none.
+        ``tau`` lies between 0 and 1. There may be several such classes, or none. Other values are an
+        ``ArgumentError``, which is a ``ValueError``.
         """
-        if theta < 1 or not 0 < tau < 1:
-            raise ValueError(f"theta must be at least 1 and tau between 0 and 1, got {theta} and {tau}")
+        if not isinstance(theta, Integral) or isinstance(theta, bool) or theta < 1:
+            raise ArgumentError(f"theta must be a whole number from 1 up, got {theta!r:.80}")
+        if not isinstance(tau, Real) or not 0 < tau < 1:
+            raise ArgumentError(f"tau must be a number between 0 and 1, got {tau!r:.80}")
         counts_C = (self.instances.confidences_IC >= tau).sum(0).tolist()
         return [label for label, count in zip(self.instances.labels, counts_C) if count >= theta]
 
@@ -161,7 +167,7 @@ class Scene:
         Raises
         ------
         ValueError
-            ``seconds`` is not above 0, or the scene was not made by a classifier.
+            ``seconds`` is no number above 0, or the scene was not made by a classifier.
         """
         if self.parts is None:
             raise ValueError("only the scene of a whole recording has a timeline")

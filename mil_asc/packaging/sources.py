@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from mil_asc.errors import ArgumentError, UserError, is_storable
 from mil_asc.packaging.layout import CONFIG, MOST_BYTES, left_aside
@@ -131,19 +132,36 @@ def _download(source: str, revision: str | None, cache: str | Path | None, offli
         raise UserError(f"{source} needs huggingface_hub: pip install huggingface_hub") from error
     options = {"revision": revision, "cache_dir": cache, "allow_patterns": list(MOST_BYTES), "endpoint": endpoint}
     try:
-        if not offline:
-            for file in snapshot_download(name, dry_run=True, **options):  # type: ignore[call-overload]
-                most = MOST_BYTES.get(file.filename, 0)
-                if file.file_size > most:
-                    size = f"{size_text(file.file_size)}, at most {size_text(most)} are legal"
-                    raise UserError(f"{source}: {file.filename} has {size}")
-        return Path(snapshot_download(name, local_files_only=offline, **options))  # type: ignore[call-overload]
+        from_cache = offline or not _is_on_hub(source, options)
+        return Path(snapshot_download(name, local_files_only=from_cache, **options))  # type: ignore[call-overload]
     except LocalEntryNotFoundError as error:
-        where = "the cache (offline)" if offline else "the cache, and the hub cannot be reached"
-        raise UserError(f"{source}: not in {where}") from error
+        where = "not in the cache (offline)" if offline else "the hub cannot be reached, and it is not in the cache"
+        raise UserError(f"{source}: {where}") from error
     except hub_errors() as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{source} cannot be downloaded: {reason}") from error
+
+
+def _is_on_hub(source: str, options: dict[str, Any]) -> bool:
+    """Whether the hub can be reached; a ``UserError`` if it has no such model, or files of an illegal size."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import DryRunError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        files = snapshot_download(repository_of(source), dry_run=True, **options)
+    except DryRunError as error:  # its own words hide the reason
+        cause = error.__cause__
+        if isinstance(cause, RepositoryNotFoundError):
+            raise UserError(f"{source} cannot be downloaded: the hub has no such model, or it is private") from error
+        if isinstance(cause, HfHubHTTPError):
+            raise cause from None
+        return False
+    for file in files:
+        most = MOST_BYTES.get(file.filename, 0)
+        if file.file_size > most:
+            size = f"{size_text(file.file_size)}, at most {size_text(most)} are legal"
+            raise UserError(f"{source}: {file.filename} has {size}")
+    return True
 
 
 def hub_errors() -> tuple[type[Exception], ...]:

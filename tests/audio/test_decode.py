@@ -254,6 +254,23 @@ def test_samples_that_vanish_in_resampling_are_silent(tmp_path):
     assert reason(path) == "silent (every sample is zero)"
 
 
+@pytest.mark.parametrize(
+    "frames, minutes, expected",
+    [
+        (16000 * 61, 1, "1.02 minutes, at most 1"),
+        (16000 * 60 + 1, 1, "1.000001 minutes, at most 1"),
+        (16000 * 120, 1.5, "2.0 minutes, at most 1.5"),
+        (16000 * 4, 0.05, "4.0 s, at most 3"),
+        (16000 * 3600, 59, "60.0 minutes, at most 59"),
+    ],
+)
+def test_length_beyond_a_limit_is_said_with_the_limit(tmp_path, frames, minutes, expected):
+    path = write(tmp_path / "a.wav", np.zeros(frames, np.int16))
+    with pytest.raises(AudioError, match=f"the header states {expected} are allowed: cut it into parts$"):
+        with module.opened(path, max_hours=minutes / 60):
+            pass
+
+
 def test_recording_that_does_not_fit_into_memory_is_a_bad_file(tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav", rate=48000)
 

@@ -53,6 +53,20 @@ def test_instances_are_a_sequence():
     assert isinstance(instances, Instances) and instances.positive_I.tolist() == [False, True]
 
 
+@pytest.mark.parametrize("theta", [0, 1.5, "1", None, True])
+def test_theta_of_the_threshold_assumption_is_a_whole_number(theta):
+    scene = recording_of([[5.0, 0, 0, 0]] * 4).scene()
+    assert scene.present(theta=np.int64(4), tau=np.float32(0.9)) == ["bus"]
+    with pytest.raises(ValueError, match=f"^theta must be a whole number from 1 up, got {theta!r}$"):
+        scene.present(theta=theta)
+
+
+@pytest.mark.parametrize("tau", [0, 1, float("nan"), "0.5", None])
+def test_tau_of_the_threshold_assumption_lies_between_0_and_1(tau):
+    with pytest.raises(ValueError, match=f"^tau must be a number between 0 and 1, got {tau!r}$"):
+        recording_of([[5.0, 0, 0, 0]] * 4).scene().present(tau=tau)
+
+
 def test_timeline_decides_every_window_from_its_own_instances():
     rows = [[5.0, 0, 0, 0]] * 4 + [[0, 4.0, 0, 0]] * 4 + [[0, 0, 3.0, 0]]
     scene = recording_of(rows).scene()
@@ -64,7 +78,8 @@ def test_timeline_decides_every_window_from_its_own_instances():
     assert scene.timeline(1e9)[0] == scene
     for seconds in (1e-3, 1e-20, 1e-300):
         assert [len(part.instances) for part in scene.timeline(seconds)] == [1] * 9
-    for seconds in (0, -1.0, float("nan")):
+    assert scene.timeline(np.float32(1)) == parts
+    for seconds in (0, -1.0, float("nan"), "3", None, True, [1.0]):
         with pytest.raises(ValueError, match="seconds must be a number above 0"):
             scene.timeline(seconds)
     with pytest.raises(ValueError, match="only the scene of a whole recording"):
