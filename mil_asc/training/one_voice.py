@@ -60,17 +60,22 @@ def _wait_for_sigterm(reading):
 
 
 def leave(status):
-    """Exit with the status of the run; a rank that failed leaves at once, whatever its connections wait for."""
-    if several_ranks():
-        if status:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+    """Exit with the status of the run; a rank that failed leaves at once, whatever its connections wait for.
+
+    All that a rank has to write is written by then. Ranks end without Python's own end, in which a thread of PyTorch
+    that asks for the interpreter aborts the process now and then ("terminate called without an active exception").
+    """
+    if not several_ranks():
+        sys.exit(status)
+    if not status:
         from torch import distributed
 
         if distributed.is_initialized():
             distributed.destroy_process_group()
-    sys.exit(status)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def say(line):

@@ -89,7 +89,7 @@ def _with_onnx(network: Any, seconds: float, is_quantized: bool = False) -> Buil
         rng = np.random.default_rng(0)
         waves = [0.1 * rng.standard_normal(round(seconds * rate)).astype(np.float32) for _ in range(CALIBRATION_CLIPS)]
         data = to_int8(data, waves).data
-    session = open_session(GraphFile(Path("model.onnx"), data), threads=1)
+    session = open_session(GraphFile(Path("model.onnx"), data, {}), threads=1)
     own = _with_torch(network, seconds)
     return own._replace(run=lambda wav_N: session.run(["logits"], {"waveform": wav_N[None]}), size=len(data))
 
