@@ -20,6 +20,8 @@ class Augmentation:
     mixup : Mixup, optional
     spectrogram : sequence of SpectrogramPiece
         As ``waveform``; they need a model with a log-mel front end.
+    stretch : SpectrogramPiece, optional
+        Applied before ``spectrogram``.
     ema_decay : float
         Of the moving average of the weights that is evaluated and saved, see
         ``mil_asc.training.weight_average.WeightAverage`` (0 to below 1); 0: off.
@@ -31,11 +33,12 @@ class Augmentation:
     ['RandomGain']
     """
 
-    def __init__(self, waveform=(), mixup=None, spectrogram=(), ema_decay=0.0):
+    def __init__(self, waveform=(), mixup=None, spectrogram=(), ema_decay=0.0, stretch=None):
         check_number("ema_decay", ema_decay, least=0, below=1)
         self.waveform = [piece for piece in waveform if piece.active]
         self.mixup = mixup if mixup is not None and mixup.active else None
-        self.spectrogram = [piece for piece in spectrogram if piece.active]
+        first = [] if stretch is None else [stretch]
+        self.spectrogram = [piece for piece in (*first, *spectrogram) if piece.active]
         self.ema_decay = ema_decay
 
     @property

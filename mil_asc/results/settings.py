@@ -26,12 +26,15 @@ PARTS_OFF = {
         "!new:mil_asc.augment.spectrogram_pieces.SpecAugment "
         "{'masks': 0, 'time_share': 0.1, 'frequency_share': 0.1}]"
     ),
+    "stretch": "!new:mil_asc.augment.stretch.Stretch",
+    **{"stretch.time": "0.0", "stretch.frequency": "0.0"},
     "ema_decay": "0.0",
 }
 PIECES_OFF = {
     **dict.fromkeys(("crop_seconds", "roll_share", "gain_db", "impulse_probability", "mixup_alpha"), "0.0"),
     **{"masks": "0", "mask_time_share": "0.1", "mask_frequency_share": "0.1"},
     **{"mixstyle_probability": "0.0", "mixstyle_alpha": "0.3", "ema_decay": "0.0"},
+    **{"time_stretch": "0.0", "frequency_stretch": "0.0"},
 }
 OFF = {
     "training.freeze_extractor": "False",

@@ -38,7 +38,8 @@ TRAINING = ("number_of_epochs", "warmup_epochs", "batch_size", "learning_rate", 
 SYNTHETIC = ("event_share", "ambiguous_share", "generator_seed", "train_clips", "evaluate_clips", "seconds")
 AUGMENTATION = (
     *("crop_seconds", "roll_share", "gain_db", "impulse_probability", "mixup_alpha", "masks", "mask_time_share"),
-    *("mask_frequency_share", "mixstyle_probability", "mixstyle_alpha", "ema_decay"),
+    *("mask_frequency_share", "mixstyle_probability", "mixstyle_alpha", "time_stretch", "frequency_stretch"),
+    "ema_decay",
 )
 MACHINE = ("precision", "device", "train_seconds")
 DIGITS = 5

@@ -14,12 +14,16 @@ FOLDS = (1, 2, 3, 4)
 CHOSEN_ON, BASE = 1, "gt"
 """The fold and the strategy on which pieces are compared; results of what was chosen come from the other folds."""
 PIECES = (
-    *("mixup", "spec_augment", "time_roll", "random_gain", "random_crop", "freq_mixstyle", "impulse_responses", "ema"),
-    "all",
+    *("stretch", "mixup", "spec_augment", "random_gain", "impulse_responses"),
+    *("time_roll", "freq_mixstyle", "random_crop", "ema", "all"),
 )
 PLAIN = "none"
 PIECE_SEEDS = 3
-FACTORS = ("strategy", "augment", "fold")
+STRATEGY_MELS, PIECE_MELS = 256, 64
+"""Mel bins of the strategies, which are the paper's, and of the pieces: a quarter of the time."""
+FACTORS = ("strategy", "augment", "fold", "n_mels")
+UNCHANGED = {"augment": PLAIN, "n_mels": STRATEGY_MELS}
+"""Factors of the strategies' rows."""
 RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
 COLUMNS = (
     *ACCURACIES,
@@ -39,38 +43,49 @@ def esc50(seeds):
     """
     check_seeds(seeds)
     strategies = [
-        (strategy, PLAIN, fold, seed) for seed in range(1, seeds + 1) for fold in FOLDS for strategy in STRATEGIES
+        (strategy, PLAIN, fold, STRATEGY_MELS, seed)
+        for seed in range(1, seeds + 1)
+        for fold in FOLDS
+        for strategy in STRATEGIES
     ]
-    pieces = [(BASE, piece, CHOSEN_ON, seed) for seed in range(1, PIECE_SEEDS + 1) for piece in (PLAIN, *PIECES)]
-    first = [(BASE, PLAIN, fold, 1) for fold in FOLDS] + [one for one in pieces if one[-1] == 1]
+    pieces = [
+        (BASE, piece, CHOSEN_ON, PIECE_MELS, seed) for seed in range(1, PIECE_SEEDS + 1) for piece in (PLAIN, *PIECES)
+    ]
+    first = [(BASE, PLAIN, fold, STRATEGY_MELS, 1) for fold in FOLDS] + [one for one in pieces if one[-1] == 1]
     runs = {}
     for planned in (*first, *strategies, *pieces):
         runs |= _planned(*planned)
     return Study("esc50", FACTORS, runs, ESC50)
 
 
-def _planned(strategy, augment, fold, seed):
+def _planned(strategy, augment, fold, n_mels, seed):
     """One planned run and its factors."""
-    options = [f"--evaluate_fold={fold}", *([] if augment == PLAIN else [f"--augment={augment}"])]
+    options, folder = [f"--evaluate_fold={fold}"], f"folds/{augment}/fold-{fold}"
+    if augment != PLAIN:
+        options.append(f"--augment={augment}")
+    if n_mels != STRATEGY_MELS:
+        options.append(f"--n_mels={n_mels}")
+        folder = f"mels-{n_mels}/{folder}"
     rule = "bag" if strategy == "gap" else "smi"
-    run = PlannedRun(RECIPE, STRATEGIES[strategy], seed, rule, f"folds/{augment}/fold-{fold}", tuple(options))
-    return {run: {"strategy": strategy, "augment": augment, "fold": fold}}
+    run = PlannedRun(RECIPE, STRATEGIES[strategy], seed, rule, folder, tuple(options))
+    return {run: {"strategy": strategy, "augment": augment, "fold": fold, "n_mels": n_mels}}
 
 
 def esc50_page(rows):
     """Markdown of all tables of the study, from its rows."""
     folds = {
-        (str(fold), NAMES[strategy]): {"fold": fold, "strategy": strategy, "augment": PLAIN}
+        (str(fold), NAMES[strategy]): {"fold": fold, "strategy": strategy, **UNCHANGED}
         for fold in FOLDS
         for strategy in STRATEGIES
     }
-    pieces = {(f"`{piece}`",): {"fold": CHOSEN_ON, "strategy": BASE, "augment": piece} for piece in (PLAIN, *PIECES)}
+    common = {"fold": CHOSEN_ON, "strategy": BASE, "n_mels": PIECE_MELS}
+    pieces = {(f"`{piece}`",): {**common, "augment": piece} for piece in (PLAIN, *PIECES)}
     pairs = {(f"`{piece}`",): (pieces[f"`{piece}`",], pieces[f"`{PLAIN}`",]) for piece in PIECES}
     parts = [
         "### Strategies, without augmentation: each fold",
         means_table(rows, folds, ["fold", "strategy"], COLUMNS),
         pooled_tables(rows),
-        f"### Pieces of the augmentation: {NAMES[BASE]}, fold {CHOSEN_ON}",
+        f"### Pieces of the augmentation: {NAMES[BASE]}, fold {CHOSEN_ON}, {PIECE_MELS} mel bins",
         means_table(rows, pieces, ["augment"], COLUMNS),
         "Differences to no augmentation, paired by seed:",
         differences_table(rows, pairs, ["augment"], ACCURACIES),
@@ -124,7 +139,7 @@ def _differences(rows, have):
 
 
 def _outcomes(rows, rule, folds, strategy):
-    return outcomes_of(rows, rule, {"fold": folds}, strategy=strategy, augment=PLAIN, seed=1)
+    return outcomes_of(rows, rule, {"fold": folds}, strategy=strategy, seed=1, **UNCHANGED)
 
 
 def _listed(folds):
@@ -132,7 +147,7 @@ def _listed(folds):
 
 
 def _plain(row):
-    return row["augment"] == PLAIN and row["seed"] == "1"
+    return row["seed"] == "1" and all(row[name] == str(value) for name, value in UNCHANGED.items())
 
 
 def _compared(own, reference):

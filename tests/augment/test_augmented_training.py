@@ -24,7 +24,7 @@ YAML = "recipes/TAU2019/hparams/fuse_pnl.yaml"
 BLOCKS = legal_names(tiny.ROOT / "hparams/augment")
 EVERYTHING = (
     *("--crop_seconds=0.9", "--roll_share=0.5", "--gain_db=6", "--impulse_probability=0.6", "--mixup_alpha=0.3"),
-    *("--masks=1", "--mixstyle_probability=0.4", "--ema_decay=0.9"),
+    *("--masks=1", "--mixstyle_probability=0.4", "--time_stretch=0.2", "--frequency_stretch=0.1", "--ema_decay=0.9"),
 )
 
 

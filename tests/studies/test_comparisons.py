@@ -96,7 +96,7 @@ def test_strategies_are_compared_on_the_folds_that_both_have():
         ("gt", "2", [True, True, True, True]),
         ("gap", "3", [True, True, True, True]),
     ]:
-        one = row(correct_B, [1] * 4, strategy=strategy, fold=fold, augment="none")
+        one = row(correct_B, [1] * 4, strategy=strategy, fold=fold, augment="none", n_mels="256")
         rows.append(one | {"correct_own": one["correct_smi"], "correct_cmi": one["correct_smi"]})
     text = pooled_tables(rows)
     assert "No fold has a row of every strategy yet." in text
