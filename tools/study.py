@@ -27,7 +27,9 @@ from mil_asc.studies.evidence import evidence
 from mil_asc.studies.networks import systems
 from mil_asc.studies.pages import evidence_page, poolings_page, systems_page
 from mil_asc.studies.poolings import poolings
-from mil_asc.studies.real_recordings import esc50, esc50_page
+from mil_asc.studies.real_recordings import esc50
+from mil_asc.studies.real_recordings_page import esc50_page
+from mil_asc.studies.real_recordings_picture import paint_esc50
 from mil_asc.studies.rows_file import check_current, read_rows, write_rows
 from mil_asc.studies.study_pictures import paint_evidence, paint_poolings
 
@@ -36,7 +38,7 @@ STUDIES = {
     "evidence": (evidence, evidence_page, paint_evidence, 5, "evidence"),
     "poolings": (poolings, poolings_page, paint_poolings, 3, "poolings"),
     "systems": (systems, systems_page, None, 1, "systems-synthscenes"),
-    "esc50": (esc50, esc50_page, None, 1, "esc50-results"),
+    "esc50": (esc50, esc50_page, paint_esc50, 1, "esc50-results"),
 }
 """Name -> design, text of its page, its picture, seeds, name of its files in docs/."""
 

@@ -51,12 +51,12 @@ def paint_evidence(figure, rows):
 
 def _paint_curve(axes, rows, column, strategy, shift):
     points = [(share + shift, by_seed(rows, column, event_share=f"{share:g}", strategy=strategy)) for share in SHARES]
-    x, means, half = _intervals(points)
+    x, means, half = intervals(points)
     if x:
         axes.errorbar(x, means, yerr=half, label=NAMES[strategy], **_style(strategy))
 
 
-def _intervals(points):
+def intervals(points):
     """Positions, means over seeds, and half the 95 % intervals (0 for one seed), of the points that have values."""
     found = [(place, student_interval(list(values.values()))) for place, values in points if values]
     half = [0.0 if one.high is None else one.high - one.mean for _, one in found]
@@ -107,6 +107,6 @@ def paint_poolings(figure, rows):
 
 def _paint_points(axes, rows, names, column, strategy, shift):
     points = [(y + shift, by_seed(rows, column, pooling=name, strategy=strategy)) for y, name in enumerate(names)]
-    y, means, half = _intervals(points)
+    y, means, half = intervals(points)
     if y:
         axes.errorbar(means, y, xerr=half, label=NAMES[strategy], linestyle="none", **_style(strategy))

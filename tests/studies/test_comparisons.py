@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
 from mil_asc.studies.measures import as_digits, from_digits, outcomes, recording_of
-from mil_asc.studies.real_recordings import pooled_tables
+from mil_asc.studies.real_recordings_page import pooled_tables
 
 
 def row(correct_B, sizes, **factors):

@@ -1,0 +1,139 @@
+"""The generated part of the page on real recordings."""
+
+from mil_asc.results import markdown
+from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
+from mil_asc.studies.design import STRATEGIES
+from mil_asc.studies.pages import NAMES, machine_note
+from mil_asc.studies.real_recordings import (
+    BASE,
+    BEST,
+    CHOSEN_ON,
+    FOLDS,
+    HELD_OUT,
+    PIECE_MELS,
+    PIECES,
+    PLAIN,
+    STRATEGY_MELS,
+)
+from mil_asc.studies.summaries import ACCURACIES, PERCENT, Column, differences_table, means_table
+
+UNCHANGED = {"augment": PLAIN, "n_mels": STRATEGY_MELS}
+"""Factors of the strategies' rows."""
+INTERVALS = "Seed 1. 95 % intervals by a bootstrap over recordings."
+RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
+COLUMNS = (
+    *ACCURACIES,
+    Column("floor", "floor", **PERCENT),
+    Column("TMI area", "tmi_auc"),
+    Column("log loss", "log_loss"),
+    Column("confidence", "confidence"),
+    Column("positive instances", "positive_share", **PERCENT),
+)
+
+
+def esc50_page(rows):
+    """Markdown of all tables of the study, from its rows."""
+    folds = {
+        (str(fold), NAMES[strategy]): {"fold": fold, "strategy": strategy, **UNCHANGED}
+        for fold in FOLDS
+        for strategy in STRATEGIES
+    }
+    common = {"fold": CHOSEN_ON, "strategy": BASE, "n_mels": PIECE_MELS}
+    pieces = {(f"`{piece}`",): {**common, "augment": piece} for piece in (PLAIN, *PIECES)}
+    pairs = {(f"`{piece}`",): (pieces[f"`{piece}`",], pieces[f"`{PLAIN}`",]) for piece in PIECES}
+    parts = [
+        "### The best recipe",
+        best_tables(rows),
+        "### Strategies, without augmentation: each fold",
+        means_table(rows, folds, ["fold", "strategy"], COLUMNS),
+        pooled_tables(rows),
+        f"### Pieces of the augmentation: {NAMES[BASE]}, fold {CHOSEN_ON}, {PIECE_MELS} mel bins",
+        means_table(rows, pieces, ["augment"], COLUMNS),
+        "Differences to no augmentation, paired by seed:",
+        differences_table(rows, pairs, ["augment"], ACCURACIES),
+        machine_note(rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def best_tables(rows):
+    """The best recipe and the plain one on every fold, and their difference on the folds that nothing was chosen on."""
+    systems = {"`fuse_best`": BEST, f"{NAMES[BASE]}, plain": {"strategy": BASE, **UNCHANGED}}
+    folds = {(str(fold), words): {"fold": fold, **factors} for fold in FOLDS for words, factors in systems.items()}
+    have = [fold for fold in HELD_OUT if all(_first(rows, fold=fold, **factors) for factors in systems.values())]
+    parts = [
+        f"The recipe was chosen on fold {CHOSEN_ON} alone, and nothing on the others.",
+        means_table(rows, folds, ["fold", "recipe"], COLUMNS),
+    ]
+    if not have:
+        return "\n\n".join([*parts, "No other fold has a row of both yet."])
+    lines = []
+    for rule, words in RULES.items():
+        own, reference = (outcomes_of(rows, rule, {"fold": have}, seed=1, **factors) for factors in systems.values())
+        cells = [_with_interval(one) for one in (own, reference)]
+        lines.append([words, _listed(have), len(own.correct_B), *cells, *_compared(own, reference)])
+    headings = ["rule", "folds", "clips", *systems, "difference", "p (McNemar)"]
+    return "\n\n".join([*parts, INTERVALS, markdown.table(headings, lines)])
+
+
+def pooled_tables(rows):
+    """Accuracies of seed 1 over the folds of which all strategies have a row, and differences of two strategies over
+    the folds that both have."""
+    have = {fold: {row["strategy"] for row in _first(rows, fold=fold, **UNCHANGED)} for fold in FOLDS}
+    folds = [fold for fold, there in have.items() if there >= set(STRATEGIES)]
+    parts = [
+        "### Strategies, without augmentation: the clips of all folds that every strategy has",
+        _accuracies(rows, folds) if folds else "No fold has a row of every strategy yet.",
+        "### Differences, over the clips of all folds that both strategies have",
+        _differences(rows, have),
+    ]
+    return "\n\n".join(parts)
+
+
+def _accuracies(rows, folds):
+    """Accuracy of every strategy over some folds, seed 1."""
+    found = {(rule, strategy): _outcomes(rows, rule, folds, strategy) for rule in RULES for strategy in STRATEGIES}
+    lines = [[RULES[rule], NAMES[strategy], _with_interval(one)] for (rule, strategy), one in found.items()]
+    text = f"Folds {_listed(folds)}: {len(found['own', 'no_il'].correct_B)} clips. {INTERVALS}"
+    return f"{text}\n\n{markdown.table(['rule', 'strategy', 'accuracy'], lines)}"
+
+
+def _differences(rows, have):
+    """Every strategy against the bag loss alone, seed 1, on the clips of the folds that both have."""
+    lines = []
+    for rule, words in RULES.items():
+        for strategy in STRATEGIES:
+            folds = [fold for fold, there in have.items() if there >= {strategy, "no_il"}]
+            if strategy == "no_il" or not folds:
+                continue
+            own, reference = (_outcomes(rows, rule, folds, name) for name in (strategy, "no_il"))
+            first = [words, f"{NAMES[strategy]} − {NAMES['no_il']}", _listed(folds), len(own.correct_B)]
+            lines.append([*first, *_compared(own, reference)])
+    if not lines:
+        return "No fold has a row of two strategies yet."
+    table = markdown.table(["rule", "difference", "folds", "clips", "points", "p (McNemar)"], lines)
+    return f"{INTERVALS}\n\n{table}"
+
+
+def _outcomes(rows, rule, folds, strategy):
+    return outcomes_of(rows, rule, {"fold": folds}, strategy=strategy, seed=1, **UNCHANGED)
+
+
+def _listed(folds):
+    return ", ".join(map(str, folds))
+
+
+def _first(rows, **factors):
+    """The rows of seed 1 with these factors."""
+    return [row for row in rows if row["seed"] == "1" and all(row[k] == str(v) for k, v in factors.items())]
+
+
+def _with_interval(outcomes):
+    low, high = outcomes.interval
+    return f"{100 * outcomes.accuracy:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _compared(own, reference):
+    mean, low, high = (100 * value for value in difference(own, reference))
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"**{text}**" if low > 0 or high < 0 else text, f"{mcnemar(own.correct_B, reference.correct_B):.2g}"
