@@ -8,8 +8,8 @@ from mil_asc.studies.measures import ESC50
 RECIPE = "ESC50"
 FOLDS = (1, 2, 3, 4)
 """Official folds that are evaluated on; the fifth is left for others."""
-CHOSEN_ON, BASE = 1, "gt"
-"""The fold and the strategy on which pieces are compared; results of what was chosen come from the other folds."""
+CHOSEN_ON = 1
+"""The fold on which everything is chosen; results of what was chosen come from the others."""
 HELD_OUT = tuple(fold for fold in FOLDS if fold != CHOSEN_ON)
 PIECES = (
     *("stretch", "mixup", "spec_augment", "random_gain", "impulse_responses"),
@@ -17,8 +17,14 @@ PIECES = (
 )
 PLAIN = "none"
 PIECE_SEEDS = 3
-STRATEGY_MELS, PIECE_MELS = 256, 64
-"""Mel bins of the strategies, which are the paper's, and of the pieces: a quarter of the time."""
+PLAIN_STRATEGY = "gt"
+"""The one that the best recipe is compared with."""
+UNCHANGED = {"augment": PLAIN, "n_mels": 256}
+"""Factors of the strategies' rows: as the paper has them."""
+FEWER_MELS = {"strategy": PLAIN_STRATEGY, "augment": PLAIN, "n_mels": 64}
+"""The first step from the plain recipe: a quarter of the mel bins, and of the time."""
+BASE, BASE_EXPERIMENT = {"strategy": "gt_ce", "n_mels": 64}, "fuse_gt_ce"
+"""The second step, cross entropy, which is the base of the pieces, and its experiment."""
 BEST, BEST_EXPERIMENT = {"strategy": "best", "augment": "own", "n_mels": 64}, "fuse_best"
 """Factors of the best recipe's rows, whose file sets them, and its experiment."""
 FACTORS = ("strategy", "augment", "fold", "n_mels")
@@ -28,15 +34,15 @@ def esc50(seeds):
     """``Study`` of all strategies without augmentation, every fold evaluated on once, of the pieces on one fold, and of
     the best recipe on every fold.
 
-    ``seeds`` counts those of the strategies and of the best recipe; the pieces have seeds 1 to ``PIECE_SEEDS``. What a
-    choice of pieces needs is trained first: their base on every fold, and each of them once.
+    ``seeds`` counts those of the strategies and of the best recipe; what is compared on one fold has seeds 1 to
+    ``PIECE_SEEDS``. What a choice needs is trained first: the plain recipe on every fold, and each piece once.
     """
     check_seeds(seeds)
     all_seeds = range(1, seeds + 1)
-    strategies = [strategy_run(strategy, fold, seed) for seed in all_seeds for fold in FOLDS for strategy in STRATEGIES]
+    strategies = [strategy_run(name, fold, seed) for seed in all_seeds for fold in FOLDS for name in STRATEGIES]
     best = [best_run(fold, seed) for seed in all_seeds for fold in FOLDS]
-    pieces = {seed: [piece_run(piece, seed) for piece in (PLAIN, *PIECES)] for seed in range(1, PIECE_SEEDS + 1)}
-    first = [*(strategy_run(BASE, fold, 1) for fold in FOLDS), *pieces[1], *best]
+    pieces = {seed: on_one_fold(seed) for seed in range(1, PIECE_SEEDS + 1)}
+    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *pieces[1], *best]
     later = [run for seed in pieces if seed > 1 for run in pieces[seed]]
     return Study("esc50", FACTORS, dict([*first, *strategies, *later]), ESC50)
 
@@ -44,15 +50,22 @@ def esc50(seeds):
 def strategy_run(strategy, fold, seed):
     """A planned run of a strategy as the paper has it, and its factors."""
     rule = "bag" if strategy == "gap" else "smi"
-    factors = {"strategy": strategy, "augment": PLAIN, "fold": fold, "n_mels": STRATEGY_MELS}
+    factors = {"strategy": strategy, "fold": fold, **UNCHANGED}
     return _planned(STRATEGIES[strategy], seed, rule, f"folds/{PLAIN}", fold), factors
+
+
+def on_one_fold(seed):
+    """The plain recipe with fewer mel bins, and the base without and with each piece: planned runs, with factors."""
+    mels = FEWER_MELS["n_mels"]
+    run = _planned(STRATEGIES[PLAIN_STRATEGY], seed, "smi", f"mels-{mels}", CHOSEN_ON, f"--n_mels={mels}")
+    return [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in (PLAIN, *PIECES))]
 
 
 def piece_run(piece, seed):
     """A planned run of the base with one block of ``hparams/augment``, and its factors."""
-    options = [f"--n_mels={PIECE_MELS}", *([] if piece == PLAIN else [f"--augment={piece}"])]
-    factors = {"strategy": BASE, "augment": piece, "fold": CHOSEN_ON, "n_mels": PIECE_MELS}
-    return _planned(STRATEGIES[BASE], seed, "smi", f"pieces/{piece}", CHOSEN_ON, *options), factors
+    options = [] if piece == PLAIN else [f"--augment={piece}"]
+    run = _planned(BASE_EXPERIMENT, seed, "smi", f"pieces/{piece}", CHOSEN_ON, *options)
+    return run, {**BASE, "augment": piece, "fold": CHOSEN_ON}
 
 
 def best_run(fold, seed):

@@ -8,17 +8,17 @@ from mil_asc.studies.real_recordings import (
     BASE,
     BEST,
     CHOSEN_ON,
+    FEWER_MELS,
     FOLDS,
     HELD_OUT,
-    PIECE_MELS,
     PIECES,
     PLAIN,
-    STRATEGY_MELS,
+    PLAIN_STRATEGY,
+    UNCHANGED,
 )
 from mil_asc.studies.summaries import ACCURACIES, PERCENT, Column, differences_table, means_table
 
-UNCHANGED = {"augment": PLAIN, "n_mels": STRATEGY_MELS}
-"""Factors of the strategies' rows."""
+PLAIN_RECIPE = {"strategy": PLAIN_STRATEGY, **UNCHANGED}
 INTERVALS = "Seed 1. 95 % intervals by a bootstrap over recordings."
 RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
 COLUMNS = (
@@ -38,27 +38,42 @@ def esc50_page(rows):
         for fold in FOLDS
         for strategy in STRATEGIES
     }
-    common = {"fold": CHOSEN_ON, "strategy": BASE, "n_mels": PIECE_MELS}
-    pieces = {(f"`{piece}`",): {**common, "augment": piece} for piece in (PLAIN, *PIECES)}
-    pairs = {(f"`{piece}`",): (pieces[f"`{piece}`",], pieces[f"`{PLAIN}`",]) for piece in PIECES}
     parts = [
         "### The best recipe",
         best_tables(rows),
+        f"### What pays: fold {CHOSEN_ON}",
+        piece_tables(rows),
         "### Strategies, without augmentation: each fold",
         means_table(rows, folds, ["fold", "strategy"], COLUMNS),
         pooled_tables(rows),
-        f"### Pieces of the augmentation: {NAMES[BASE]}, fold {CHOSEN_ON}, {PIECE_MELS} mel bins",
+        machine_note(rows),
+    ]
+    return "\n\n".join(parts)
+
+
+def piece_tables(rows):
+    """The steps from the plain recipe to the base of the pieces, and every piece alone, on one fold."""
+    steps = {
+        ("the plain recipe: 256 mel bins, binary cross entropy, maximum",): PLAIN_RECIPE,
+        ("64 mel bins",): FEWER_MELS,
+        ("and cross entropy with the geometric mean (`fuse_gt_ce`)",): {**BASE, "augment": PLAIN},
+    }
+    pieces = {(f"`{piece}`",): {**BASE, "augment": piece} for piece in (PLAIN, *PIECES)}
+    steps, pieces = ({words: {**one, "fold": CHOSEN_ON} for words, one in each.items()} for each in (steps, pieces))
+    pairs = {(f"`{piece}`",): (pieces[f"`{piece}`",], pieces[f"`{PLAIN}`",]) for piece in PIECES}
+    parts = [
+        means_table(rows, steps, ["step"], COLUMNS),
+        "Each piece of the augmentation alone, and all of them, with `fuse_gt_ce`:",
         means_table(rows, pieces, ["augment"], COLUMNS),
         "Differences to no augmentation, paired by seed:",
         differences_table(rows, pairs, ["augment"], ACCURACIES),
-        machine_note(rows),
     ]
     return "\n\n".join(parts)
 
 
 def best_tables(rows):
     """The best recipe and the plain one on every fold, and their difference on the folds that nothing was chosen on."""
-    systems = {"`fuse_best`": BEST, f"{NAMES[BASE]}, plain": {"strategy": BASE, **UNCHANGED}}
+    systems = {"`fuse_best`": BEST, f"{NAMES[PLAIN_STRATEGY]}, plain": PLAIN_RECIPE}
     folds = {(str(fold), words): {"fold": fold, **factors} for fold in FOLDS for words, factors in systems.items()}
     have = [fold for fold in HELD_OUT if all(_first(rows, fold=fold, **factors) for factors in systems.values())]
     parts = [

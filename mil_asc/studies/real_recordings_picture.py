@@ -2,8 +2,7 @@
 
 from mil_asc.results import plots
 from mil_asc.studies.pages import NAMES
-from mil_asc.studies.real_recordings import BASE, BEST, CHOSEN_ON, FOLDS, PIECE_MELS, PIECES, PLAIN
-from mil_asc.studies.real_recordings_page import UNCHANGED
+from mil_asc.studies.real_recordings import BASE, BEST, CHOSEN_ON, FOLDS, PIECES, PLAIN, UNCHANGED
 from mil_asc.studies.study_pictures import COLOURS, MARKERS, intervals
 from mil_asc.studies.summaries import by_seed
 
@@ -40,12 +39,12 @@ def _paint_folds(axes, rows):
 
 def _paint_pieces(axes, rows):
     names = [PLAIN, *PIECES][::-1]
-    common = {"strategy": BASE, "fold": CHOSEN_ON, "n_mels": PIECE_MELS}
+    common = {**BASE, "fold": CHOSEN_ON}
     for y, name in enumerate(names):
         values = [100 * value for value in by_seed(rows, "smi", augment=name, **common).values()]
         axes.plot(values, [y] * len(values), "o", color=plots.FAINT, markersize=4, markeredgecolor=plots.OTHER)
         if values:
-            axes.plot([sum(values) / len(values)], [y], "|", color=COLOURS[BASE], markersize=12, markeredgewidth=2)
+            axes.plot([sum(values) / len(values)], [y], "|", color=BEST_COLOUR, markersize=12, markeredgewidth=2)
     plain = by_seed(rows, "smi", augment=PLAIN, **common).values()
     if plain:
         axes.axvline(100 * sum(plain) / len(plain), color=plots.OTHER, linestyle=":", linewidth=1)

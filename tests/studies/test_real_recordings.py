@@ -5,8 +5,8 @@ from tiny import ROOT
 
 from mil_asc.results import plots
 from mil_asc.studies.measures import as_digits
-from mil_asc.studies.real_recordings import BEST, CHOSEN_ON, FOLDS, HELD_OUT, PIECES, esc50
-from mil_asc.studies.real_recordings_page import UNCHANGED, best_tables, esc50_page
+from mil_asc.studies.real_recordings import BASE, BEST, CHOSEN_ON, FOLDS, HELD_OUT, PIECES, UNCHANGED, esc50
+from mil_asc.studies.real_recordings_page import best_tables, esc50_page
 from mil_asc.studies.real_recordings_picture import paint_esc50
 from mil_asc.training.blocks import legal_names
 
@@ -38,7 +38,7 @@ def test_every_run_has_a_key_and_a_folder_of_its_own():
     study = esc50(2)
     assert len(study.keys()) == len(study.runs)
     assert len({(run.variant, run.experiment, run.seed) for run in study.runs}) == len(study.runs)
-    assert len(study.runs) == 4 * 4 * 2 + (1 + len(PIECES)) * 3 + 4 * 2
+    assert len(study.runs) == 4 * 4 * 2 + (2 + len(PIECES)) * 3 + 4 * 2
 
 
 def test_pieces_are_the_blocks_of_the_augmentation():
@@ -65,7 +65,7 @@ def test_the_best_recipe_is_compared_on_the_folds_that_nothing_was_chosen_on():
 @pytest.mark.parametrize("complete", [False, True])
 def test_page_and_picture_of_few_rows_and_of_none(complete):
     rows = [plain(1, [True] * 10), best(1, [True] * 10), best(2, [True, False] * 5)] if complete else []
-    rows += [row([True, False], strategy="gt", fold=1, augment="mixup", n_mels=64)] if complete else []
+    rows += [row([True, False], fold=1, augment="mixup", **BASE)] if complete else []
     text = esc50_page(rows)
     assert text.count("### ") == 5
     assert ("| `mixup` | 1 | 50.0 |" in text) == complete
