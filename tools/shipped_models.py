@@ -1,7 +1,7 @@
 """Make the models that come with the package: python tools/shipped_models.py synthscenes-fuse-pnl
 
     python tools/shipped_models.py synthscenes-fuse-pnl
-    python tools/shipped_models.py esc10-fuse-pnl --esc50 DIR
+    python tools/shipped_models.py esc10-fuse --esc50 DIR
 
 Each is trained by its recipe with seed 1 on one thread, calibrated where there are enough clips, and packed into
 mil_asc/packaging/shipped. DIR is ESC-50, with audio/ and meta/esc50.csv; of it, the ten classes of ESC-10 are used:
@@ -16,6 +16,7 @@ an option of train.py and may be repeated:
 
 import argparse
 import csv
+import io
 import os
 import shlex
 import shutil
@@ -44,12 +45,12 @@ def call(folder, *words):
         raise UserError(f"{words[0]} ended with status {done.returncode}; the same command resumes")
 
 
-def train(recipe, run, options, *words):
-    """Train FUSE with positive/negative labels, or go on where it was stopped."""
+def train(recipe, experiment, run, options, *words):
+    """Train an experiment of a recipe, or go on where it was stopped."""
     more = [f"--{word}" for word in options.train]
     if options.work:
         more.append(f"--cache_folder={options.work / 'waveforms'}")
-    call(recipe, "train.py", "hparams/fuse_pnl.yaml", f"--output_folder={run}", *words, *more)
+    call(recipe, "train.py", f"hparams/{experiment}.yaml", f"--output_folder={run}", *words, *more)
 
 
 def pack(recipe, run, name, options, *words):
@@ -68,7 +69,7 @@ def make_synth_scenes(name, options):
     """FUSE with positive/negative labels on synthetic scenes."""
     recipe = ROOT / "recipes/SynthScenes"
     work = options.work or Path("results/shipped")  # in the recipe's folder
-    train(recipe, work / name, options, *([f"--data_folder={work / 'scenes'}"] if options.work else []))
+    train(recipe, "fuse_pnl", work / name, options, *([f"--data_folder={work / 'scenes'}"] if options.work else []))
     held_out = recipe / work / f"clips-{CALIBRATION_SEED}"
     clips = options.calibration_clips
     generate_synth_scenes(held_out, seed=CALIBRATION_SEED, train_clips=10, evaluate_clips=clips)
@@ -79,12 +80,13 @@ def make_synth_scenes(name, options):
 
 
 def make_esc10(name, options):
-    """FUSE with positive/negative labels on the ten classes of ESC-10."""
-    recipe = ROOT / "recipes/AnyFolder"
+    """The best recipe of ESC-50 on the ten classes of ESC-10."""
+    recipe = ROOT / "recipes/ESC50"
     work = options.work or Path("results/shipped")  # in the recipe's folder
     data = recipe / work / "esc10"
     arrange_esc10(options.esc50, data)
-    train(recipe, work / name, options, f"--data_folder={data}", "--evaluate_groups=4", "--data.name=ESC-10")
+    words = [f"--data_folder={data}", "--subset=esc10", "--num_classes=10", "--evaluate_fold=4", "--data.name=ESC-10"]
+    train(recipe, "fuse_best", work / name, options, *words)
     attribution = data.parent / "attribution.md"
     write_atomically(attribution, attribution_table())
     words = ["--description", "Ten classes of sounds (ESC-10), trained on folds 1 to 3 and evaluated on fold 4."]
@@ -94,20 +96,23 @@ def make_esc10(name, options):
 
 
 def arrange_esc10(esc50, folder):
-    """Copy the clips of ESC-10 into one folder per class, with the folds as groups."""
+    """Copy the clips of ESC-10 in folds 1 to 4, with their table, as the archive has them."""
     table = Path(esc50, "meta/esc50.csv")
     if not table.is_file():
         raise UserError(f"--esc50: {table} is missing: name the folder of ESC-50")
     with open(table, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["esc10"].lower() == "true" and row["fold"] in "1234"]
+        rows = [row for row in csv.DictReader(file) if row["esc10"] == "TRUE" and row["fold"] in "1234"]
+    for part in ("audio", "meta"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
     for row in rows:
-        (folder / row["category"]).mkdir(parents=True, exist_ok=True)
-        target = folder / row["category"] / row["filename"]
-        source = Path(esc50, "audio", row["filename"])
+        source, target = (Path(place, "audio", row["filename"]) for place in (esc50, folder))
         if not target.exists() or target.stat().st_size != source.stat().st_size:
             shutil.copy(source, target)
-    lines = ["path,group", *(f"{row['category']}/{row['filename']},{row['fold']}" for row in rows)]
-    write_atomically(folder / "groups.csv", "\n".join(lines) + "\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(folder / "meta/esc50.csv", text.getvalue())
 
 
 def attribution_table():
@@ -118,7 +123,7 @@ def attribution_table():
     return f"{text}\n\n{markdown.table(['clip', 'title', 'author', 'licence'], rows)}\n"
 
 
-MODELS = {"synthscenes-fuse-pnl": make_synth_scenes, "esc10-fuse-pnl": make_esc10}
+MODELS = {"synthscenes-fuse-pnl": make_synth_scenes, "esc10-fuse": make_esc10}
 
 
 def parse(arguments):
@@ -146,8 +151,8 @@ def parse(arguments):
             parser.error(f"--train must be KEY=VALUE, got {word!r}")
     if options.train and options.to == SHIPPED.resolve():
         parser.error("--train makes another model than the shipped one: name a folder for it with --to")
-    if "esc10-fuse-pnl" in options.names and options.esc50 is None:
-        parser.error("esc10-fuse-pnl needs --esc50 DIR: the folder of ESC-50, with audio/ and meta/esc50.csv")
+    if "esc10-fuse" in options.names and options.esc50 is None:
+        parser.error("esc10-fuse needs --esc50 DIR: the folder of ESC-50, with audio/ and meta/esc50.csv")
     return options
 
 

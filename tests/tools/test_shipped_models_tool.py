@@ -29,7 +29,7 @@ def esc50(tmp_path):
         for target, category in enumerate([*CLASSES, "cow"]):
             name = f"{fold}-{10 * fold + target}-A-{target}.wav"
             soundfile.write(tmp_path / "esc50/audio" / name, 0.1 * rng.normal(size=24000), 16000)
-            lines.append(f"{name},{fold},{target},{category},{category != 'cow'},{10 * fold + target},A")
+            lines.append(f"{name},{fold},{target},{category},{str(category != 'cow').upper()},{10 * fold + target},A")
     (tmp_path / "esc50/meta/esc50.csv").write_text("\n".join(lines) + "\n")
     return tmp_path / "esc50"
 
@@ -46,17 +46,16 @@ def shipped_files():
 
 def test_esc10_is_four_folds_of_its_classes(esc50, tmp_path):
     TOOL.arrange_esc10(esc50, tmp_path / "data")
-    with open(tmp_path / "data/groups.csv", newline="") as file:
-        groups = {row["path"]: row["group"] for row in csv.DictReader(file)}
-    found = sorted(str(path.relative_to(tmp_path / "data")) for path in tmp_path.glob("data/*/*"))
-    assert found == sorted(groups) and len(found) == 3 * 4
-    assert {path.split("/")[0] for path in found} == set(CLASSES)
-    assert all(path.split("/")[1].startswith(f"{fold}-") and fold in "1234" for path, fold in groups.items())
+    with open(tmp_path / "data/meta/esc50.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["filename"] for row in rows) == sorted(path.name for path in tmp_path.glob("data/audio/*"))
+    assert len(rows) == 3 * 4 and {row["category"] for row in rows} == set(CLASSES)
+    assert all(row["filename"].startswith(f"{row['fold']}-") and row["fold"] in "1234" for row in rows)
 
 
 def test_copy_that_was_cut_off_is_made_again(esc50, tmp_path):
     TOOL.arrange_esc10(esc50, tmp_path / "data")
-    copy = tmp_path / "data/dog/1-10-A-0.wav"
+    copy = tmp_path / "data/audio/1-10-A-0.wav"
     content = copy.read_bytes()
     copy.write_bytes(content[:100])
     TOOL.arrange_esc10(esc50, tmp_path / "data")
@@ -75,15 +74,15 @@ def test_attribution_names_every_clip_with_its_author_and_licence():
 @pytest.mark.slow
 def test_esc10_is_trained_and_packed_with_its_attribution(esc50, tmp_path, capsys):
     before = shipped_files()
-    words = ["esc10-fuse-pnl", f"--esc50={esc50}", *words_of(tmp_path, "num_classes=3")]
+    words = ["esc10-fuse", f"--esc50={esc50}", *words_of(tmp_path, "num_classes=3")]
     assert TOOL.main(words) == 0
-    folder = tmp_path / "models/esc10-fuse-pnl"
+    folder = tmp_path / "models/esc10-fuse"
     assert capsys.readouterr().out == f"written: {folder}\n"
     model = load_model_folder(folder)
     assert sorted(model.config.labels) == sorted(CLASSES) and model.calibration is None
     card = (folder / "README.md").read_text()
-    assert 'license: "cc-by-3.0"' in card and "1-100032-A" in card and "# esc10-fuse-pnl" in card
-    assert "python tools/shipped_models.py esc10-fuse-pnl --esc50 DIR --train number_of_epochs=1" in card
+    assert 'license: "cc-by-3.0"' in card and "1-100032-A" in card and "# esc10-fuse" in card
+    assert "python tools/shipped_models.py esc10-fuse --esc50 DIR --train number_of_epochs=1" in card
     assert str(tmp_path) not in card
     assert (folder / "model.onnx").stat().st_size > 1000 and shipped_files() == before
 
@@ -107,7 +106,7 @@ def test_synthetic_scenes_are_made_trained_and_packed(tmp_path, capfd):
     [
         ([], "the following arguments are required: NAME"),
         (["street-fuse"], "invalid choice: 'street-fuse'"),
-        (["esc10-fuse-pnl"], "esc10-fuse-pnl needs --esc50 DIR"),
+        (["esc10-fuse"], "esc10-fuse needs --esc50 DIR"),
         (["synthscenes-fuse-pnl", "--calibration_clips=9"], "--calibration_clips must be a whole number from 10 up"),
         (["synthscenes-fuse-pnl", "--train=seed", "--to=m"], "--train must be KEY=VALUE, got 'seed'"),
         (["synthscenes-fuse-pnl", "--train=seed=2"], "name a folder for it with --to"),
@@ -122,12 +121,12 @@ def test_bad_arguments_end_with_2_and_a_line(capsys, words, said):
 
 def test_folder_that_is_not_esc50_is_refused(tmp_path):
     with pytest.raises(TOOL.UserError, match="meta/esc50.csv is missing: name the folder of ESC-50"):
-        TOOL.main(["esc10-fuse-pnl", f"--esc50={tmp_path}", *words_of(tmp_path)])
+        TOOL.main(["esc10-fuse", f"--esc50={tmp_path}", *words_of(tmp_path)])
     assert not (tmp_path / "work").exists()
 
 
 def test_training_that_fails_ends_the_program_and_packs_nothing(esc50, tmp_path, capfd):
-    words = ["esc10-fuse-pnl", f"--esc50={esc50}", *words_of(tmp_path, "number_of_eggs=1")]
+    words = ["esc10-fuse", f"--esc50={esc50}", *words_of(tmp_path, "number_of_eggs=1")]
     with pytest.raises(TOOL.UserError, match="train.py ended with status [12]; the same command resumes"):
         TOOL.main(words)
     assert "number_of_eggs" in capfd.readouterr().err and not (tmp_path / "models").exists()
