@@ -25,6 +25,8 @@ FEWER_MELS = {"strategy": PLAIN_STRATEGY, "augment": PLAIN, "n_mels": 64}
 """The first step from the plain recipe: a quarter of the mel bins, and of the time."""
 BASE, BASE_EXPERIMENT = {"strategy": "gt_ce", "n_mels": 64}, "fuse_gt_ce"
 """The second step, cross entropy, which is the base of the pieces, and its experiment."""
+OTHER_OBJECTIVES = {"no_il_ce": "bag_ce", "pnl_ce": "pnl_ce"}
+"""The base with other instance losses: none, and positive/negative labels."""
 BEST, BEST_EXPERIMENT = {"strategy": "best", "augment": "own", "n_mels": 64}, "fuse_best"
 """Factors of the best recipe's rows, whose file sets them, and its experiment."""
 FACTORS = ("strategy", "augment", "fold", "n_mels")
@@ -55,10 +57,15 @@ def strategy_run(strategy, fold, seed):
 
 
 def on_one_fold(seed):
-    """The plain recipe with fewer mel bins, and the base without and with each piece: planned runs, with factors."""
+    """What is compared on one fold, planned runs with factors: the plain recipe with fewer mel bins, the base with each
+    instance loss, and with each piece."""
     mels = FEWER_MELS["n_mels"]
     run = _planned(STRATEGIES[PLAIN_STRATEGY], seed, "smi", f"mels-{mels}", CHOSEN_ON, f"--n_mels={mels}")
-    return [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in (PLAIN, *PIECES))]
+    found = [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in (PLAIN, *PIECES))]
+    for strategy, objective in OTHER_OBJECTIVES.items():
+        run = _planned(BASE_EXPERIMENT, seed, "smi", objective, CHOSEN_ON, f"--objective={objective}")
+        found.append((run, {**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}))
+    return found
 
 
 def piece_run(piece, seed):

@@ -53,10 +53,13 @@ def esc50_page(rows):
 
 def piece_tables(rows):
     """The steps from the plain recipe to the base of the pieces, and every piece alone, on one fold."""
+    base = {**BASE, "augment": PLAIN}
     steps = {
         ("the plain recipe: 256 mel bins, binary cross entropy, maximum",): PLAIN_RECIPE,
         ("64 mel bins",): FEWER_MELS,
-        ("and cross entropy with the geometric mean (`fuse_gt_ce`)",): {**BASE, "augment": PLAIN},
+        ("and cross entropy with the geometric mean (`fuse_gt_ce`)",): base,
+        ("of `fuse_gt_ce`, the instance loss left out",): {**base, "strategy": "no_il_ce"},
+        ("`fuse_gt_ce` with positive/negative labels",): {**base, "strategy": "pnl_ce"},
     }
     pieces = {(f"`{piece}`",): {**BASE, "augment": piece} for piece in (PLAIN, *PIECES)}
     steps, pieces = ({words: {**one, "fold": CHOSEN_ON} for words, one in each.items()} for each in (steps, pieces))
