@@ -50,7 +50,7 @@ def test_there_is_no_pytorch(light):
     call(light / "python", "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)")
 
 
-@pytest.mark.parametrize("model", ["synthscenes-fuse-pnl", "esc10-fuse-pnl"])
+@pytest.mark.parametrize("model", ["synthscenes-fuse-pnl", "esc10-fuse"])
 def test_example_and_command_line_give_the_same_scene(light, recording, model, tmp_path):
     example = call(light / "python", tiny.ROOT / "examples/onnx_only.py", model, recording)
     label = example.partition(": ")[2].partition(" ")[0]

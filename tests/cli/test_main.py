@@ -144,8 +144,8 @@ def test_closed_pipe_is_no_traceback(recordings, model):
     [
         (["classify", "a.wav", "--model"], "syn", ["synthscenes-fuse-pnl"]),
         (["info"], "", shipped_models()),
-        (["export"], "esc", ["esc10-fuse-pnl"]),
-        (["evaluate"], "esc", ["esc10-fuse-pnl"]),
+        (["export"], "esc", ["esc10-fuse"]),
+        (["evaluate"], "esc", ["esc10-fuse"]),
         (["info"], "./my", ["./my"]),  # the shell completes folders
     ],
 )
@@ -156,4 +156,4 @@ def test_models_are_completed(words, typed, expected):
 
 def test_info_without_a_model_names_one(mil_asc):
     status, out, err = mil_asc("info")
-    assert status == 2 and out == "" and "mil-asc info esc10-fuse-pnl" in err and "--model" not in err
+    assert status == 2 and out == "" and "mil-asc info esc10-fuse" in err and "--model" not in err

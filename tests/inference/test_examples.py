@@ -35,7 +35,7 @@ def test_example_without_arguments_says_how_to_call_it(name):
 
 
 def test_onnx_only_prints_a_scene(recording):
-    done = call("onnx_only.py", "esc10-fuse-pnl", recording)
+    done = call("onnx_only.py", "esc10-fuse", recording)
     assert done.returncode == 0 and "instances positive" in done.stdout
 
 
@@ -60,7 +60,7 @@ def test_spectrogram_of_network_only_is_the_front_end_s_and_it_decides_as_the_ne
 
 
 def test_network_only_refuses_another_rate(tmp_path, recording):
-    network = load_model_folder(resolve_source("esc10-fuse-pnl"))
+    network = load_model_folder(resolve_source("esc10-fuse"))
     (tmp_path / "network.onnx").write_bytes(export_network_only(network.network, list(network.config.labels), 1.0).data)
     soundfile.write(tmp_path / "a.wav", np.zeros(44100), 44100)
     done = call("network_only.py", tmp_path / "network.onnx", tmp_path / "a.wav")

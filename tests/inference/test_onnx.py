@@ -194,7 +194,7 @@ def with_other(tmp_path, name, content):
 
 
 def test_graph_of_another_model_is_refused(tmp_path):
-    folder = with_other(tmp_path, "model.onnx", (SHIPPED / "esc10-fuse-pnl/model.onnx").read_bytes())
+    folder = with_other(tmp_path, "model.onnx", (SHIPPED / "esc10-fuse/model.onnx").read_bytes())
     with pytest.raises(UserError, match="model.onnx was not made of the model.safetensors beside it: pack the model"):
         OnnxSceneClassifier.from_hparams(folder)
 

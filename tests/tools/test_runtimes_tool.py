@@ -71,7 +71,7 @@ def test_model_of_waveforms_has_no_network_only_row(tmp_path, monkeypatch, capsy
 
 @torch.no_grad()
 def test_network_only_decides_as_the_network_on_another_rate(tmp_path):
-    model = load_model_folder(resolve_source("esc10-fuse-pnl"))
+    model = load_model_folder(resolve_source("esc10-fuse"))
     network, labels = model.network, list(model.config.labels)
     (tmp_path / "network.onnx").write_bytes(export_network_only(network, labels, 2.0).data)
     wav_N = 0.1 * np.random.default_rng(0).normal(size=32000)
@@ -105,10 +105,10 @@ def test_bad_arguments_end_with_2_and_a_line(capsys, words, said):
 
 def test_models_that_cannot_be_compared_are_refused_in_one_line(tmp_path, one_run, one_model):
     for model, said in [
-        ("street-fuse", "esc10-fuse-pnl, synthscenes-fuse-pnl"),
+        ("street-fuse", "esc10-fuse, synthscenes-fuse-pnl"),
         (one_run, "is no complete model folder"),
         (one_model, "has no model.onnx: pack it again"),
-        (resolve_source("esc10-fuse-pnl") / "model.onnx", "is no folder"),
+        (resolve_source("esc10-fuse") / "model.onnx", "is no folder"),
     ]:
         with pytest.raises(UserError, match=said) as caught:
             TOOL.main([str(model)])

@@ -155,7 +155,7 @@ def test_other_model_in_the_same_place_is_refused(tmp_path):
         assert server.post(wav_bytes(noise(2))).status_code == 200
         assert server.get("/healthz").status_code == 200
         shutil.rmtree(folder)
-        shutil.copytree(resolve_source("esc10-fuse-pnl"), folder)
+        shutil.copytree(resolve_source("esc10-fuse"), folder)
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: has_ended(worker))
