@@ -37,7 +37,8 @@ STRATEGIES = {
     "gt": (BagBCE, InstanceBCE, "max", "sigmoid"),
     "frame_loss": (BagBCE, FrameLoss, "max", "sigmoid"),
     "pnl_ce": (BagCE, InstanceCE, "max", "softmax"),
-    "gt_ce": (BagCE, InstanceCE, "max", "softmax"),
+    "gt_ce": (BagCE, InstanceCE, "geometric_mean", "softmax"),
+    "best": (BagCE, InstanceCE, "geometric_mean", "softmax"),
     "gap": (BagCE, None, "geometric_mean", "softmax"),
     "gap_focal": (BagFocalCE, None, "geometric_mean", "softmax"),
     "gap_bce": (BagBCE, None, "mean_logits", "sigmoid"),
@@ -146,7 +147,7 @@ def test_experiment_is_a_small_diff_that_states_its_loss(path):
     assert isinstance(model.input_norm, ResNorm) == what.endswith(("resnorm", "128k"))
     if instance in (InstanceBCE, InstanceCE):
         assert terms["instance"].assigner is (
-            ground_truth_labels if "gt" in what or what == "128k" else positive_negative_labels
+            ground_truth_labels if "gt" in what or what in ("128k", "best") else positive_negative_labels
         )
 
 
@@ -167,6 +168,12 @@ def test_models_of_2018_have_the_papers_size(name, mels, parameters):
 def test_models_have_the_published_size(recipe, name, parameters):
     hparams, _ = load_hparams(tiny.ROOT / f"recipes/{recipe}/hparams/{name}.yaml", {"data_folder": "anywhere"})
     assert sum(p.numel() for p in hparams["model"]["network"].parameters()) == parameters
+
+
+def test_the_best_recipe_of_esc50_is_small_and_not_pretrained():
+    hparams, _ = load_hparams(tiny.ROOT / "recipes/ESC50/hparams/fuse_best.yaml", {"data_folder": "anywhere"})
+    assert sum(p.numel() for p in hparams["model"]["network"].parameters()) == 143_218
+    assert hparams["training"]["init_from"] == "" and hparams["training"]["teachers"] == []
 
 
 @pytest.mark.parametrize("recipe", ["TUT2018m", "TAU2019", "TAU2020m"])
