@@ -24,6 +24,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mil_asc.corpora.delimited import read_rows
+from mil_asc.corpora.esc50 import COLUMNS, META
 from mil_asc.errors import UserError
 from mil_asc.packaging.sources import SHIPPED
 from mil_asc.results import markdown
@@ -97,11 +99,13 @@ def make_esc10(name, options):
 
 def arrange_esc10(esc50, folder):
     """Copy the clips of ESC-10 in folds 1 to 4, with their table, as the archive has them."""
-    table = Path(esc50, "meta/esc50.csv")
+    table = Path(esc50, META)
     if not table.is_file():
         raise UserError(f"--esc50: {table} is missing: name the folder of ESC-50")
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["esc10"] == "TRUE" and row["fold"] in "1234"]
+    found = (row for _, row in read_rows(table, *COLUMNS, delimiter=","))
+    rows = [row for row in found if row["esc10"].upper() == "TRUE" and row["fold"] in tuple("1234")]
+    if not rows:
+        raise UserError(f"--esc50: {table} has no clips of ESC-10 in folds 1 to 4")
     for part in ("audio", "meta"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for row in rows:
@@ -112,7 +116,7 @@ def arrange_esc10(esc50, folder):
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomically(folder / "meta/esc50.csv", text.getvalue())
+    write_atomically(folder / META, text.getvalue())
 
 
 def attribution_table():

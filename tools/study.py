@@ -2,10 +2,10 @@
 
 Studies: evidence (share of a clip that shows its class, against strategy), poolings (each pooling, without and with
 the instance loss), systems (each network of the field, small, with global average pooling and with the instance loss)
-and esc50 (strategies and augmentation on real recordings; needs --data_folder). Trains the runs that have no row in
-the study's CSV file yet, two at a time with one thread each, and appends a row as each of them finishes; runs that
-were stopped resume. Then the tables of the study's page and its picture are written. Rows stay valid where the run
-folders are gone.
+and esc50 (strategies, augmentation and the best recipe on real recordings; needs --data_folder). Trains the runs that
+have no row in the study's CSV file yet, two at a time with one thread each, and appends a row as each of them
+finishes; runs that were stopped resume. Then the tables of the study's page and its picture are written. Rows stay
+valid where the run folders are gone.
 """
 
 import argparse

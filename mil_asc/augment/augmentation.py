@@ -20,8 +20,9 @@ class Augmentation:
     mixup : Mixup, optional
     spectrogram : sequence of SpectrogramPiece
         As ``waveform``; they need a model with a log-mel front end.
-    stretch : SpectrogramPiece, optional
-        Applied before ``spectrogram``.
+    stretch : Stretch, optional
+        Applied before ``spectrogram``. It is no part of that list, so that the list of earlier runs, which resume, is
+        as it was.
     ema_decay : float
         Of the moving average of the weights that is evaluated and saved, see
         ``mil_asc.training.weight_average.WeightAverage`` (0 to below 1); 0: off.
@@ -46,6 +47,11 @@ class Augmentation:
         """Names of the classes of all active pieces."""
         mixup = [] if self.mixup is None else [self.mixup]
         return [type(piece).__name__ for piece in [*self.waveform, *mixup, *self.spectrogram]]
+
+    @property
+    def moves_instances(self):
+        """Whether moments of the spectrogram are others than those of the waveform."""
+        return any(piece.moves_instances for piece in self.spectrogram)
 
     def prepare(self, network, device):
         """Get ready for a model (``MILClassifier``) and a device.

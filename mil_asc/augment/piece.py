@@ -6,7 +6,10 @@ import torch
 
 
 class WaveformPiece(ABC):
-    """Changes waveforms: ``piece(wav_BN, length_B)`` returns both anew; ``prepare`` is called once before."""
+    """Changes waveforms: ``piece(wav_BN, length_B)`` returns both, changed or as they are.
+
+    ``prepare`` is called once before.
+    """
 
     @property
     @abstractmethod
@@ -24,6 +27,9 @@ class WaveformPiece(ABC):
 
 class SpectrogramPiece(ABC):
     """Changes log-mel spectrograms between front end and input normalization: ``piece(logmel_B1FT)``."""
+
+    moves_instances = False
+    """Whether a moment of a clip is at another frame afterwards."""
 
     @property
     @abstractmethod

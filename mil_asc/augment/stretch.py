@@ -7,8 +7,8 @@ import torch
 from mil_asc.augment.piece import SpectrogramPiece, uniform
 from mil_asc.checks import check_number
 
-MOST = 1.0
-"""Greatest share of a stretch: twice as long, or half."""
+LARGEST_CHANGE = 1.0
+"""Of a duration or of the mel axis: twice as long, or half."""
 
 
 class Stretch(SpectrogramPiece):
@@ -24,8 +24,13 @@ class Stretch(SpectrogramPiece):
     Arguments
     ---------
     time, frequency : float
-        Greatest factor less one (0 to 1), the same to both sides: with 0.25, factors are between 1 / 1.25 and 1.25,
-        uniformly on a logarithmic scale; 0: off.
+        Largest relative change of the duration, and of the mel axis (0 to 1): with 0.25, factors are drawn between
+        1 / 1.25 and 1.25, uniformly on a logarithmic scale; 0: off.
+
+    Raises
+    ------
+    ValueError
+        A value is not between 0 and 1.
 
     Example
     -------
@@ -38,14 +43,19 @@ class Stretch(SpectrogramPiece):
     def __init__(self, time=0.0, frequency=0.0):
         for name, share in (("time_stretch", time), ("frequency_stretch", frequency)):
             check_number(name, share, least=0)
-            if share > MOST:
-                raise ValueError(f"{name} must be a number from 0 to {MOST:g}, got {share}")
+            if share > LARGEST_CHANGE:
+                raise ValueError(f"{name} must be a number from 0 to {LARGEST_CHANGE:g}, got {share}")
         self.time, self.frequency = time, frequency
 
     @property
     def active(self):
-        """Whether there is a factor."""
+        """Whether anything changes."""
         return max(self.time, self.frequency) > 0
+
+    @property
+    def moves_instances(self):
+        """Whether durations change."""
+        return self.time > 0
 
     def __call__(self, logmel_B1FT):
         """Stretched spectrograms."""
@@ -59,13 +69,14 @@ class Stretch(SpectrogramPiece):
         return logmel_BFT.unsqueeze(1)
 
 
-def positions(count, share, like_BFT):
-    """Where each clip is read along an axis of ``count``: (B, count) float, evenly spaced.
+def positions(count, change, like_BFT):
+    """Where each clip is read along an axis of ``count`` frames or filters: (B, count) float, evenly spaced.
 
-    The first one is drawn so that as much as possible lies within the axis.
+    The distance between two is drawn from 1 / (1 + ``change``) to 1 + ``change``. The first one is drawn so that as
+    much as possible lies within the axis, which is from 0 to ``count`` - 1. ``like_BFT`` gives B and the device.
     """
     clips = len(like_BFT)
-    step_B = uniform(clips, -math.log1p(share), math.log1p(share), like_BFT).exp()
+    step_B = uniform(clips, -math.log1p(change), math.log1p(change), like_BFT).exp()
     start_B = uniform(clips, 0.0, 1.0, like_BFT) * (count - 1) * (1 - step_B)
     return start_B.unsqueeze(1) + step_B.unsqueeze(1) * torch.arange(count, device=like_BFT.device)
 

@@ -25,12 +25,12 @@ def cyclic(wav_BN, length_B, start_B, count):
 
 
 class RandomCrop(WaveformPiece):
-    """A stretch of every clip, at a place drawn uniformly; clips that are not longer stay whole.
+    """An excerpt of every clip, at a place drawn uniformly; clips that are not longer stay whole.
 
     Arguments
     ---------
     seconds : float
-        Length of the stretch (in seconds); 0: off.
+        Length of the excerpt (in seconds); 0: off.
     """
 
     def __init__(self, seconds=0.0):

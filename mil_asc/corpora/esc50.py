@@ -50,7 +50,7 @@ def read_esc50(folder, subset="esc50", evaluate_fold=1):
     meta = folder / META
     if not meta.is_file():
         raise UserError(f"data_folder {folder}: there is no {META}; give the folder that holds it: --data_folder=DIR")
-    rows = [row for row in _rows(meta) if subset == "esc50" or row["esc10"] == "TRUE"]
+    rows = [row for row in _rows(meta) if subset == "esc50" or row["esc10"].upper() == "TRUE"]
     labels, clips = _labels(meta, rows), {}
     for row in rows:
         clips.setdefault(row["fold"], []).append(row["clip"])
@@ -71,8 +71,8 @@ def _rows(meta):
         where = f"{meta}, line {line}"
         path = normal_path(f"audio/{row['filename']}", where)
         row["fold"], row["target"] = _whole(row, "fold", where, 1, FOLDS), _whole(row, "target", where, 0, 49)
-        if row["esc10"] not in ("TRUE", "FALSE"):
-            raise UserError(f"{where}: esc10 must be TRUE or FALSE, got {row['esc10']!r:.80}")
+        if row["esc10"].upper() not in ("TRUE", "FALSE"):  # the archive has True and False, copies have capitals
+            raise UserError(f"{where}: esc10 must be True or False, got {row['esc10']!r:.80}")
         if path in paths:
             raise UserError(f"{where}: {row['filename']} is there twice")
         paths.add(path)

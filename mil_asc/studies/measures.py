@@ -8,6 +8,7 @@ from pathlib import Path
 from mil_asc.corpora.dcase import read_dcase_folder
 from mil_asc.results.event_detection import detection_scores
 from mil_asc.results.run import Run
+from mil_asc.results.settings import PIECES_OFF
 from mil_asc.results.trained_model import load_model
 from mil_asc.synth.event_table import read_events
 
@@ -74,12 +75,18 @@ class Measures:
         return {
             **{name: round(value, DIGITS) for name, value in scores.items()},
             **(outcomes(run, self.group_of) if self.group_of else {}),
-            **{name: str(run.setting(name)) for name in self.settings},
+            **{name: setting_of(run, name) for name in self.settings},
             **{name: run.provenance[name] for name in MACHINE[:-1]},
             "train_seconds": round(run.provenance["train_seconds"]),
             "torch": run.provenance["versions"]["torch"],
             "version": run.provenance["versions"]["mil_asc"],
         }
+
+
+def setting_of(run, name):
+    """A setting of a run as text: off for a piece of the augmentation that the run's version did not have."""
+    value = run.setting(name)
+    return PIECES_OFF[name] if value is None and name in PIECES_OFF else str(value)
 
 
 EVENTS = Measures(SCORES | EVENT_SCORES, (*SYNTHETIC, *MODEL, *TRAINING), detection=True)

@@ -27,6 +27,8 @@ BASE, BASE_EXPERIMENT = {"strategy": "gt_ce", "n_mels": 64}, "fuse_gt_ce"
 """The second step, cross entropy, which is the base of the pieces, and its experiment."""
 OTHER_OBJECTIVES = {"no_il_ce": "bag_ce", "pnl_ce": "pnl_ce"}
 """The base with other instance losses: none, and positive/negative labels."""
+LONG_BASE, LONG_EPOCHS = {**BASE, "strategy": "gt_ce_long"}, ("--number_of_epochs=100", "--warmup_epochs=5")
+"""The base with the epochs of the best recipe, which differs from it in the augmentation alone."""
 BEST, BEST_EXPERIMENT = {"strategy": "best", "augment": "own", "n_mels": 64}, "fuse_best"
 """Factors of the best recipe's rows, whose file sets them, and its experiment."""
 FACTORS = ("strategy", "augment", "fold", "n_mels")
@@ -37,7 +39,7 @@ def esc50(seeds):
     the best recipe on every fold.
 
     ``seeds`` counts those of the strategies and of the best recipe; what is compared on one fold has seeds 1 to
-    ``PIECE_SEEDS``. What a choice needs is trained first: the plain recipe on every fold, and each piece once.
+    ``PIECE_SEEDS``. What is compared with the best recipe, and what it was chosen from, is trained first.
     """
     check_seeds(seeds)
     all_seeds = range(1, seeds + 1)
@@ -46,6 +48,7 @@ def esc50(seeds):
     pieces = {seed: on_one_fold(seed) for seed in range(1, PIECE_SEEDS + 1)}
     first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *pieces[1], *best]
     later = [run for seed in pieces if seed > 1 for run in pieces[seed]]
+    later += [strategy_run(PLAIN_STRATEGY, CHOSEN_ON, seed) for seed in pieces]
     return Study("esc50", FACTORS, dict([*first, *strategies, *later]), ESC50)
 
 
@@ -63,21 +66,22 @@ def on_one_fold(seed):
     run = _planned(STRATEGIES[PLAIN_STRATEGY], seed, "smi", f"mels-{mels}", CHOSEN_ON, f"--n_mels={mels}")
     found = [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in (PLAIN, *PIECES))]
     for strategy, objective in OTHER_OBJECTIVES.items():
-        run = _planned(BASE_EXPERIMENT, seed, "smi", objective, CHOSEN_ON, f"--objective={objective}")
+        run = _planned(BASE_EXPERIMENT, seed, "bag", objective, CHOSEN_ON, f"--objective={objective}")
         found.append((run, {**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}))
-    return found
+    run = _planned(BASE_EXPERIMENT, seed, "bag", "long", CHOSEN_ON, *LONG_EPOCHS)
+    return [*found, (run, {**LONG_BASE, "augment": PLAIN, "fold": CHOSEN_ON})]
 
 
 def piece_run(piece, seed):
     """A planned run of the base with one block of ``hparams/augment``, and its factors."""
     options = [] if piece == PLAIN else [f"--augment={piece}"]
-    run = _planned(BASE_EXPERIMENT, seed, "smi", f"pieces/{piece}", CHOSEN_ON, *options)
+    run = _planned(BASE_EXPERIMENT, seed, "bag", f"pieces/{piece}", CHOSEN_ON, *options)
     return run, {**BASE, "augment": piece, "fold": CHOSEN_ON}
 
 
 def best_run(fold, seed):
     """A planned run of the best recipe, and its factors."""
-    return _planned(BEST_EXPERIMENT, seed, "smi", "best", fold), {**BEST, "fold": fold}
+    return _planned(BEST_EXPERIMENT, seed, "bag", "best", fold), {**BEST, "fold": fold}
 
 
 def _planned(experiment, seed, rule, folder, fold, *options):

@@ -11,6 +11,7 @@ from mil_asc.studies.real_recordings import (
     FEWER_MELS,
     FOLDS,
     HELD_OUT,
+    LONG_BASE,
     PIECES,
     PLAIN,
     PLAIN_STRATEGY,
@@ -19,6 +20,15 @@ from mil_asc.studies.real_recordings import (
 from mil_asc.studies.summaries import ACCURACIES, PERCENT, Column, differences_table, means_table
 
 PLAIN_RECIPE = {"strategy": PLAIN_STRATEGY, **UNCHANGED}
+STEPS = {
+    "`fuse_gt`: 256 mel bins, binary cross entropy, maximum": PLAIN_RECIPE,
+    "64 mel bins": FEWER_MELS,
+    "cross entropy and geometric mean (`fuse_gt_ce`)": {**BASE, "augment": PLAIN},
+    "100 epochs": {**LONG_BASE, "augment": PLAIN},
+    "augmentation (`fuse_best`)": BEST,
+}
+"""From the plain recipe to the best one, each with what is above it."""
+OBJECTIVES = {"no_il_ce": "none", "pnl_ce": "positive/negative labels"}
 INTERVALS = "Seed 1. 95 % intervals by a bootstrap over recordings."
 RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
 COLUMNS = (
@@ -52,24 +62,27 @@ def esc50_page(rows):
 
 
 def piece_tables(rows):
-    """The steps from the plain recipe to the base of the pieces, and every piece alone, on one fold."""
-    base = {**BASE, "augment": PLAIN}
-    steps = {
-        ("the plain recipe: 256 mel bins, binary cross entropy, maximum",): PLAIN_RECIPE,
-        ("64 mel bins",): FEWER_MELS,
-        ("and cross entropy with the geometric mean (`fuse_gt_ce`)",): base,
-        ("of `fuse_gt_ce`, the instance loss left out",): {**base, "strategy": "no_il_ce"},
-        ("`fuse_gt_ce` with positive/negative labels",): {**base, "strategy": "pnl_ce"},
+    """The steps from the plain recipe to the best one, and every piece of the augmentation alone, on one fold."""
+    steps = [(words, {**factors, "fold": CHOSEN_ON}) for words, factors in STEPS.items()]
+    pieces = {f"`{piece}`": {**BASE, "augment": piece, "fold": CHOSEN_ON} for piece in (PLAIN, *PIECES)}
+    plain = pieces.pop(f"`{PLAIN}`")
+    to_previous = {(words,): (own, before) for (words, own), (_, before) in zip(steps[1:], steps)}
+    to_base = {(words,): (own, plain) for words, own in pieces.items()}
+    objectives = {
+        (words,): ({**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}, plain)
+        for strategy, words in OBJECTIVES.items()
     }
-    pieces = {(f"`{piece}`",): {**BASE, "augment": piece} for piece in (PLAIN, *PIECES)}
-    steps, pieces = ({words: {**one, "fold": CHOSEN_ON} for words, one in each.items()} for each in (steps, pieces))
-    pairs = {(f"`{piece}`",): (pieces[f"`{piece}`",], pieces[f"`{PLAIN}`",]) for piece in PIECES}
     parts = [
-        means_table(rows, steps, ["step"], COLUMNS),
+        means_table(rows, {(words,): factors for words, factors in steps}, ["step"], COLUMNS),
+        "Differences to the step before, paired by seed:",
+        differences_table(rows, to_previous, ["step"], ACCURACIES),
+        "Other instance losses in `fuse_gt_ce`, and their differences to it:",
+        means_table(rows, {words: own for words, (own, _) in objectives.items()}, ["instance loss"], COLUMNS),
+        differences_table(rows, objectives, ["instance loss"], ACCURACIES),
         "Each piece of the augmentation alone, and all of them, with `fuse_gt_ce`:",
-        means_table(rows, pieces, ["augment"], COLUMNS),
+        means_table(rows, {(f"`{PLAIN}`",): plain, **{(w,): own for w, own in pieces.items()}}, ["augment"], COLUMNS),
         "Differences to no augmentation, paired by seed:",
-        differences_table(rows, pairs, ["augment"], ACCURACIES),
+        differences_table(rows, to_base, ["augment"], ACCURACIES),
     ]
     return "\n\n".join(parts)
 

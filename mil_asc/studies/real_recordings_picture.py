@@ -10,20 +10,22 @@ BEST_COLOUR = "#cc79a7"
 
 
 def paint_esc50(figure, rows):
-    """Left, accuracies under SMI on every fold, of the strategies and the best recipe; right, those of the pieces of
-    the augmentation, with every seed as a dot."""
+    """Accuracies by the own rule: of the strategies and the best recipe on every fold, and of the pieces of the
+    augmentation on one fold, with every seed as a dot."""
     figure.set_size_inches(9.6, 3.8)
     left, right = figure.subplots(1, 2)
     _paint_folds(left, rows)
     _paint_pieces(right, rows)
-    figure.subplots_adjust(left=0.06, right=0.985, bottom=0.13, top=0.9, wspace=0.42)
+    handles, words = left.get_legend_handles_labels()
+    figure.legend(handles, words, loc="upper center", ncols=5, fontsize=8)
+    figure.subplots_adjust(left=0.06, right=0.985, bottom=0.13, top=0.82, wspace=0.42)
 
 
 def _paint_folds(axes, rows):
     systems = {NAMES[name]: ({"strategy": name, **UNCHANGED}, COLOURS[name], MARKERS[name]) for name in COLOURS}
     systems["fuse_best"] = (BEST, BEST_COLOUR, "*")
     for number, (name, (factors, colour, marker)) in enumerate(systems.items()):
-        points = [(fold + 0.1 * (number - 2), by_seed(rows, "smi", fold=fold, **factors)) for fold in FOLDS]
+        points = [(fold + 0.1 * (number - 2), by_seed(rows, "accuracy", fold=fold, **factors)) for fold in FOLDS]
         x, means, half = intervals(points)
         if x:
             size = 10 if marker == "*" else 5
@@ -31,24 +33,22 @@ def _paint_folds(axes, rows):
             axes.errorbar(x, [100 * mean for mean in means], yerr=[100 * one for one in half], label=name, **style)
     axes.set_xticks(FOLDS)
     axes.set_xlabel(f"fold that is evaluated on (chosen on: {CHOSEN_ON})")
-    axes.set_title("accuracy under SMI, %", fontsize=10)
+    axes.set_title("accuracy, own rule, %", fontsize=10)
     axes.grid(color=plots.FAINT, linewidth=0.6)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, loc="lower right")
 
 
 def _paint_pieces(axes, rows):
     names = [PLAIN, *PIECES][::-1]
     common = {**BASE, "fold": CHOSEN_ON}
     for y, name in enumerate(names):
-        values = [100 * value for value in by_seed(rows, "smi", augment=name, **common).values()]
+        values = [100 * value for value in by_seed(rows, "accuracy", augment=name, **common).values()]
         axes.plot(values, [y] * len(values), "o", color=plots.FAINT, markersize=4, markeredgecolor=plots.OTHER)
         if values:
             axes.plot([sum(values) / len(values)], [y], "|", color=BEST_COLOUR, markersize=12, markeredgewidth=2)
-    plain = by_seed(rows, "smi", augment=PLAIN, **common).values()
+    plain = by_seed(rows, "accuracy", augment=PLAIN, **common).values()
     if plain:
         axes.axvline(100 * sum(plain) / len(plain), color=plots.OTHER, linestyle=":", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.set_title(f"pieces of the augmentation, fold {CHOSEN_ON}: SMI, %", fontsize=10)
+    axes.set_title(f"pieces of the augmentation, fold {CHOSEN_ON}: own rule, %", fontsize=10)
     axes.grid(color=plots.FAINT, linewidth=0.6)

@@ -2,9 +2,9 @@
 
 G. Hinton, O. Vinyals and J. Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531. Temperature 2 and
 a weight of 0.02 for the loss on the labels are those of F. Schmid et al., "CP-JKU Submission to DCASE23: Efficient
-Acoustic Scene Classification with CP-Mobile", 2023. The teachers hear each batch as the student does, augmentation
-included (L. Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022). That they
-label instances too, whose labels a data set does not have, is new here.
+Acoustic Scene Classification with CP-Mobile", 2023. The teachers get each batch's waveforms as the student does, with
+their augmentation (L. Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022).
+That they label instances too, whose labels a data set does not have, is new here.
 """
 
 import mil_asc.runtime.compat  # noqa: F401  (before SpeechBrain)
@@ -29,8 +29,12 @@ COMPARED_SECONDS = (2.0, 10.0)
 """Lengths of clips for which teacher and student must have the same instances."""
 
 
-def check_teachers(training):
-    """Refuse values of a training block that cannot be used (``ArgumentError``); the keys may be missing."""
+def check_teachers(training, augmentation=None):
+    """Refuse values of a training block that cannot be used (``ArgumentError``); the keys may be missing.
+
+    With ``augmentation`` (an ``Augmentation``), stretching along time is refused where teachers label instances: only
+    the student's spectrogram is stretched, so its instances are at other moments than the teachers'.
+    """
     sources = training.get("teachers") or []
     if isinstance(sources, str):
         sources = [sources]
@@ -42,6 +46,12 @@ def check_teachers(training):
         raise ArgumentError(f"training.teachers must be different models, got {list(sources)!r}")
     check_choice("training.teacher_level", training.get("teacher_level", "both"), tuple(LEVELS))
     check_number("training.teacher_temperature", training.get("teacher_temperature", 2.0), above=0)
+    if sources and training.get("teacher_level", "both") != "bag" and augmentation is not None:
+        if augmentation.moves_instances:
+            raise ArgumentError(
+                "augment.pieces.time_stretch and teachers that label instances exclude each other: give "
+                "--teacher_level=bag, or --time_stretch=0"
+            )
     weight = training.get("teacher_label_weight", 0.02)
     check_number("training.teacher_label_weight", weight, least=0, below=1)
     return list(sources)

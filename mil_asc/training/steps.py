@@ -76,8 +76,9 @@ class TrainingRun:
     def check_settings(hparams):
         """Refuse values that the steps cannot use, before any audio is read (``ValueError``)."""
         check_initial(hparams["training"])
-        check_teachers(hparams["training"])
-        check_pruning(hparams["training"], hparams.get("augment", {}).get("augmentation"))
+        augmentation = hparams.get("augment", {}).get("augmentation")
+        check_teachers(hparams["training"], augmentation)
+        check_pruning(hparams["training"], augmentation)
         check_choice("data.on_bad_audio", hparams["data"]["on_bad_audio"], ON_BAD_AUDIO)
         check_number("data.validation_fraction", hparams["data"]["validation_fraction"], least=0, below=1)
 

@@ -33,6 +33,14 @@ def folder(tmp_path):
     )
 
 
+def test_table_of_the_archive_has_true_and_false_in_small_letters(folder):
+    """The archive says True where copies that passed through a spreadsheet say TRUE."""
+    table = folder / "meta/esc50.csv"
+    capitals = read_esc50(folder, subset="esc10", evaluate_fold=3)
+    table.write_text(table.read_text().replace("TRUE", "True").replace("FALSE", "False"))
+    assert read_esc50(folder, subset="esc10", evaluate_fold=3) == capitals and capitals.labels == ["dog"]
+
+
 def test_one_fold_is_evaluated_and_the_others_are_trained_on(folder):
     corpus = read_esc50(folder, evaluate_fold=2)
     assert corpus.labels == ["dog", "cow", "chirping_birds"]  # in the order of their official numbers
@@ -63,7 +71,7 @@ def test_cross_validation_uses_the_official_folds(tmp_path):
     [
         ("9-1-A-0.wav,9,0,dog,TRUE,1,A", "line 2: fold must be a whole number from 1 to 5, got '9'"),
         ("1-1-A-0.wav,1,50,dog,TRUE,1,A", "line 2: target must be a whole number from 0 to 49, got '50'"),
-        ("1-1-A-0.wav,1,0,dog,yes,1,A", "line 2: esc10 must be TRUE or FALSE, got 'yes'"),
+        ("1-1-A-0.wav,1,0,dog,yes,1,A", "line 2: esc10 must be True or False, got 'yes'"),
         ("../1-1-A-0.wav,1,0,dog,TRUE,1,A", "line 2: "),
     ],
 )

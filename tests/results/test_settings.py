@@ -1,5 +1,7 @@
 """Resolved settings: flat keys, and what counts as a change."""
 
+import re
+
 import pytest
 import ruamel.yaml
 import tiny
@@ -98,3 +100,15 @@ def test_runs_of_versions_without_augmentation_had_none():
         "augment.augmentation.waveform",
         "augment.pieces.augmentation.waveform",
     }
+
+
+@pytest.mark.parametrize("options", [{}, {"augment": "mixup"}, {"augment": "spec_augment", "mixup_alpha": 0.3}])
+def test_runs_of_versions_without_the_stretch_had_none(options):
+    recipe = tiny.ROOT / "recipes/TAU2019/hparams/fuse_pnl.yaml"
+    now = resolve_settings(recipe, {"data_folder": "DIR", "experiment": "one", **options})
+    node = r"\n +stretch: !new:mil_asc.augment.stretch.Stretch\n +time: .*\n +frequency: .*"
+    earlier = re.sub(r"\n +(time|frequency)_stretch: .*", "", re.sub(node, "", now))
+    assert "tretch" not in earlier and "Mixup" in earlier
+    assert changed_settings(earlier, now) == {}
+    later = now.replace("time_stretch: 0.0", "time_stretch: 0.2")
+    assert changed_settings(earlier, later)["augment.pieces.time_stretch"] == (None, "0.2")

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
-from mil_asc.studies.measures import as_digits, from_digits, outcomes, recording_of
+from mil_asc.studies.measures import as_digits, from_digits, outcomes, recording_of, setting_of
 from mil_asc.studies.real_recordings_page import pooled_tables
 
 
@@ -44,6 +44,15 @@ def test_clips_are_in_the_order_of_their_recordings():
     assert from_digits(found["correct_smi"], 5) == [False, True, True, False, True]
     assert from_digits(found["correct_cmi"], 5) == [False, True, False, False, False]
     assert found["correct_own"] == found["correct_smi"]
+
+
+def test_a_piece_that_a_run_did_not_know_was_off():
+    class Earlier:
+        @staticmethod
+        def setting(name):
+            return {"mixup_alpha": 0.3}.get(name)
+
+    assert [setting_of(Earlier, name) for name in ("mixup_alpha", "time_stretch", "pooling")] == ["0.3", "0.0", "None"]
 
 
 def test_sets_are_joined_and_seeds_averaged():

@@ -1,14 +1,26 @@
 """The study on real recordings: its runs, the tables of its page, its picture."""
 
-import pytest
+from matplotlib.figure import Figure
 from tiny import ROOT
 
 from mil_asc.results import plots
 from mil_asc.studies.measures import as_digits
-from mil_asc.studies.real_recordings import BASE, BEST, CHOSEN_ON, FOLDS, HELD_OUT, PIECES, UNCHANGED, esc50
+from mil_asc.studies.pages import NAMES
+from mil_asc.studies.real_recordings import (
+    BASE,
+    BEST,
+    CHOSEN_ON,
+    FOLDS,
+    HELD_OUT,
+    LONG_EPOCHS,
+    PIECES,
+    UNCHANGED,
+    esc50,
+)
 from mil_asc.studies.real_recordings_page import best_tables, esc50_page
 from mil_asc.studies.real_recordings_picture import paint_esc50
 from mil_asc.training.blocks import legal_names
+from mil_asc.training.config import load_hparams
 
 NUMBERS = ("accuracy", "smi", "cmi", "floor", "tmi_auc", "log_loss", "confidence", "positive_share")
 
@@ -38,16 +50,22 @@ def test_every_run_has_a_key_and_a_folder_of_its_own():
     study = esc50(2)
     assert len(study.keys()) == len(study.runs)
     assert len({(run.variant, run.experiment, run.seed) for run in study.runs}) == len(study.runs)
-    assert len(study.runs) == 4 * 4 * 2 + (4 + len(PIECES)) * 3 + 4 * 2
+    assert len(study.runs) == 4 * 4 * 2 + (5 + len(PIECES)) * 3 + 4 * 2 + 1
 
 
 def test_pieces_are_the_blocks_of_the_augmentation():
     assert {"none", *PIECES} == set(legal_names(ROOT / "hparams/augment")) - {"pieces"}
 
 
-def test_the_best_recipe_sets_everything_but_the_fold_itself():
+def test_the_best_recipe_is_its_file_without_further_options():
     found = {run: factors for run, factors in esc50(1).runs.items() if run.experiment == "fuse_best"}
     assert [run.options for run in found] == [(f"--evaluate_fold={fold}",) for fold in FOLDS]
+    hparams, _ = load_hparams(ROOT / "recipes/ESC50/hparams/fuse_best.yaml", {"data_folder": "anywhere"})
+    assert hparams["model"]["features"]["n_mels"] == BEST["n_mels"]
+    pieces = ["TimeRoll", "RandomGain", "DeviceResponses", "Mixup", "Stretch", "SpecAugment"]
+    assert hparams["augment"]["augmentation"].active == pieces
+    assert f"--number_of_epochs={hparams['training']['number_of_epochs']}" in LONG_EPOCHS
+    assert f"--warmup_epochs={hparams['training']['warmup_epochs']}" in LONG_EPOCHS
 
 
 def test_the_best_recipe_is_compared_on_the_folds_that_nothing_was_chosen_on():
@@ -62,11 +80,29 @@ def test_the_best_recipe_is_compared_on_the_folds_that_nothing_was_chosen_on():
     assert "| **+12.5 [+6.2, +20.0]** | 0.002 |" in text
 
 
-@pytest.mark.parametrize("complete", [False, True])
-def test_page_and_picture_of_few_rows_and_of_none(complete):
-    rows = [plain(1, [True] * 10), best(1, [True] * 10), best(2, [True, False] * 5)] if complete else []
-    rows += [row([True, False], fold=1, augment="mixup", **BASE)] if complete else []
+def test_every_planned_run_is_in_the_tables():
+    rows = [row([True, False], seed=run.seed, **factors) for run, factors in esc50(1).runs.items()]
     text = esc50_page(rows)
-    assert text.count("### ") == 5
-    assert ("| `mixup` | 1 | 50.0 |" in text) == complete
-    assert plots.svg(paint_esc50, rows).startswith("<?xml")
+    assert "–" not in text  # what a table has no rows of
+    assert "| `mixup` | 3 | 50.0 ± 0.0 |" in text and "| `mixup` | 3 | +0.0 [+0.0, +0.0] |" in text
+    assert "| 64 mel bins | 3 | +0.0 [+0.0, +0.0] |" in text
+    assert "| positive/negative labels | 3 | +0.0 [+0.0, +0.0] |" in text
+
+
+def test_a_page_of_few_rows_says_what_is_missing():
+    text = esc50_page([row([True, False], fold=1, augment="mixup", **BASE)])
+    assert "| `mixup` | 1 | 50.0 |" in text and "| `stretch` | 0 | – |" in text
+    assert "No other fold has a row of both yet." in text and "No fold has a row of two strategies yet." in text
+
+
+def test_the_picture_has_a_mark_for_every_system_and_piece():
+    rows = [row([True, False], seed=run.seed, **factors) for run, factors in esc50(1).runs.items()]
+    figure = Figure()
+    paint_esc50(figure, rows)
+    left, right = figure.axes
+    names = left.get_legend_handles_labels()[1]
+    assert names == [*NAMES.values(), "fuse_best"]
+    assert [text.get_text() for text in right.get_yticklabels()] == ["none", *PIECES][::-1]
+    dots = [line for line in right.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in dots] == [3] * (1 + len(PIECES))
+    assert plots.svg(paint_esc50, []).startswith("<?xml")  # no rows: empty axes

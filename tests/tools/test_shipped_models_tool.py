@@ -29,7 +29,7 @@ def esc50(tmp_path):
         for target, category in enumerate([*CLASSES, "cow"]):
             name = f"{fold}-{10 * fold + target}-A-{target}.wav"
             soundfile.write(tmp_path / "esc50/audio" / name, 0.1 * rng.normal(size=24000), 16000)
-            lines.append(f"{name},{fold},{target},{category},{str(category != 'cow').upper()},{10 * fold + target},A")
+            lines.append(f"{name},{fold},{target},{category},{category != 'cow'},{10 * fold + target},A")
     (tmp_path / "esc50/meta/esc50.csv").write_text("\n".join(lines) + "\n")
     return tmp_path / "esc50"
 
@@ -121,6 +121,24 @@ def test_bad_arguments_end_with_2_and_a_line(capsys, words, said):
 
 def test_folder_that_is_not_esc50_is_refused(tmp_path):
     with pytest.raises(TOOL.UserError, match="meta/esc50.csv is missing: name the folder of ESC-50"):
+        TOOL.main(["esc10-fuse", f"--esc50={tmp_path}", *words_of(tmp_path)])
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    "table, words",
+    [
+        (
+            "filename,fold,target,category,esc10,src_file\n1-1-A-0.wav,5,0,dog,True,1\n",
+            "no clips of ESC-10 in folds 1 to",
+        ),
+        ("filename,fold,target,category\n1-1-A-0.wav,1,0,dog\n", "esc10"),
+    ],
+)
+def test_table_without_what_is_needed_is_refused_and_makes_nothing(tmp_path, table, words):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/esc50.csv").write_text(table)
+    with pytest.raises(TOOL.UserError, match=words):
         TOOL.main(["esc10-fuse", f"--esc50={tmp_path}", *words_of(tmp_path)])
     assert not (tmp_path / "work").exists()
 

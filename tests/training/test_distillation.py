@@ -104,6 +104,13 @@ def test_a_student_learns_from_an_ensemble(data, teachers, tmp_path):
     assert train["loss"] == pytest.approx(0.02 * labels + 0.98 * train["teachers"], rel=1e-4)
 
 
+def test_teachers_of_clips_alone_go_with_every_stretch(data, teachers, tmp_path):
+    """And those of instances with a stretch of the mel axis, which moves no instance."""
+    named = f"--teachers={teachers[0]}"
+    assert main(student(data, tmp_path / "bag", named, "--teacher_level=bag", "--time_stretch=0.2")) == 0
+    assert main(student(data, tmp_path / "both", named, "--frequency_stretch=0.2")) == 0
+
+
 @pytest.mark.slow
 def test_a_killed_student_resumes_exactly_and_with_the_same_teachers_alone(data, teachers, tmp_path, capsys):
     own = tmp_path / "teacher"
@@ -132,6 +139,7 @@ def test_a_killed_student_resumes_exactly_and_with_the_same_teachers_alone(data,
         (["--teachers={run}", "--teacher_level=clip"], "training.teacher_level must be one of bag, instances, both"),
         (["--teachers={run}", "--teacher_temperature=0"], "training.teacher_temperature must be a number above 0"),
         (["--teachers={run}", "--teacher_label_weight=1"], "training.teacher_label_weight must be a number"),
+        (["--teachers={run}", "--time_stretch=0.2"], "augment.pieces.time_stretch and teachers that label instances"),
         (["--teachers={run}", "--hop_ms=16"], "its instances are not at the times of this model's"),
     ],
 )
