@@ -35,6 +35,8 @@ from mil_asc.synth.write import generate_synth_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 ATTRIBUTION = ROOT / "tools/esc10_attribution.csv"
+ESC10_SCHEDULE = ("--number_of_epochs=200", "--batch_size=16")
+"""A fifth of the clips of ESC-50, in about as many steps."""
 CALIBRATION_SEED = 101
 """Of synthetic scenes for the calibration, never trained on."""
 
@@ -88,7 +90,7 @@ def make_esc10(name, options):
     data = recipe / work / "esc10"
     arrange_esc10(options.esc50, data)
     words = [f"--data_folder={data}", "--subset=esc10", "--num_classes=10", "--evaluate_fold=4", "--data.name=ESC-10"]
-    train(recipe, "fuse_best", work / name, options, *words)
+    train(recipe, "fuse_best", work / name, options, *words, *ESC10_SCHEDULE)
     attribution = data.parent / "attribution.md"
     write_atomically(attribution, attribution_table())
     words = ["--description", "Ten classes of sounds (ESC-10), trained on folds 1 to 3 and evaluated on fold 4."]
