@@ -46,7 +46,7 @@ def esc50(seeds):
     strategies = [strategy_run(name, fold, seed) for seed in all_seeds for fold in FOLDS for name in STRATEGIES]
     best = [best_run(fold, seed) for seed in all_seeds for fold in FOLDS]
     pieces = {seed: on_one_fold(seed) for seed in range(1, PIECE_SEEDS + 1)}
-    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *pieces[1], *best]
+    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *best, *pieces[1]]
     later = [run for seed in pieces if seed > 1 for run in pieces[seed]]
     later += [strategy_run(PLAIN_STRATEGY, CHOSEN_ON, seed) for seed in pieces]
     return Study("esc50", FACTORS, dict([*first, *strategies, *later]), ESC50)
