@@ -50,7 +50,7 @@ class Augmentation:
 
     @property
     def moves_instances(self):
-        """Whether moments of the spectrogram are others than those of the waveform."""
+        """Whether some piece changes at which frames a moment of the waveform is."""
         return any(piece.moves_instances for piece in self.spectrogram)
 
     def prepare(self, network, device):

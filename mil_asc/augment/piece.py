@@ -29,7 +29,7 @@ class SpectrogramPiece(ABC):
     """Changes log-mel spectrograms between front end and input normalization: ``piece(logmel_B1FT)``."""
 
     moves_instances = False
-    """Whether a moment of a clip is at another frame afterwards."""
+    """Whether it changes at which frames a moment of the waveform is."""
 
     @property
     @abstractmethod

@@ -71,7 +71,7 @@ def _rows(meta):
         where = f"{meta}, line {line}"
         path = normal_path(f"audio/{row['filename']}", where)
         row["fold"], row["target"] = _whole(row, "fold", where, 1, FOLDS), _whole(row, "target", where, 0, 49)
-        if row["esc10"].upper() not in ("TRUE", "FALSE"):  # the archive has True and False, copies have capitals
+        if row["esc10"].upper() not in ("TRUE", "FALSE"):  # the archive has True and False, spreadsheets write capitals
             raise UserError(f"{where}: esc10 must be True or False, got {row['esc10']!r:.80}")
         if path in paths:
             raise UserError(f"{where}: {row['filename']} is there twice")

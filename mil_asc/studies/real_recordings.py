@@ -22,7 +22,7 @@ PLAIN_STRATEGY = "gt"
 UNCHANGED = {"augment": PLAIN, "n_mels": 256}
 """Factors of the strategies' rows: as the paper has them."""
 FEWER_MELS = {"strategy": PLAIN_STRATEGY, "augment": PLAIN, "n_mels": 64}
-"""The first step from the plain recipe: a quarter of the mel bins, and of the time."""
+"""The first step from the plain recipe: a quarter of the mel bins."""
 BASE, BASE_EXPERIMENT = {"strategy": "gt_ce", "n_mels": 64}, "fuse_gt_ce"
 """The second step, cross entropy, which is the base of the pieces, and its experiment."""
 OTHER_OBJECTIVES = {"no_il_ce": "bag_ce", "pnl_ce": "pnl_ce"}

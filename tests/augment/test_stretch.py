@@ -63,6 +63,16 @@ def test_a_line_of_the_spectrum_moves_along_the_mel_axis_alone(device):
     assert peak.min() < 20 < peak.max() and (peak - 20).abs().max() <= 7
 
 
+def test_the_mel_axis_does_not_wrap_around_and_time_does(device):
+    """A ramp along an axis rises everywhere when read with its ends repeated, and falls once where it wraps around."""
+    torch.manual_seed(4)
+    ramp = torch.arange(40.0, device=device)
+    over_mel = Stretch(frequency=0.5)(ramp.view(1, 1, 40, 1).repeat(32, 1, 1, 6))
+    assert over_mel.diff(dim=2).min() >= -1e-3
+    over_time = Stretch(time=0.5)(ramp.view(1, 1, 1, 40).repeat(32, 1, 6, 1))
+    assert over_time.diff(dim=3).min() < -10
+
+
 def test_factors_are_symmetric_and_the_window_is_within_the_clip(device):
     torch.manual_seed(2)
     position_BT = positions(100, 0.25, torch.zeros(4000, 1, 1, device=device))
@@ -88,6 +98,7 @@ def test_clips_are_drawn_one_by_one_and_the_input_stays(device):
     "make, words",
     [
         (lambda: Stretch(time=-0.1), "time_stretch must be a number from 0 up"),
+        (lambda: Stretch(time=float("nan")), "time_stretch must be a number from 0 up"),
         (lambda: Stretch(frequency=1.5), "frequency_stretch must be a number from 0 to 1"),
     ],
 )
