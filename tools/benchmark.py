@@ -1,6 +1,7 @@
-"""Speed and memory beside a plain baseline: preparing, feeding, a training step, one clip's latency.
+"""Speed and memory beside a plain baseline: preparing, feeding, augmentation, a training step, one clip's latency.
 
-    python tools/benchmark.py [--device cpu|cuda] [--only preparing,feeding,training,latency] [--steps] [--json FILE]
+    python tools/benchmark.py [--device cpu|cuda] [--steps] [--json FILE]
+        [--only preparing,feeding,augmentation,training,latency]
 
 The machine may be shared, so contestants take turns, ratios are taken within a turn, and medians are printed.
 Every contestant has a process of its own, because an allocator is chosen when a process starts. The "plain"

@@ -19,6 +19,20 @@ def test_reading_in_a_circle_stays_within_the_clip(clips):
     assert read.tolist() == [[6, 7, 0, 1], [104, 100, 101, 102]]
 
 
+def test_reading_in_a_circle_is_the_remainder_of_every_index(device):
+    torch.manual_seed(0)
+    for samples in (1, 2, 7, 24):
+        length_B = torch.arange(1, samples + 1, device=device)
+        clip_BN = torch.rand(samples, samples, device=device)
+        every_N = torch.arange(samples, device=device)
+        wav_BN = clip_BN.gather(1, every_N % length_B.unsqueeze(1))
+        for count in (1, samples, samples + 1, 3 * samples):
+            start_B = torch.randint(-samples, 2 * samples, (samples,), device=device)
+            index_BN = torch.arange(count, device=device) + start_B.unsqueeze(1)
+            expected = clip_BN.gather(1, index_BN % length_B.unsqueeze(1))
+            assert torch.equal(cyclic(wav_BN, length_B, start_B, count), expected)
+
+
 def test_a_crop_is_a_stretch_of_the_clip_and_every_place_occurs(clips, small_model):
     crop, starts = RandomCrop(3.0), set()
     crop.samples = 3

@@ -13,9 +13,14 @@ import pytest
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 TINY = ["--device=cpu", "--seconds=1", "--batch_size=2", "--n_mels=32", "--rounds=1", "--clips=3", "--fill=0.1"]
+AUGMENTATIONS = [
+    *("all", "freq_mixstyle", "impulse_responses", "mixup", "random_crop", "random_gain", "spec_augment", "stretch"),
+    *("time_roll", "impulse_responses, every clip"),
+]
 ROWS = [
     "preparing 48 kHz stereo",
     "feeding 2 clips",
+    *(f"augment={name}" for name in AUGMENTATIONS),
     "training step, as train.py",
     "peak memory, training",
     "share of best matrix rate",
@@ -54,15 +59,15 @@ def test_tiny_run_prints_every_row_and_valid_json(tmp_path):
     assert "python" in done.stdout.splitlines()[0] and "Machine:" in done.stdout
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert len(numbers["rows"]) == len(ROWS)
-    assert all(row["ours"] > 0 and row["ratio"] > 0 for row in numbers["rows"])
-    assert set(numbers["measurements"]["rounds"][0]) == {"plain", "fast", "machine"}
+    assert all(row["ours"] >= 0 and row["ratio"] >= 0 for row in numbers["rows"])
+    assert set(numbers["measurements"]["rounds"][0]) == {"plain", "fast", "machine", "augmentation"}
     assert not list((tmp_path / "temporary").glob("mil_asc_benchmark_*"))
 
 
 @pytest.mark.parametrize(
     "option, said",
     [
-        ("--only=preparing,sleeping", "'sleeping'; legal: preparing, feeding, training, latency"),
+        ("--only=preparing,sleeping", "'sleeping'; legal: preparing, feeding, augmentation, training, latency"),
         ("--only=", "unknown measure ''"),
         ("--batch_size=1", "at least 2"),
         ("--rounds=none", "'none' is not a whole number"),
@@ -135,6 +140,7 @@ def test_row_is_met_only_within_its_bounds(bench):
         (["--only=preparing"], {}),
         (["--only=feeding"], {"fast": ["training"]}),
         (["--only=feeding,latency"], {"plain": ["latency"], "fast": ["latency", "training"]}),
+        (["--only=augmentation"], {"fast": ["training"], "augmentation": ["augmentation"]}),
         (["--only=training"], {"plain": ["training"], "fast": ["training"], "machine": ["training"]}),
     ],
 )
@@ -144,8 +150,8 @@ def test_only_what_is_asked_for_is_measured(bench, options, plan):
 
 def test_steps_stand_between_plain_and_fast(bench):
     plan = bench.contestants.turns_of_a_round(bench.command.parse(["--device=cpu", "--steps"]))
-    assert list(plan) == ["plain", "channels_last", "pages", "operations", "fast", "machine"]
+    assert list(plan) == ["plain", "channels_last", "pages", "operations", "fast", "machine", "augmentation"]
     on_gpu = bench.command.parse(["--device=cpu", "--steps"])
     on_gpu.device = "cuda"
     plan = bench.contestants.turns_of_a_round(on_gpu)
-    assert list(plan) == ["plain", "channels_last", "operations", "fast", "machine"]
+    assert list(plan) == ["plain", "channels_last", "operations", "fast", "machine", "augmentation"]

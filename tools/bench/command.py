@@ -28,8 +28,8 @@ from mil_asc.runtime import hardware
 from mil_asc.runtime.files import write_atomically
 from mil_asc.store.build import prepare_waveforms
 
-DESCRIPTION = "Speed and memory beside a plain baseline: preparing, feeding, a training step, latency of one clip."
-MEASURES = ("preparing", "feeding", "training", "latency")
+DESCRIPTION = "Speed and memory beside a plain baseline: preparing, feeding, augmentation, a training step, latency."
+MEASURES = ("preparing", "feeding", "augmentation", "training", "latency")
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -34,7 +34,7 @@ CONTESTANTS = {
 }
 
 
-HELPERS = ("feeding", "machine")
+HELPERS = ("feeding", "machine", "augmentation")
 """Further parts that run in a process of their own, in the environment of ``fast``."""
 
 
@@ -84,8 +84,10 @@ def turns_of_a_round(args):
     if "training" in asked:
         between = dict.fromkeys(("channels_last", "pages", "operations") if args.steps else (), ["training"])
         plan = {"plain": asked, **between, "fast": list(asked), "machine": ["training"]}
-    elif "feeding" in args.only:
-        plan["fast"].append("training")  # feeding is a share of a step
+    elif {"feeding", "augmentation"} & set(args.only):
+        plan["fast"].append("training")  # they are a share of a step
+    if "augmentation" in args.only:
+        plan["augmentation"] = ["augmentation"]
     if args.device == "cuda":
         plan.pop("pages", None)  # it is about the memory of the host
     return {name: only for name, only in plan.items() if only}

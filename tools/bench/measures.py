@@ -1,4 +1,4 @@
-"""What is measured in the process of a contestant: latency, training, feeding, and the limits of the machine.
+"""What is measured in the process of a contestant: latency, training, feeding, augmentation, the machine's limits.
 
 Shapes: B batch, N samples.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.augmentations import measure_augmentations
 from bench.clock import clock, forget_peak, repetitions
 from bench.contestants import CONTESTANTS
 from mil_asc.corpora.manifest import Clip
@@ -39,6 +40,9 @@ def measure(args):
         found = measure_feeding(args)
     elif args.contestant == "machine":
         found = measure_machine(args.device, args.fill / 4)
+    elif args.contestant == "augmentation":
+        model = build_model(args, CONTESTANTS["fast"])
+        found = {"augmentation": measure_augmentations(model, waveforms(args, args.batch_size), args)}
     else:
         found = measure_model(args, CONTESTANTS[args.contestant])
     print(json.dumps(found))

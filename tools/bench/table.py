@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.augmentations import CONVOLVED
 from bench.contestants import CONTESTANTS, environment
 from bench.decoders import PREPARING_TURNS
 from mil_asc.runtime import hardware
@@ -72,6 +73,8 @@ def rows_of(found, args):
     rounds = found["rounds"]
     if "feeding" in found:
         rows += feeding_rows(found["feeding"], rounds, args)
+    if "augmentation" in args.only:
+        rows += augmentation_rows(rounds, args)
     if "training" in args.only:
         rows += training_rows(rounds, args)
     if "latency" in args.only:
@@ -89,13 +92,31 @@ def preparing_rows(pairs, args):
 
 def feeding_rows(turns, rounds, args):
     """Time to feed a batch, as a share of a training step."""
-    step = args.batch_size / median_of(rounds, "fast", ("training", "clips_per_second"))
-    rows = []
+    step, rows = seconds_of_step(rounds, args), []
     for source in turns[0]:
         seconds = statistics.median(turn[source] for turn in turns)
         what = f"feeding {args.batch_size} clips" + (" (resident store)" if source == "resident" else "")
         rows.append(Row(what, None, 1000 * seconds, "ms", seconds / step, "{:.2%} of a step", most=0.01))
     return rows
+
+
+def augmentation_rows(rounds, args):
+    """Time of each block for a batch, as a share of a training step; and the convolution beside a plain one."""
+    step, name, rows = seconds_of_step(rounds, args), "augmentation", []
+    plain, convolved = (name, "plain"), (name, CONVOLVED)
+    ratio = statistics.median(value_of(turn, name, convolved) / value_of(turn, name, plain) for turn in rounds)
+    times = {block: 1000 * median_of(rounds, name, (name, block)) for block in rounds[0][name][name]}
+    for block, milliseconds in times.items():
+        if block != "plain":
+            share = milliseconds / 1000 / step
+            rows.append(Row(f"augment={block}", None, milliseconds, "ms", share, "{:.2%} of a step"))
+    what = f"augment={CONVOLVED}, every clip, any FFT"
+    return [*rows, Row(what, times["plain"], times[CONVOLVED], "ms", ratio, "{:.2f} x the time")]
+
+
+def seconds_of_step(rounds, args):
+    """Seconds of a training step, as train.py makes it."""
+    return args.batch_size / median_of(rounds, "fast", ("training", "clips_per_second"))
 
 
 def training_rows(rounds, args):
