@@ -11,11 +11,10 @@ FOLDS = (1, 2, 3, 4)
 CHOSEN_ON = 1
 """The fold on which everything is chosen; results of what was chosen come from the others."""
 HELD_OUT = tuple(fold for fold in FOLDS if fold != CHOSEN_ON)
-PIECES = (
-    *("stretch", "mixup", "spec_augment", "random_gain", "impulse_responses"),
-    *("time_roll", "freq_mixstyle", "random_crop", "ema", "all"),
-)
-PLAIN = "none"
+PLAIN, TOGETHER = "none", "all"
+PIECES_OF_BEST = ("stretch", "mixup", "spec_augment", "random_gain", "impulse_responses", "time_roll")
+OTHER_PIECES = ("freq_mixstyle", "random_crop", "ema")
+PIECES = (*PIECES_OF_BEST, *OTHER_PIECES, TOGETHER)
 PIECE_SEEDS = 3
 PLAIN_STRATEGY = "gt"
 """The one that the best recipe is compared with."""
@@ -32,6 +31,8 @@ LONG_BASE, LONG_EPOCHS = {**BASE, "strategy": "gt_ce_long"}, ("--number_of_epoch
 BEST, BEST_EXPERIMENT = {"strategy": "best", "augment": "own", "n_mels": 64}, "fuse_best"
 """Factors of the best recipe's rows, whose file sets them, and its experiment."""
 FACTORS = ("strategy", "augment", "fold", "n_mels")
+PRECISION = "--precision=bf16"
+"""Of every run, whatever its processor computes natively: the rows come from several machines."""
 
 
 def esc50(seeds):
@@ -39,17 +40,18 @@ def esc50(seeds):
     the best recipe on every fold.
 
     ``seeds`` counts those of the strategies and of the best recipe; what is compared on one fold has seeds 1 to
-    ``PIECE_SEEDS``. What is compared with the best recipe, and what it was chosen from, is trained first.
+    ``PIECE_SEEDS``. Trained first: what the best recipe is compared with, then the ablation of the pieces it has.
     """
     check_seeds(seeds)
     all_seeds = range(1, seeds + 1)
     strategies = [strategy_run(name, fold, seed) for seed in all_seeds for fold in FOLDS for name in STRATEGIES]
     best = [best_run(fold, seed) for seed in all_seeds for fold in FOLDS]
-    pieces = {seed: on_one_fold(seed) for seed in range(1, PIECE_SEEDS + 1)}
-    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *best, *pieces[1]]
-    later = [run for seed in pieces if seed > 1 for run in pieces[seed]]
-    later += [strategy_run(PLAIN_STRATEGY, CHOSEN_ON, seed) for seed in pieces]
-    return Study("esc50", FACTORS, dict([*first, *strategies, *later]), ESC50)
+    piece_seeds = range(1, PIECE_SEEDS + 1)
+    ablation = [piece_run(piece, seed) for seed in piece_seeds for piece in (PLAIN, *PIECES_OF_BEST, TOGETHER)]
+    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *ablation, *best]
+    others = [run for seed in piece_seeds for run in on_one_fold(seed)]
+    plain = [strategy_run(PLAIN_STRATEGY, CHOSEN_ON, seed) for seed in piece_seeds]
+    return Study("esc50", FACTORS, dict([*first, *others, *strategies, *plain]), ESC50)
 
 
 def strategy_run(strategy, fold, seed):
@@ -64,7 +66,7 @@ def on_one_fold(seed):
     instance loss, and with each piece."""
     mels = FEWER_MELS["n_mels"]
     run = _planned(STRATEGIES[PLAIN_STRATEGY], seed, "smi", f"mels-{mels}", CHOSEN_ON, f"--n_mels={mels}")
-    found = [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in (PLAIN, *PIECES))]
+    found = [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in OTHER_PIECES)]
     for strategy, objective in OTHER_OBJECTIVES.items():
         run = _planned(BASE_EXPERIMENT, seed, "bag", objective, CHOSEN_ON, f"--objective={objective}")
         found.append((run, {**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}))
@@ -86,4 +88,4 @@ def best_run(fold, seed):
 
 def _planned(experiment, seed, rule, folder, fold, *options):
     variant = f"{folder}/fold-{fold}"
-    return PlannedRun(RECIPE, experiment, seed, rule, variant, (f"--evaluate_fold={fold}", *options))
+    return PlannedRun(RECIPE, experiment, seed, rule, variant, (f"--evaluate_fold={fold}", PRECISION, *options))

@@ -14,6 +14,8 @@ from mil_asc.studies.real_recordings import (
     HELD_OUT,
     LONG_EPOCHS,
     PIECES,
+    PIECES_OF_BEST,
+    PRECISION,
     UNCHANGED,
     esc50,
 )
@@ -57,9 +59,15 @@ def test_pieces_are_the_blocks_of_the_augmentation():
     assert {"none", *PIECES} == set(legal_names(ROOT / "hparams/augment")) - {"pieces"}
 
 
-def test_the_best_recipe_is_its_file_without_further_options():
+def test_the_pieces_of_the_best_recipe_come_first_with_every_seed():
+    names = [(row["augment"], run.seed) for run, row in esc50(1).runs.items() if row["strategy"] == BASE["strategy"]]
+    first = ["none", *PIECES_OF_BEST, "all"]
+    assert names[: 3 * len(first)] == [(name, seed) for seed in (1, 2, 3) for name in first]
+
+
+def test_the_best_recipe_is_its_file_with_the_precision_of_all_runs():
     found = {run: factors for run, factors in esc50(1).runs.items() if run.experiment == "fuse_best"}
-    assert [run.options for run in found] == [(f"--evaluate_fold={fold}",) for fold in FOLDS]
+    assert [run.options for run in found] == [(f"--evaluate_fold={fold}", PRECISION) for fold in FOLDS]
     hparams, _ = load_hparams(ROOT / "recipes/ESC50/hparams/fuse_best.yaml", {"data_folder": "anywhere"})
     assert hparams["model"]["features"]["n_mels"] == BEST["n_mels"]
     pieces = ["TimeRoll", "RandomGain", "DeviceResponses", "Mixup", "Stretch", "SpecAugment"]
