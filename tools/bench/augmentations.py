@@ -7,7 +7,7 @@ import torch
 from torchaudio.functional import fftconvolve
 
 from bench.clock import clock
-from mil_asc.store.batches import ClipBatch
+from mil_asc.augment.mixup import TrainingBatch
 from mil_asc.training.blocks import legal_names
 from mil_asc.training.config import load_hparams
 
@@ -21,7 +21,7 @@ UNTIMED = ("none", "ema")
 
 def measure_augmentations(model, wav_BN, args):
     """Seconds a batch by block; and, as ``plain``, of the convolution of every clip at the length that it has."""
-    batch = as_stored(wav_BN)
+    batch = unlabelled(wav_BN)
     with torch.no_grad():
         logmel_B1FT = model.front_end(batch.waveforms()).unsqueeze(1)
         found = {}
@@ -32,16 +32,13 @@ def measure_augmentations(model, wav_BN, args):
                 found[block] = seconds_of(lambda one=augmentation: apply(one, batch, logmel_B1FT), args)
                 if block == CONVOLVED:
                     found["plain"] = seconds_of(lambda one=augmentation: plain_convolution(one, batch), args)
-        unchanged = seconds_of(batch.waveforms, args)
-    return {name: max(seconds - unchanged, 0.0) for name, seconds in found.items()}
+    return found
 
 
-def as_stored(wav_BN):
-    """Waveforms (-1 to 1) as a batch of the store."""
+def unlabelled(wav_BN):
+    """A batch whose waveforms are floating-point numbers already, so that only what is done to them is timed."""
     index_B = torch.arange(len(wav_BN), device=wav_BN.device)
-    samples_BN = (wav_BN * 2**15).clamp(-(2**15), 2**15 - 1).to(torch.int16)
-    scale_B = torch.full_like(index_B, 2.0**-15, dtype=torch.float32)
-    return ClipBatch(samples_BN, scale_B, torch.full_like(index_B, wav_BN.shape[1]), index_B, index_B)
+    return TrainingBatch(wav_BN, torch.full_like(index_B, wav_BN.shape[1]), index_B, index_B)
 
 
 def apply(augmentation, batch, logmel_B1FT):
