@@ -15,8 +15,8 @@ from mil_asc.errors import UserError
 def cyclic(wav_BN, length_B, start_B, count):
     """``count`` samples of every clip from ``start_B`` on, read in a circle of the clip's own ``length_B`` samples.
 
-    Shorter clips are continued in ``wav_BN`` by repeating them, so an index beyond its end can go back by as many whole
-    clips as fit there; where that is enough, it takes a fraction of the time of a remainder of every index.
+    Shorter clips are continued in ``wav_BN`` by repeating them, so an index beyond its end can go back by one clip. Where
+    that is enough, it takes a fraction of the time of a remainder of every index.
 
     Example
     -------
@@ -27,8 +27,7 @@ def cyclic(wav_BN, length_B, start_B, count):
     index_BN = torch.arange(count, device=wav_BN.device) + (start_B % length_B).unsqueeze(1)
     if count > samples:
         return wav_BN.gather(1, index_BN % length_B.unsqueeze(1))
-    whole_clips_B1 = (samples // length_B * length_B).unsqueeze(1)
-    return wav_BN.gather(1, torch.where(index_BN < samples, index_BN, index_BN - whole_clips_B1))
+    return wav_BN.gather(1, torch.where(index_BN < samples, index_BN, index_BN - length_B.unsqueeze(1)))
 
 
 class RandomCrop(WaveformPiece):
