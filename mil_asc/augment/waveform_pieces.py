@@ -15,8 +15,8 @@ from mil_asc.errors import UserError
 def cyclic(wav_BN, length_B, start_B, count):
     """``count`` samples of every clip from ``start_B`` on, read in a circle of the clip's own ``length_B`` samples.
 
-    Shorter clips are continued in ``wav_BN`` by repeating them, so an index beyond its end can go back by one clip. Where
-    that is enough, it takes a fraction of the time of a remainder of every index.
+    Shorter clips are continued in ``wav_BN`` by repeating them, so an index beyond its end can go back by one clip.
+    Where that is enough, it takes a fraction of the time of a remainder of every index.
 
     Example
     -------
