@@ -40,7 +40,8 @@ def esc50(seeds):
     the best recipe on every fold.
 
     ``seeds`` counts those of the strategies and of the best recipe; what is compared on one fold has seeds 1 to
-    ``PIECE_SEEDS``. Trained first: what the best recipe is compared with, then the ablation of the pieces it has.
+    ``PIECE_SEEDS``. Trained first: what the best recipe is compared with, the ablation of the pieces it has, and the
+    strategies.
     """
     check_seeds(seeds)
     all_seeds = range(1, seeds + 1)
@@ -48,10 +49,10 @@ def esc50(seeds):
     best = [best_run(fold, seed) for seed in all_seeds for fold in FOLDS]
     piece_seeds = range(1, PIECE_SEEDS + 1)
     ablation = [piece_run(piece, seed) for seed in piece_seeds for piece in (PLAIN, *PIECES_OF_BEST, TOGETHER)]
-    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *ablation, *best]
+    first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *ablation, *strategies, *best]
     others = [run for seed in piece_seeds for run in on_one_fold(seed)]
     plain = [strategy_run(PLAIN_STRATEGY, CHOSEN_ON, seed) for seed in piece_seeds]
-    return Study("esc50", FACTORS, dict([*first, *others, *strategies, *plain]), ESC50)
+    return Study("esc50", FACTORS, dict([*first, *others, *plain]), ESC50)
 
 
 def strategy_run(strategy, fold, seed):

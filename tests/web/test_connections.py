@@ -1,6 +1,7 @@
 """Connections of clients that send or take nothing, on a server of its own in a thread."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 import threading
@@ -39,7 +40,14 @@ async def answer(scope, receive, send):
 @pytest.fixture
 def port(monkeypatch):
     monkeypatch.setattr(connections, "WATCH_SECONDS", SECONDS)
-    config = uvicorn.Config(answer, http=HttpConnection, ws=SocketConnection, lifespan="off", log_level="critical")
+    config = uvicorn.Config(
+        answer,
+        http=HttpConnection,
+        ws=SocketConnection,
+        ws_ping_interval=None,  # it would end a connection that does not answer
+        lifespan="off",
+        log_level="critical",
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
@@ -126,7 +134,10 @@ def frame(kind, content=b"", is_last=True):
 @pytest.mark.parametrize("content", [frame(0x9, b"x" * 125), frame(0x0, is_last=False)], ids=["pings", "frames"])
 def test_web_socket_that_makes_memory_grow_is_ended(port, content):
     """Pings whose answers nobody takes; a message of empty frames, without an end."""
-    with upgraded(port) as line, pytest.raises(OSError):
-        line.sendall(frame(0x2, is_last=False))
-        for _ in range(1000):
-            line.sendall(content * 500)
+    with upgraded(port) as line:
+        # seen while sending, or only afterwards: the system takes some megabytes before the server reads them
+        with contextlib.suppress(ConnectionError):
+            line.sendall(frame(0x2, is_last=False))
+            for _ in range(1000):
+                line.sendall(content * 500)
+        received(line)  # a TimeoutError if it has not been ended
