@@ -11,10 +11,12 @@ FOLDS = (1, 2, 3, 4)
 CHOSEN_ON = 1
 """The fold on which everything is chosen; results of what was chosen come from the others."""
 HELD_OUT = tuple(fold for fold in FOLDS if fold != CHOSEN_ON)
-PLAIN, TOGETHER = "none", "all"
+PLAIN = "none"
 PIECES_OF_BEST = ("stretch", "mixup", "spec_augment", "random_gain", "impulse_responses", "time_roll")
-OTHER_PIECES = ("freq_mixstyle", "random_crop", "ema")
-PIECES = (*PIECES_OF_BEST, *OTHER_PIECES, TOGETHER)
+TOGETHER = "combined"
+"""The augmentation of the best recipe: these pieces, with less gain and fewer impulse responses than alone."""
+OTHER_PIECES = ("freq_mixstyle", "random_crop", "ema", "all")
+PIECES = (*PIECES_OF_BEST, TOGETHER, *OTHER_PIECES)
 PIECE_SEEDS = 3
 PLAIN_STRATEGY = "gt"
 """The one that the best recipe is compared with."""
@@ -26,7 +28,8 @@ BASE, BASE_EXPERIMENT = {"strategy": "gt_ce", "n_mels": 64}, "fuse_gt_ce"
 """The second step, cross entropy, which is the base of the pieces, and its experiment."""
 OTHER_OBJECTIVES = {"no_il_ce": "bag_ce", "pnl_ce": "pnl_ce"}
 """The base with other instance losses: none, and positive/negative labels."""
-LONG_BASE, LONG_EPOCHS = {**BASE, "strategy": "gt_ce_long"}, ("--number_of_epochs=100", "--warmup_epochs=5")
+LONG_BASE = {**BASE, "strategy": "gt_ce_long", "augment": PLAIN}
+LONG_EPOCHS = ("--number_of_epochs=100", "--warmup_epochs=5")
 """The base with the epochs of the best recipe, which differs from it in the augmentation alone."""
 BEST, BEST_EXPERIMENT = {"strategy": "best", "augment": "own", "n_mels": 64}, "fuse_best"
 """Factors of the best recipe's rows, whose file sets them, and its experiment."""
@@ -37,16 +40,16 @@ PRECISION = "--precision=bf16"
 
 def esc50(seeds):
     """``Study`` of all strategies without augmentation, every fold evaluated on once, of the pieces on one fold, and of
-    the best recipe on every fold.
+    the best recipe on every fold, with and without its augmentation.
 
-    ``seeds`` counts those of the strategies and of the best recipe; what is compared on one fold has seeds 1 to
+    ``seeds`` counts those of what is trained for every fold; what is compared on one fold has seeds 1 to
     ``PIECE_SEEDS``. Trained first: what the best recipe is compared with, the ablation of the pieces it has, and the
     strategies.
     """
     check_seeds(seeds)
     all_seeds = range(1, seeds + 1)
     strategies = [strategy_run(name, fold, seed) for seed in all_seeds for fold in FOLDS for name in STRATEGIES]
-    best = [best_run(fold, seed) for seed in all_seeds for fold in FOLDS]
+    best = [run(fold, seed) for run in (best_run, long_run) for seed in all_seeds for fold in FOLDS]
     piece_seeds = range(1, PIECE_SEEDS + 1)
     ablation = [piece_run(piece, seed) for seed in piece_seeds for piece in (PLAIN, *PIECES_OF_BEST, TOGETHER)]
     first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *ablation, *strategies, *best]
@@ -71,8 +74,7 @@ def on_one_fold(seed):
     for strategy, objective in OTHER_OBJECTIVES.items():
         run = _planned(BASE_EXPERIMENT, seed, "bag", objective, CHOSEN_ON, f"--objective={objective}")
         found.append((run, {**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}))
-    run = _planned(BASE_EXPERIMENT, seed, "bag", "long", CHOSEN_ON, *LONG_EPOCHS)
-    return [*found, (run, {**LONG_BASE, "augment": PLAIN, "fold": CHOSEN_ON})]
+    return found
 
 
 def piece_run(piece, seed):
@@ -85,6 +87,11 @@ def piece_run(piece, seed):
 def best_run(fold, seed):
     """A planned run of the best recipe, and its factors."""
     return _planned(BEST_EXPERIMENT, seed, "bag", "best", fold), {**BEST, "fold": fold}
+
+
+def long_run(fold, seed):
+    """A planned run of the best recipe without its augmentation, and its factors."""
+    return _planned(BASE_EXPERIMENT, seed, "bag", "long", fold, *LONG_EPOCHS), {**LONG_BASE, "fold": fold}
 
 
 def _planned(experiment, seed, rule, folder, fold, *options):

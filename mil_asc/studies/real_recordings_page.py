@@ -17,17 +17,19 @@ from mil_asc.studies.real_recordings import (
     PLAIN_STRATEGY,
     UNCHANGED,
 )
-from mil_asc.studies.summaries import ACCURACIES, PERCENT, Column, differences_table, means_table
+from mil_asc.studies.summaries import ACCURACIES, PERCENT, Column, by_seed, differences_table, means_table
 
 PLAIN_RECIPE = {"strategy": PLAIN_STRATEGY, **UNCHANGED}
 STEPS = {
     "`fuse_gt`: 256 mel bins, binary cross entropy, maximum": PLAIN_RECIPE,
     "64 mel bins": FEWER_MELS,
     "cross entropy and geometric mean (`fuse_gt_ce`)": {**BASE, "augment": PLAIN},
-    "100 epochs": {**LONG_BASE, "augment": PLAIN},
+    "100 epochs": LONG_BASE,
     "augmentation (`fuse_best`)": BEST,
 }
 """From the plain recipe to the best one, each with what is above it."""
+REFERENCES = {f"{NAMES[PLAIN_STRATEGY]}, plain": PLAIN_RECIPE, "`fuse_gt_ce`, 100 epochs": LONG_BASE}
+"""What the best recipe is compared with: the plain recipe, and itself without augmentation."""
 OBJECTIVES = {"no_il_ce": "none", "pnl_ce": "positive/negative labels"}
 INTERVALS = "Seed 1. 95 % intervals by a bootstrap over recordings."
 RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
@@ -74,37 +76,58 @@ def piece_tables(rows):
     }
     parts = [
         means_table(rows, {(words,): factors for words, factors in steps}, ["step"], COLUMNS),
-        "Differences to the step before, paired by seed:",
-        differences_table(rows, to_previous, ["step"], ACCURACIES),
-        "Other instance losses in `fuse_gt_ce`, and their differences to it:",
+        *_differences_of_seeds(rows, to_previous, "step", "the step before"),
+        "Other instance losses in `fuse_gt_ce`:",
         means_table(rows, {words: own for words, (own, _) in objectives.items()}, ["instance loss"], COLUMNS),
-        differences_table(rows, objectives, ["instance loss"], ACCURACIES),
-        "Each piece of the augmentation alone, and all of them, with `fuse_gt_ce`:",
+        *_differences_of_seeds(rows, objectives, "instance loss", "`fuse_gt_ce`"),
+        "Pieces of the augmentation with `fuse_gt_ce`: each alone; `combined`, the six pieces above it together, as "
+        "`fuse_best` has them; and `all`, everything at once:",
         means_table(rows, {(f"`{PLAIN}`",): plain, **{(w,): own for w, own in pieces.items()}}, ["augment"], COLUMNS),
-        "Differences to no augmentation, paired by seed:",
-        differences_table(rows, to_base, ["augment"], ACCURACIES),
+        *_differences_of_seeds(rows, to_base, "augment", "no augmentation"),
     ]
     return "\n\n".join(parts)
 
 
-def best_tables(rows):
-    """The best recipe and the plain one on every fold, and their difference on the folds that nothing was chosen on."""
-    systems = {"`fuse_best`": BEST, f"{NAMES[PLAIN_STRATEGY]}, plain": PLAIN_RECIPE}
-    folds = {(str(fold), words): {"fold": fold, **factors} for fold in FOLDS for words, factors in systems.items()}
-    have = [fold for fold in HELD_OUT if all(_first(rows, fold=fold, **factors) for factors in systems.values())]
-    parts = [
-        f"The recipe was chosen on fold {CHOSEN_ON} alone, and nothing on the others.",
-        means_table(rows, folds, ["fold", "recipe"], COLUMNS),
-    ]
-    if not have:
-        return "\n\n".join([*parts, "No other fold has a row of both yet."])
+def _differences_of_seeds(rows, pairs, heading, to):
+    """Differences of means over seeds: what they say of other trainings, and of other recordings."""
     lines = []
-    for rule, words in RULES.items():
-        own, reference = (outcomes_of(rows, rule, {"fold": have}, seed=1, **factors) for factors in systems.values())
-        cells = [_with_interval(one) for one in (own, reference)]
-        lines.append([words, _listed(have), len(own.correct_B), *cells, *_compared(own, reference)])
-    headings = ["rule", "folds", "clips", *systems, "difference", "p (McNemar)"]
-    return "\n\n".join([*parts, INTERVALS, markdown.table(headings, lines)])
+    for words, sides in pairs.items():
+        seeds = set.intersection(*(set(by_seed(rows, "accuracy", **factors)) for factors in sides))
+        shared = [row for row in rows if int(row["seed"]) in seeds]
+        lines.append([*words, len(seeds), *(_over_recordings(shared, rule, sides) for rule in RULES)])
+    return [
+        f"Differences to {to}, paired by seed; intervals by Student's t over the seeds:",
+        differences_table(rows, pairs, [heading], ACCURACIES),
+        "The same differences; intervals by a bootstrap over recordings:",
+        markdown.table([heading, "pairs", *RULES.values()], lines),
+    ]
+
+
+def _over_recordings(rows, rule, sides):
+    outcomes = [outcomes_of(rows, rule, {"fold": [CHOSEN_ON]}, **factors) for factors in sides]
+    return "–" if None in outcomes else _difference_cell(*outcomes)
+
+
+def best_tables(rows):
+    """The best recipe and those it is compared with on every fold, and its differences to them on the folds that
+    nothing was chosen on."""
+    systems = {"`fuse_best`": BEST, **REFERENCES}
+    folds = {(str(fold), words): {"fold": fold, **factors} for fold in FOLDS for words, factors in systems.items()}
+    lines = []
+    for words, factors in REFERENCES.items():
+        have = [fold for fold in HELD_OUT if all(_first(rows, fold=fold, **one) for one in (BEST, factors))]
+        for rule in RULES if have else ():
+            own, reference = (outcomes_of(rows, rule, {"fold": have}, seed=1, **one) for one in (BEST, factors))
+            cells = [RULES[rule], words, _listed(have), len(own.correct_B)]
+            lines.append([*cells, _with_interval(own), _with_interval(reference), *_compared(own, reference)])
+    headings = ["rule", "compared with", "folds", "clips", "`fuse_best`", "the other", "difference", "p (McNemar)"]
+    return "\n\n".join(
+        [
+            f"The recipe was chosen on fold {CHOSEN_ON} alone, and nothing on the others.",
+            means_table(rows, folds, ["fold", "recipe"], COLUMNS),
+            *([INTERVALS, markdown.table(headings, lines)] if lines else ["No other fold has rows to compare yet."]),
+        ]
+    )
 
 
 def pooled_tables(rows):
@@ -165,6 +188,10 @@ def _with_interval(outcomes):
 
 
 def _compared(own, reference):
+    return _difference_cell(own, reference), f"{mcnemar(own.correct_B, reference.correct_B):.2g}"
+
+
+def _difference_cell(own, reference):
     mean, low, high = (100 * value for value in difference(own, reference))
     text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return f"**{text}**" if low > 0 or high < 0 else text, f"{mcnemar(own.correct_B, reference.correct_B):.2g}"
+    return f"**{text}**" if low > 0 or high < 0 else text

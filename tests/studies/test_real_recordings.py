@@ -12,6 +12,7 @@ from mil_asc.studies.real_recordings import (
     CHOSEN_ON,
     FOLDS,
     HELD_OUT,
+    LONG_BASE,
     LONG_EPOCHS,
     PIECES,
     PIECES_OF_BEST,
@@ -52,7 +53,7 @@ def test_every_run_has_a_key_and_a_folder_of_its_own():
     study = esc50(2)
     assert len(study.keys()) == len(study.runs)
     assert len({(run.variant, run.experiment, run.seed) for run in study.runs}) == len(study.runs)
-    assert len(study.runs) == 4 * 4 * 2 + (5 + len(PIECES)) * 3 + 4 * 2 + 1
+    assert len(study.runs) == 4 * 4 * 2 + (4 + len(PIECES)) * 3 + 2 * 4 * 2 + 1
 
 
 def test_pieces_are_the_blocks_of_the_augmentation():
@@ -61,7 +62,7 @@ def test_pieces_are_the_blocks_of_the_augmentation():
 
 def test_the_pieces_of_the_best_recipe_come_first_with_every_seed():
     names = [(row["augment"], run.seed) for run, row in esc50(1).runs.items() if row["strategy"] == BASE["strategy"]]
-    first = ["none", *PIECES_OF_BEST, "all"]
+    first = ["none", *PIECES_OF_BEST, "combined"]
     assert names[: 3 * len(first)] == [(name, seed) for seed in (1, 2, 3) for name in first]
 
 
@@ -71,21 +72,34 @@ def test_the_best_recipe_is_its_file_with_the_precision_of_all_runs():
     hparams, _ = load_hparams(ROOT / "recipes/ESC50/hparams/fuse_best.yaml", {"data_folder": "anywhere"})
     assert hparams["model"]["features"]["n_mels"] == BEST["n_mels"]
     pieces = ["TimeRoll", "RandomGain", "DeviceResponses", "Mixup", "Stretch", "SpecAugment"]
-    assert hparams["augment"]["augmentation"].active == pieces
+    assert hparams["augment"]["augmentation"].active == pieces and len(pieces) == len(PIECES_OF_BEST)
     assert f"--number_of_epochs={hparams['training']['number_of_epochs']}" in LONG_EPOCHS
     assert f"--warmup_epochs={hparams['training']['warmup_epochs']}" in LONG_EPOCHS
 
 
 def test_the_best_recipe_is_compared_on_the_folds_that_nothing_was_chosen_on():
     rows = [plain(CHOSEN_ON, [False] * 40), best(CHOSEN_ON, [True] * 40)]
-    assert "No other fold has a row of both yet." in best_tables(rows)
+    assert "No other fold has rows to compare yet." in best_tables(rows)
     first, second = HELD_OUT[:2]
     rows += [plain(first, [True, False] * 20), best(first, [True, True, True, False] * 10)]
     rows += [plain(second, [True] * 40), best(second, [True] * 40), plain(HELD_OUT[2], [False] * 40)]
     rows += [best(first, [False] * 40, seed=2)]  # the pooled table is about seed 1
     text = best_tables(rows)
-    assert f"| SMI | {first}, {second} | 80 | 87.5 [" in text and "| 75.0 [" in text
-    assert "| **+12.5 [+6.2, +20.0]** | 0.002 |" in text
+    assert f"| SMI | class of the clip, plain | {first}, {second} | 80 | 87.5 [" in text and "| 75.0 [" in text
+    assert "| **+12.5 [+6.2, +20.0]** | 0.002 |" in text and "| `fuse_gt_ce`, 100 epochs | 2" not in text
+    rows += [row([True, True, False, False] * 10, fold=first, **LONG_BASE)]
+    assert f"| SMI | `fuse_gt_ce`, 100 epochs | {first} | 40 | 75.0 [" in best_tables(rows)
+
+
+def test_differences_of_pieces_are_about_the_seeds_that_both_have():
+    none, mixup = ({"fold": CHOSEN_ON, "augment": name, **BASE} for name in ("none", "mixup"))
+    rows = [row([False] * 40, seed, **none) for seed in (1, 2, 3)]
+    rows += [row([True, False] * 20, 1, **mixup), row([False] * 40, 2, **mixup)]
+    lines = [line for line in esc50_page(rows).splitlines() if line.startswith("| `mixup` | 2 | ")]
+    means, over_seeds, over_recordings = lines
+    assert means.startswith("| `mixup` | 2 | 25.0 ± ")
+    assert over_seeds.startswith("| `mixup` | 2 | +25.0 [-")  # 50 and 0: two trainings say nothing
+    assert over_recordings.startswith("| `mixup` | 2 | **+25.0 [+")
 
 
 def test_every_planned_run_is_in_the_tables():
@@ -100,7 +114,7 @@ def test_every_planned_run_is_in_the_tables():
 def test_a_page_of_few_rows_says_what_is_missing():
     text = esc50_page([row([True, False], fold=1, augment="mixup", **BASE)])
     assert "| `mixup` | 1 | 50.0 |" in text and "| `stretch` | 0 | – |" in text
-    assert "No other fold has a row of both yet." in text and "No fold has a row of two strategies yet." in text
+    assert "No other fold has rows to compare yet." in text and "No fold has a row of two strategies yet." in text
 
 
 def test_the_picture_has_a_mark_for_every_system_and_piece():

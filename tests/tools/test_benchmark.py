@@ -14,8 +14,8 @@ import pytest
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 TINY = ["--device=cpu", "--seconds=1", "--batch_size=2", "--n_mels=32", "--rounds=1", "--clips=3", "--fill=0.1"]
 AUGMENTATIONS = [
-    *("all", "freq_mixstyle", "impulse_responses", "mixup", "random_crop", "random_gain", "spec_augment", "stretch"),
-    *("time_roll", "impulse_responses, every clip"),
+    *("all", "combined", "freq_mixstyle", "impulse_responses", "mixup", "random_crop", "random_gain", "spec_augment"),
+    *("stretch", "time_roll", "impulse_responses, every clip"),
 ]
 ROWS = [
     "preparing 48 kHz stereo",
