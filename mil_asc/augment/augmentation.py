@@ -53,6 +53,11 @@ class Augmentation:
         """Whether some piece changes at which frames a moment of the waveform is."""
         return any(piece.moves_instances for piece in self.spectrogram)
 
+    @property
+    def files_sha256(self):
+        """SHA-256 of all files that pieces read, to be compared when a run goes on; empty where they read none."""
+        return "+".join(filter(None, (piece.files_sha256 for piece in self.waveform)))
+
     def prepare(self, network, device):
         """Get ready for a model (``MILClassifier``) and a device.
 

@@ -5,6 +5,7 @@ Impulse Response Augmentation", EUSIPCO 2023, which convolves with responses of 
 0.6.
 """
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mil_asc.augment.piece import WaveformPiece, drawn
 from mil_asc.checks import check_number
 from mil_asc.corpora.folder_tree import is_audio, is_hidden
 from mil_asc.errors import AudioError, UserError
+from mil_asc.runtime.checksums import checksum
 
 LONGEST = 1.0
 """Longest response (in seconds); what comes later is cut off."""
@@ -61,6 +63,14 @@ class DeviceResponses(WaveformPiece):
         """Whether there is a probability."""
         return self.probability > 0
 
+    @property
+    def files_sha256(self):
+        """SHA-256 over the names and contents of the folder's files, as its ``sha256sum`` says them; else empty."""
+        if not (self.active and self.folder):
+            return ""
+        lines = [f"{checksum(path)}  {path.relative_to(self.folder)}\n" for path in response_files(self.folder)]
+        return sha256("".join(lines).encode()).hexdigest()
+
     def prepare(self, network, device):
         """Read or generate the responses: (K, L), the shorter ones with zeros behind them."""
         rate = network.front_end.sample_rate
@@ -101,10 +111,15 @@ def read_responses(folder, sample_rate):
     UserError
         The folder is missing or has no audio files, or a file is silent or cannot be decoded.
     """
+    return [normalised(_read(path, sample_rate), path) for path in response_files(folder)]
+
+
+def response_files(folder):
+    """Paths of the audio files of a folder and those in it, in the order of their names; ``UserError`` without any."""
     paths = sorted(path for path in Path(folder).rglob("*") if is_audio(path.name) and not is_hidden(path.name))
     if not paths:
         raise UserError(f"augment: impulse_folder {folder}: no such folder, or no audio file in it")
-    return [normalised(_read(path, sample_rate), path) for path in paths]
+    return paths
 
 
 def normalised(response_L, name):

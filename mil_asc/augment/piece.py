@@ -16,6 +16,11 @@ class WaveformPiece(ABC):
     def active(self):
         """Whether the settings change anything."""
 
+    @property
+    def files_sha256(self):
+        """SHA-256 of the files that it reads; empty where it reads none."""
+        return ""
+
     def prepare(self, network, device):
         """Get ready for a model (``MILClassifier``) and a device; a ``UserError`` where it does not fit the model."""
         del network, device

@@ -33,6 +33,8 @@ from mil_asc.training.curves import Curves
 
 OTHER_FOLDER = "give another --output_folder, or remove that one"
 EVALUATE = "tools/evaluate.py"
+RESPONSES = "SHA-256 of the files in augment.pieces.impulse_folder"
+"""In the record of the run options: what the augmentation reads is as much a part of the run as they are."""
 RESULT_OPTIONS = (
     "precision",
     "eval_precision",
@@ -44,7 +46,8 @@ RESULT_OPTIONS = (
 
 
 def options_of_results(options, hparams, ranks):
-    """The run options that change the results, by name, the number of ranks, and the kernels of training on a CPU.
+    """The run options that change the results, by name, the number of ranks, the kernels of training on a CPU, and the
+    checksum of the files of the augmentation.
 
     Arguments
     ---------
@@ -52,7 +55,7 @@ def options_of_results(options, hparams, ranks):
         As given on the command line.
     hparams : dict
         Built hyperparameters: the training block has values for some of them, options of the command line go before it;
-        the network may have kernels.
+        the network may have kernels; pieces of the augmentation may read files.
     ranks : Ranks
         Who takes part: their number changes random numbers and the last bits of sums.
 
@@ -66,7 +69,12 @@ def options_of_results(options, hparams, ranks):
         name: getattr(options, name) if name in given or name not in training else training[name]
         for name in RESULT_OPTIONS
     }
-    return values | {"ranks": ranks.count, SWITCH: kernels_of_run(options, hparams["model"]["network"], ranks)}
+    augmentation = hparams.get("augment", {}).get("augmentation")
+    return values | {
+        "ranks": ranks.count,
+        SWITCH: kernels_of_run(options, hparams["model"]["network"], ranks),
+        RESPONSES: augmentation.files_sha256 if augmentation is not None else "",
+    }
 
 
 def kernels_of_run(options, network, ranks):
@@ -180,7 +188,8 @@ class RunFolder:
         ``options`` are those of ``options_of_results``; if a run is only evaluated, only those of evaluation count. The
         kernels, which nobody chose, do not count where there is nothing left to train, and stay as recorded.
         """
-        before = self._recorded(RUN_OPTIONS, options, earlier={"ranks": 1, SWITCH: "pytorch"})
+        earlier = {"ranks": 1, SWITCH: "pytorch", RESPONSES: options[RESPONSES]}
+        before = self._recorded(RUN_OPTIONS, options, earlier)
         names = [name for name in options if training or name.startswith("eval_")]
         if (self.path / REPORT).is_file():
             options = options | {SWITCH: before[SWITCH]}

@@ -321,4 +321,7 @@ class TrainingRun:
             facts["init_from"] = {key: origin[key] for key in origin if key not in ("note", "warnings")}
         if self.teachers is not None:
             facts["distillation"] = self.teachers.describe()
+        augmentation = self.hparams.get("augment", {}).get("augmentation")
+        if augmentation is not None and augmentation.files_sha256:
+            facts["augmentation_files_sha256"] = augmentation.files_sha256
         return described | recordings | facts

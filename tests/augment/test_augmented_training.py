@@ -4,12 +4,15 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 import tiny
 import torch
 from killed_run import KILLED_RUN
 
 from mil_asc.augment.augmentation import Augmentation
+from mil_asc.augment.impulse_responses import DeviceResponses
 from mil_asc.augment.mixup import Mixup
 from mil_asc.augment.spectrogram_pieces import FreqMixStyle, SpecAugment
 from mil_asc.augment.waveform_pieces import RandomGain, TimeRoll
@@ -72,6 +75,24 @@ def test_a_killed_run_with_every_piece_resumes_exactly(plain, tmp_path, last_ste
     assert killed.returncode == -signal.SIGKILL and not (folder / "model.ckpt").exists()
     assert main(arguments) == 0
     assert not differs(weights(whole), weights(folder))
+
+
+def test_a_run_goes_on_with_the_same_impulse_responses_alone(plain, tmp_path, capsys):
+    responses, folder = tmp_path / "responses", tmp_path / "run"
+    responses.mkdir()
+    soundfile.write(responses / "phone.wav", np.eye(1, 100)[0], 16000)
+    wanted = ["--impulse_probability=0.5", f"--impulse_folder={responses}"]
+    arguments = tiny.tiny_run(YAML, plain[0], folder, "--number_of_epochs=3", *wanted)
+    killed = subprocess.run([sys.executable, "-c", KILLED_RUN, "2", *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    kept = (responses / "phone.wav").read_bytes()
+    soundfile.write(responses / "phone.wav", np.full(100, 0.5), 16000)
+    assert main(arguments) == 1
+    assert f"{folder} contains a run with other settings (SHA-256 of the files in augment" in capsys.readouterr().err
+    (responses / "phone.wav").write_bytes(kept)
+    assert main(arguments) == 0
+    found = Run(folder).provenance["augmentation_files_sha256"]
+    assert found == DeviceResponses(1.0, str(responses)).files_sha256
 
 
 def test_evaluation_sees_clips_as_they_are(small_model, device):

@@ -1,5 +1,7 @@
 """Impulse responses: convolution against NumPy, levels, files, and what is refused."""
 
+import subprocess
+
 import numpy as np
 import pytest
 import soundfile
@@ -76,3 +78,16 @@ def test_a_folder_without_responses_is_refused(tmp_path):
 def test_a_probability_above_one_is_refused():
     with pytest.raises(ValueError, match="impulse_probability must be a number from 0 to 1"):
         DeviceResponses(1.2)
+
+
+def test_checksum_of_a_folder_is_that_of_sha256sum(tmp_path):
+    assert DeviceResponses(0.5).files_sha256 == DeviceResponses(0.0, tmp_path).files_sha256 == ""
+    (tmp_path / "phones").mkdir()
+    for name, sample in (("b.wav", 0.5), ("phones/a.wav", 0.25)):
+        soundfile.write(tmp_path / name, np.full(10, sample), 16000)
+    found = DeviceResponses(0.5, str(tmp_path)).files_sha256
+    command = "sha256sum b.wav phones/a.wav | sha256sum"
+    said = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said.split()[0] == found
+    (tmp_path / "b.wav").rename(tmp_path / "c.wav")
+    assert DeviceResponses(0.5, str(tmp_path)).files_sha256 != found
