@@ -53,7 +53,7 @@ class Mixup:
     ground-truth instance labels (GT), the same at every instance; for positive/negative labels (PNL), an instance whose
     most confident class is a's has the label s of that class, one whose most confident class is b's has 1 - s of that
     one, and all others are negative. Where both clips are of one class, the labels are those without mixup. The frame
-    loss, which is not linear, is mixed as a loss.
+    loss, which is not linear, is mixed as a loss. The accuracy in training is s of a's and 1 - s of b's, below 1.
 
     Arguments
     ---------

@@ -66,7 +66,9 @@ def command(
       mil-asc export my-model --to network.onnx --network-only --seconds 1
       mil-asc classify street.wav --model street.onnx
     """
+    from mil_asc.cli.model_facts import provenance
     from mil_asc.errors import UserError
+    from mil_asc.packaging.export import state_facts
     from mil_asc.packaging.folder import load_any
     from mil_asc.packaging.sources import resolve_source
     from mil_asc.runtime.files import size_text, write_atomically
@@ -84,7 +86,8 @@ def command(
         raise UserError(f"{to} is there already: name another --to, or replace it with --force")
     if not to.parent.is_dir():
         raise UserError(f"{to.parent} is no folder: make it first, or name another --to")
-    loaded = load_any(resolve_source(model, revision=revision))
+    source = resolve_source(model, revision=revision)
+    loaded = load_any(source)
     data, notes = _graph(loaded, window)
     if fp16:
         from mil_asc.packaging.half import to_fp16
@@ -93,6 +96,10 @@ def command(
     if calibrate is not None:
         data, note = _quantized(data, loaded, calibrate, window, quiet)
         notes.append(note)
+    data, facts = state_facts(data, loaded.network, provenance(source))
+    notes.append(
+        f"{facts.total_parameters:,} parameters, {facts.weight_bytes:,} bytes of weights as DCASE task 1 counts them"
+    )
     write_atomically(to, data)
     if not quiet:
         print(f"{to}: {size_text(len(data))}")

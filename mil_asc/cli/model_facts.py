@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mil_asc.cli.model_choice import ModelChoice, is_run
+from mil_asc.packaging.file_facts import NetworkFacts, facts_of, read_facts
 from mil_asc.packaging.layout import CONFIG, MOST_BYTES, WEIGHTS
 from mil_asc.runtime.bounded_files import read_bounded
 from mil_asc.runtime.files import size_text
@@ -22,6 +24,7 @@ RULES = {"smi": "SMI: the most confident moment", "cmi": "CMI: most moments", "b
 def describe(model: ModelChoice) -> dict[str, Any]:
     """Facts by name, in the order in which they are told."""
     classifier = model.load()
+    stated = stated_facts(model.place, classifier.metadata)
     own, context = classifier.interface, classifier.interface.context_instances
     step = own.step_samples / own.sample_rate
     return {
@@ -33,17 +36,29 @@ def describe(model: ModelChoice) -> dict[str, Any]:
         "context": "the whole recording" if context is None else f"{context * step:.3f} s on either side",
         "decides_by": RULES[own.rule],
         "pooling": own.pooling,
-        **_parameters(model.place),
+        **_parameters(model.place, stated),
         "calibration": _calibration(classifier.calibration),
-        "trained_on": provenance(model.place) or "not known: an ONNX file alone does not say",
+        "trained_on": provenance(model.place, classifier.metadata) or "not known: the ONNX file does not say",
         "files": _files(model.place),
     }
 
 
-def _parameters(place: Path) -> dict[str, int]:
-    """``parameters``: the weights that training adapts; not of an ONNX file alone, and not without PyTorch."""
+def _parameters(place: Path, stated: NetworkFacts | None) -> dict[str, Any]:
+    """``parameters``: the weights that training adapts; of an ONNX file what it states; nothing without PyTorch."""
+    if place.is_file():
+        names = ("total_parameters", "macs", "weight_precision", "weight_bytes")
+        return {} if stated is None else {name: getattr(stated, name) for name in names}
     network = load_network(place)
     return {} if network is None else {"parameters": sum(one.numel() for one in network.parameters())}
+
+
+def stated_facts(place: Path, metadata: Mapping[str, str]) -> NetworkFacts | None:
+    """Kind and size of the network: what the ``metadata`` of an ONNX file state, else counted; None without PyTorch."""
+    if place.is_file():
+        found = read_facts(metadata)
+        return None if found is None else found[0]
+    network = load_network(place)
+    return None if network is None else facts_of(network)
 
 
 def load_network(place: Path) -> MILClassifier | None:
@@ -70,18 +85,30 @@ def _calibration(found: Calibration | None) -> dict[str, Any] | str:
     return facts
 
 
-def provenance(place: Path) -> dict[str, str]:
-    """What a model was trained on, by name: data set, experiment, ...; empty for an ONNX file alone."""
+def provenance(place: Path, metadata: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a model was trained on and how, by name: data set, experiment, ...; empty where an ONNX file's ``metadata``
+    do not say."""
+    if place.is_file():
+        stated = read_facts(metadata or {})
+        return {} if stated is None else stated[1]
     if (place / CONFIG).is_file():
         config = parse_json(read_bounded(place / CONFIG, MOST_BYTES[CONFIG]), place / CONFIG)
         found = config.get("trained_on") if isinstance(config, dict) else None
         return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
     if is_run(place):
-        from mil_asc.results.run import Run
-
-        run = Run(place)
-        return {"dataset": run.dataset, "experiment": run.experiment, "seed": str(run.seed)}
+        return run_provenance(place)
     return {}
+
+
+def run_provenance(folder: Path) -> dict[str, str]:
+    """What a run was trained on and how, by name."""
+    from mil_asc.results.how_trained import augmentation_of, teachers_of
+    from mil_asc.results.run import Run
+
+    run = Run(folder)
+    known = {"dataset": run.dataset, "experiment": run.experiment, "seed": str(run.seed)}
+    teachers = teachers_of(run)
+    return known | {"augmentation": augmentation_of(run)} | ({} if teachers is None else {"teachers": teachers})
 
 
 def _files(place: Path) -> dict[str, str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mil_asc.cli.model_choice import ModelChoice, is_run
-from mil_asc.cli.model_facts import RULES, load_network, provenance
+from mil_asc.cli.model_facts import RULES, provenance, stated_facts
 from mil_asc.errors import printable
+from mil_asc.model.dcase_limits import DCASE_MACS, DCASE_WEIGHT_BYTES
+from mil_asc.packaging.file_facts import NetworkFacts
 from mil_asc.runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ HEAD = """\
 {empty}
 # Compare with the template of the challenge's year: names of fields differ between years.
 # Complexity: batch norms folded into convolutions, the front end left out; multiply-accumulates of one inference of
-# 1 s; beside int8 weights, biases have 32 bits. Accuracies in percent, log loss with the natural logarithm.
+# 1 s; beside int8 weights, biases and what the quantization leaves have 32 bits.{over}
+# Accuracies in percent, log loss with the natural logarithm.
 """
 LINE = "#   {}"
 NOT_TEXT = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
@@ -60,9 +63,23 @@ def write_meta(to: str, model: ModelChoice, classifier: Explainer, assumption: s
         return f"{printable(str(place))} is there already and was kept: --force replaces it"
     facts = meta_of(place.name.removesuffix(".meta.yaml"), model, classifier, assumption)
     empty = list(empty_fields(facts))
-    head = HEAD.format(empty="\n".join(map(LINE.format, empty)))
+    over = over_limits(facts["system"]["complexity"])
+    head = HEAD.format(empty="\n".join(map(LINE.format, empty)), over="".join(f"\n# {line}." for line in over))
     write_atomically(place, head + "\n".join(_lines(facts, "")) + "\n")
-    return f"{printable(str(place))}: fill in {', '.join(empty)}"
+    return "\n".join([f"{printable(str(place))}: fill in {', '.join(empty)}", *(f"warning: {line}" for line in over)])
+
+
+def over_limits(complexity: Mapping[str, Any]) -> list[str]:
+    """Lines on what exceeds the limits of DCASE task 1, 2022 to 2025; unknown counts exceed nothing."""
+    limits = {"weight_bytes": (DCASE_WEIGHT_BYTES, "bytes of weights"), "macs": (DCASE_MACS, "multiply-accumulates")}
+    lines = []
+    for name, (most, words) in limits.items():
+        count = complexity[name]
+        if count is not None and count > most:
+            is_float = name == "weight_bytes" and complexity["weight_precision"] == "float32"
+            advice = "; mil-asc export --int8 makes it smaller" if is_float else ""
+            lines.append(f"{count:,} {words}: DCASE task 1 allowed {most:,} from 2022 to 2025{advice}")
+    return lines
 
 
 def meta_place(to: str) -> Path:
@@ -80,21 +97,22 @@ def meta_place(to: str) -> Path:
 def meta_of(label: str, model: ModelChoice, classifier: Explainer, assumption: str | None = None) -> dict[str, Any]:
     """The fields of a sidecar: nested dictionaries, with None where the author must fill in."""
     own = classifier.interface
-    network = load_network(model.place)
+    network = stated_facts(model.place, classifier.metadata)
+    known = provenance(model.place, classifier.metadata)
     description: dict[str, Any] = {
         "input_sampling_rate": f"{own.sample_rate / 1000:g} kHz",
         "acoustic_features": None,
-        "data_augmentation": None,
+        "data_augmentation": known.get("augmentation"),
         "machine_learning_method": None,
         "decision_making": RULES[assumption or own.rule],
         "device_information": "not used: one model for all devices",
-        "training_data": _training_data(model.place),
+        "training_data": _training_data(known),
     }
     if network is not None:
-        front_end = "log-mel spectrogram" if network.front_end.output == "logmel" else "waveform"
-        description["acoustic_features"] = front_end
-        extractor = type(network.extractor).__name__
-        description["machine_learning_method"] = f"{extractor}, multiple-instance learning ({own.pooling} pooling)"
+        description["acoustic_features"] = "log-mel spectrogram" if network.features == "logmel" else "waveform"
+        method = f"{network.extractor}, multiple-instance learning ({own.pooling} pooling)"
+        teachers = f", knowledge distillation ({known['teachers']})" if "teachers" in known else ""
+        description["machine_learning_method"] = method + teachers
     return {
         "submission": {
             "label": printable(label),
@@ -129,20 +147,13 @@ def empty_fields(facts: Any, prefix: str = "") -> Iterator[str]:
         yield from empty_fields(value, f"{name}.")
 
 
-def _training_data(place: Path) -> str | None:
-    found = provenance(place)
-    return ", ".join(f"{key} {found[key]}" for key in ("dataset", "experiment", "seed") if key in found) or None
+def _training_data(known: Mapping[str, str]) -> str | None:
+    return ", ".join(f"{key} {known[key]}" for key in ("dataset", "experiment", "seed") if key in known) or None
 
 
-def _complexity(network: Any) -> dict[str, Any]:
-    """Counts of the network that PyTorch loads; an ONNX file alone does not say them."""
+def _complexity(network: NetworkFacts | None) -> dict[str, Any]:
     names = ("total_parameters", "non_zero_parameters", "macs", "weight_precision", "weight_bytes")
-    if network is None:
-        return dict.fromkeys(names)
-    from mil_asc.model.complexity import submitted_size
-
-    size = submitted_size(network)
-    return dict(zip(names, (size.parameters, size.non_zero, size.macs, "float32", size.weight_bytes)))
+    return {name: None if network is None else getattr(network, name) for name in names}
 
 
 def _results(place: Path) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,6 +48,8 @@ class Explainer(ABC):
     interface: NetworkInterface
     calibration: Calibration | None = None
     rejected: float = REJECTED
+    metadata: Mapping[str, str] = MappingProxyType({})
+    """Of an ONNX file, text by name; empty for others."""
 
     @abstractmethod
     def compute(self, wav_N: np.ndarray) -> WindowScores:

@@ -47,7 +47,8 @@ class OnnxSceneClassifier(Explainer):
     ):
         self.session = session
         self._process, self._threads = os.getpid(), session.get_session_options().intra_op_num_threads
-        self.interface = NetworkInterface.from_metadata(session.get_modelmeta().custom_metadata_map)
+        self.metadata = session.get_modelmeta().custom_metadata_map
+        self.interface = NetworkInterface.from_metadata(self.metadata)
         self.calibration = calibration
         self.rejected = check_rejected(rejected)
         names = {output.name for output in session.get_outputs()}

@@ -13,14 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mil_asc.model.dcase_limits import DCASE_MACS, DCASE_WEIGHT_BYTES
 from mil_asc.model.folded import folded
 
 WEIGHT_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 """Bytes of one parameter by number type."""
-DCASE_WEIGHT_BYTES = 128_000
-"""Limit of DCASE task 1 on the memory of all parameters: in 2022 as int8, from 2023 to 2025 in any type."""
-DCASE_MACS = 30_000_000
-"""Limit of DCASE task 1, 2022 to 2025, on the multiply-accumulates of a clip of one second."""
 BIAS_BYTES = {"float32": 4, "float16": 2, "int8": 4}
 """Bytes of one bias by number type of the weights: ONNX Runtime and TFLite add biases to 8-bit products in 32 bits."""
 
@@ -99,9 +96,9 @@ def submitted_size(network):
     >>> from mil_asc.model.extractors.fuse import FUSE
     >>> from mil_asc.model.features import LogMel
     >>> from mil_asc.model.heads import Head
-    >>> size = submitted_size(MILClassifier(LogMel(), FUSE(), Head(instance_dim=176)))
+    >>> size = submitted_size(MILClassifier(LogMel(), FUSE(), Head(instance_dim=168)))
     >>> size.parameters, size.weight_bytes["int8"], size.macs
-    (110490, 121896, 21912448)
+    (108354, 119736, 21903936)
     """
     network.eval()
     small = folded(network)

@@ -2,7 +2,9 @@
 
 import copy
 import io
+import json
 import logging
+import math
 import warnings
 
 import onnx
@@ -12,6 +14,7 @@ import torch
 import mil_asc
 from mil_asc.errors import UserError
 from mil_asc.model.interface import interface_of
+from mil_asc.packaging.file_facts import KEY, TRAINED_ON, facts_of
 from mil_asc.packaging.graph_file import check_plain
 from mil_asc.packaging.waveform_graph import WaveformGraph
 
@@ -19,6 +22,8 @@ OPSET = 20
 MOST_FOLDED = 4096
 """Largest constant that is computed at export (in bytes); a runtime computes larger ones from small ones."""
 INPUT = "waveform"
+SAVED = {onnx.TensorProto.INT8: 3, onnx.TensorProto.FLOAT16: 2}
+"""Bytes that a weight of this type has less than one of 32 bits."""
 
 
 def export_onnx(network, labels, *, weights_sha256="", calibration=None):
@@ -120,3 +125,27 @@ def clean(model):
 def load_proto(data):
     """``onnx.ModelProto`` of the bytes of a file."""
     return onnx.load_model(io.BytesIO(data))
+
+
+def state_facts(data, network, trained_on):
+    """The file with the facts of its network in its metadata, and these ``NetworkFacts``.
+
+    Weights count in the type that they have in the file: those that a quantization leaves in float32 have 4 bytes.
+
+    Arguments
+    ---------
+    data : bytes
+        Of ``export_onnx`` or ``export_network_only``, or what ``to_int8`` or ``to_fp16`` made of it.
+    network : MILClassifier
+        What it was made of; left in evaluation mode.
+    trained_on : dict
+        Text by name, as in a ``ModelConfig``.
+    """
+    model, facts = load_proto(data), facts_of(network)
+    for weight in model.graph.initializer:
+        if weight.data_type in SAVED and len(weight.dims) > 1:  # scales and zero points have one axis
+            precision = onnx.TensorProto.DataType.Name(weight.data_type).lower()
+            saved = SAVED[weight.data_type] * math.prod(weight.dims)
+            facts = facts._replace(weight_precision=precision, weight_bytes=facts.weight_bytes - saved)
+    model.metadata_props.add(key=KEY, value=json.dumps({**facts._asdict(), TRAINED_ON: dict(trained_on)}))
+    return model.SerializeToString(deterministic=True), facts

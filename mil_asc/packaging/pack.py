@@ -12,6 +12,7 @@ from mil_asc.packaging.card import LICENSE, CardFacts, without_machine_paths, wr
 from mil_asc.packaging.familiarity import Calibration
 from mil_asc.packaging.folder import GraphMaker, write_model_folder
 from mil_asc.packaging.layout import left_aside
+from mil_asc.results.how_trained import augmentation_of, teachers_of
 from mil_asc.results.run import Run
 from mil_asc.results.trained_model import load_configured
 
@@ -110,6 +111,8 @@ def provenance(run: Run, weights_sha256: str) -> dict[str, str]:
         "seed": run.seed,
         "epochs": made["epochs"],
         "train_clips": made.get("train_clips"),
+        "augmentation": augmentation_of(run),
+        "teachers": teachers_of(run),
         "finished": made.get("finished"),
         "mil_asc": made.get("versions", {}).get("mil_asc"),
         "torch": made.get("versions", {}).get("torch"),

@@ -35,6 +35,24 @@ def check_place(folder: str | Path, runs: list[Path]) -> None:
         )
 
 
+def runs_of_ensemble(folder: str | Path) -> dict[str, str]:
+    """Folders of the runs that the report of an ensemble averages -> checksums of their weights at that time; empty
+    where ``folder`` holds no such report.
+
+    Raises
+    ------
+    UserError
+        The report is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} != set(FILES):
+        return {}
+    try:
+        return {each["folder"]: each["weights_sha256"] for each in Run(folder).report["ensemble"]["members"]}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / REPORT} does not name the runs of an ensemble: name the runs themselves") from error
+
+
 def write_ensemble(folder: str | Path, ensemble: Ensemble) -> Path:
     """Write ``predictions.npz``, ``report.json`` and ``report.html`` into ``folder``; returns the page's path."""
     folder = Path(folder)

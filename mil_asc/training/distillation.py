@@ -21,6 +21,7 @@ from torch.nn.functional import logsigmoid, softplus
 from mil_asc.checks import check_choice, check_number
 from mil_asc.errors import ArgumentError, UserError
 from mil_asc.packaging.source_model import load_source
+from mil_asc.results.ensemble_report import runs_of_ensemble
 from mil_asc.training.seen_clips import seen_warnings
 
 LEVELS = {"bag": ("bag",), "instances": ("instances",), "both": ("bag", "instances")}
@@ -63,7 +64,7 @@ def read_teachers(training, network, corpus):
     Arguments
     ---------
     training : dict
-        The block.
+        The block; the report of an ensemble stands for its runs.
     network : MILClassifier
         The student.
     corpus : Corpus
@@ -75,10 +76,11 @@ def read_teachers(training, network, corpus):
         A teacher cannot be loaded, or has other classes, another sampling rate, or other instances where these are to
         be labelled.
     """
-    sources = check_teachers(training)
-    if not sources:
+    models = {}
+    for source in check_teachers(training):
+        models |= _ensemble(source) or {source: load_source(source)}
+    if not models:
         return None
-    models = {source: load_source(source) for source in sources}
     levels = LEVELS[training.get("teacher_level", "both")]
     for source, model in models.items():
         _check_fits(source, model, network, list(corpus.labels), levels)
@@ -87,6 +89,16 @@ def read_teachers(training, network, corpus):
     return Distillation(
         models, network, **settings, label_weight=training.get("teacher_label_weight", 0.02), warnings=warnings
     )
+
+
+def _ensemble(source):
+    """The runs that the report of an ensemble averages, with the weights they had then; none where it is no such."""
+    models = {}
+    for folder, weights in runs_of_ensemble(source).items():
+        models[folder] = load_source(folder)
+        if models[folder].weights_sha256 != weights:
+            raise UserError(f"teacher {source}: {folder} was trained again since: average the runs again, or name them")
+    return models
 
 
 def _check_fits(source, model, network, labels, levels):

@@ -13,6 +13,7 @@ import ruamel.yaml
 from calls import write_noise
 
 from mil_asc.cli.found_recordings import read_list
+from mil_asc.cli.submission import over_limits
 from mil_asc.errors import UserError
 from mil_asc.inference.onnx import OnnxSceneClassifier
 from mil_asc.model.complexity import submitted_size
@@ -205,12 +206,13 @@ def test_sidecar_names_its_empty_fields_and_has_the_complexity(mil_asc, words, t
         "non_zero_parameters": size.non_zero,
         "macs": size.macs,
         "weight_precision": "float32",
-        "weight_bytes": size.weight_bytes,
+        "weight_bytes": size.weight_bytes["float32"],
     }
     assert meta["submission"]["label"] == "Doe_INST_task1_1"
     description = meta["system"]["description"]
     assert description["input_sampling_rate"] == "16 kHz" and description["machine_learning_method"].startswith("FUSE")
     assert description["training_data"] == "dataset TAU2019, experiment fuse_pnl, seed 7"
+    assert description["data_augmentation"] == "none"
 
 
 def test_sidecar_of_a_run_has_the_scores_of_its_report(mil_asc, words, tmp_path):
@@ -232,11 +234,45 @@ def test_sidecar_of_a_run_has_the_scores_of_its_report(mil_asc, words, tmp_path)
     assert meta["system"]["description"]["training_data"] == "dataset TAU2019, experiment fuse_pnl, seed 7"
 
 
-def test_sidecar_of_an_onnx_file_leaves_the_complexity_to_the_author(mil_asc, words, tmp_path, model):
+def test_sidecar_of_an_onnx_file_without_facts_leaves_the_complexity_to_the_author(mil_asc, words, tmp_path, model):
     mil_asc(*[f"{model}/model.onnx" if word == model else word for word in words])
     text, meta = meta_of(tmp_path)
     assert set(meta["system"]["complexity"].values()) == {None} and "#   system.complexity.macs" in text
     assert meta["system"]["description"]["input_sampling_rate"] == "16 kHz"
+
+
+def test_sidecar_of_an_exported_file_is_about_its_weights(mil_asc, words, tmp_path, model, one_run, monkeypatch):
+    monkeypatch.setattr("mil_asc.packaging.half.LEAST_VALUES", 8)  # the model is tiny
+    file = tmp_path / "half.onnx"
+    status, out, err = mil_asc("export", model, "--to", file, "--fp16")
+    assert status == 0, err
+    mil_asc(*[file if word == model else word for word in words])
+    meta = meta_of(tmp_path)[1]
+    size, complexity = submitted_size(load_model(one_run).network), meta["system"]["complexity"]
+    assert (complexity["total_parameters"], complexity["macs"]) == (size.parameters, size.macs)
+    assert complexity["weight_precision"] == "float16"
+    assert size.weight_bytes["float16"] < complexity["weight_bytes"] < size.weight_bytes["float32"]
+    assert f"{size.parameters:,} parameters, {complexity['weight_bytes']:,} bytes of weights" in out
+    description = meta["system"]["description"]
+    assert description["training_data"] == "dataset TAU2019, experiment fuse_pnl, seed 7"
+    assert description["acoustic_features"] == "log-mel spectrogram" and description["data_augmentation"] == "none"
+    told = json.loads(mil_asc("info", file, "--json")[1])
+    assert told["weight_bytes"] == complexity["weight_bytes"] and told["trained_on"]["seed"] == "7"
+
+
+def test_what_exceeds_the_limits_is_said():
+    counts = {"weight_bytes": 128_000, "macs": 30_000_000, "weight_precision": "float32"}
+    assert over_limits(counts) == over_limits(dict.fromkeys(counts)) == []
+    lines = over_limits({**counts, "weight_bytes": 128_001, "macs": 30_000_001})
+    assert lines[0].startswith("128,001 bytes of weights: DCASE task 1 allowed 128,000") and "--int8" in lines[0]
+    assert lines[1].startswith("30,000,001 multiply-accumulates") and "--int8" not in lines[1]
+
+
+def test_limits_stand_in_the_sidecar_and_on_the_console(mil_asc, words, tmp_path, monkeypatch):
+    monkeypatch.setattr("mil_asc.cli.submission.DCASE_WEIGHT_BYTES", 10)
+    err = mil_asc(*words)[2]
+    assert "warning: " in err and "bytes of weights: DCASE task 1 allowed 10" in err
+    assert "bytes of weights: DCASE task 1 allowed 10 from 2022 to 2025" in meta_of(tmp_path)[0]
 
 
 def test_sidecar_that_its_author_filled_in_is_kept_unless_forced(mil_asc, words, tmp_path):

@@ -12,7 +12,11 @@ import torch
 from killed_run import KILLED_RUN
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from mil_asc.training.distillation import sigmoid_divergence, softmax_divergence
+from mil_asc.packaging.pack import pack_run
+from mil_asc.packaging.source_model import load_source
+from mil_asc.results.ensemble import average_runs
+from mil_asc.results.ensemble_report import write_ensemble
+from mil_asc.training.distillation import Distillation, sigmoid_divergence, softmax_divergence
 from mil_asc.training.entry import main
 
 YAML = "recipes/TAU2019/hparams/fuse_pnl.yaml"
@@ -102,6 +106,46 @@ def test_a_student_learns_from_an_ensemble(data, teachers, tmp_path):
     train = report["history"][-1]["train"]
     labels = train["bag"] + train["instance"]
     assert train["loss"] == pytest.approx(0.02 * labels + 0.98 * train["teachers"], rel=1e-4)
+
+
+def test_the_report_of_an_ensemble_stands_for_its_runs(data, teachers, tmp_path, capsys):
+    own = [shutil.copytree(folder, tmp_path / folder.name) for folder in teachers]
+    write_ensemble(tmp_path / "ensemble", average_runs(own))
+    assert main(student(data, tmp_path / "one", f"--teachers={tmp_path}/ensemble")) == 0
+    assert main(student(data, tmp_path / "other", f"--teachers=[{own[0]}, {own[1]}]")) == 0
+    assert not differs(weights(tmp_path / "one"), weights(tmp_path / "other"))
+    found = json.loads((tmp_path / "one/report.json").read_text())["run"]["distillation"]["teachers"]
+    assert [one["source"] for one in found] == [str(folder) for folder in own]
+    shutil.rmtree(own[1])
+    shutil.copytree(own[0], own[1])
+    assert main(student(data, tmp_path / "third", f"--teachers={tmp_path}/ensemble")) == 1
+    assert f"{own[1]} was trained again since" in capsys.readouterr().err
+
+
+def test_a_model_folder_teaches_as_its_run_does(data, teachers, tmp_path):
+    model = pack_run(teachers[0], tmp_path / "model", graph=None)
+    assert main(student(data, tmp_path / "one", f"--teachers={model}")) == 0
+    assert main(student(data, tmp_path / "other", f"--teachers={teachers[0]}")) == 0
+    assert not differs(weights(tmp_path / "one"), weights(tmp_path / "other"))
+
+
+def test_instances_beyond_the_end_of_a_shorter_clip_teach_nothing(teachers):
+    source = load_source(teachers[0])
+    network = source.network
+    wav_BN, length_B = torch.randn(2, 64000), torch.tensor([64000, 20000])
+    wav_BN[1, 20000:] = wav_BN[1, :20000].repeat(3)[:44000]
+    torch.manual_seed(0)
+    bags = network(wav_BN, length_B)
+    bags = bags._replace(logits_BIC=bags.logits_BIC + torch.randn_like(bags.logits_BIC))
+    terms = Distillation({"it": source}, network, ["instances"], 2.0, 0.25)(wav_BN, length_B, bags, {"loss": 3.0})
+    of_teacher = source.network(wav_BN, length_B).logits_BIC
+    expected = []
+    for b in range(2):
+        count = int(bags.mask_BI[b].sum())
+        expected.append(sigmoid_divergence(bags.logits_BIC[b, :count], [of_teacher[b, :count]], 2.0).mean())
+    assert count < bags.logits_BIC.shape[1]
+    assert torch.allclose(terms["teachers"], torch.stack(expected).mean())
+    assert torch.allclose(terms["loss"], 0.25 * 3.0 + 0.75 * terms["teachers"])
 
 
 def test_teachers_of_clips_alone_go_with_every_stretch(data, teachers, tmp_path):
