@@ -18,7 +18,7 @@ BELOW = {
     "model": ["errors", "checks", "runtime", "mil"],
     "results": ["errors", "checks", "runtime", "corpora", "store", "mil", "model"],
     "packaging": ["errors", "checks", "runtime", "audio", "corpora", "store", "mil", "model", "results"],
-    "augment": ["errors", "checks", "audio", "corpora"],
+    "augment": ["errors", "checks", "runtime", "audio", "corpora"],
     "training": [
         *("errors", "checks", "runtime", "audio", "corpora", "store"),
         *("mil", "model", "results", "packaging", "augment"),

@@ -1,8 +1,8 @@
 """ESC-50: 2,000 clips of 50 sounds in five official folds, or its subset ESC-10.
 
 K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015. ``meta/esc50.csv`` (comma,
-header filename, fold, target, category, esc10, src_file, take) and the clips under ``audio/``. Clips of one recording
-are in one fold, so the fold is the location that must not be split.
+header filename, fold, target, category, esc10, src_file, take) and the clips under ``audio/``.
+The location of a clip is its recording (``src_file``) in its fold, over which intervals are drawn.
 """
 
 from pathlib import Path
@@ -58,7 +58,9 @@ def read_esc50(folder, subset="esc50", evaluate_fold=1):
         there = ", ".join(map(str, sorted(clips))) or "none"
         raise UserError(f"{meta}: fold {evaluate_fold} and one more are needed; there are clips of the folds: {there}")
     train = [clip for fold in sorted(clips) if fold != evaluate_fold for clip in clips[fold]]
-    corpus = inspect_lists(Corpus(folder=folder, labels=labels, train=train, evaluate=clips[evaluate_fold]))
+    official = {clip.location: f"fold-{fold}" for fold, own in clips.items() for clip in own}
+    lists = {"train": train, "evaluate": clips[evaluate_fold]}
+    corpus = inspect_lists(Corpus(folder=folder, labels=labels, official_folds=official, **lists))
     corpus.notes += _missing_folds(clips)
     corpus.warnings += _split_recordings(rows)
     return corpus
@@ -76,7 +78,7 @@ def _rows(meta):
         if path in paths:
             raise UserError(f"{where}: {row['filename']} is there twice")
         paths.add(path)
-        row["clip"] = Clip(path, row["category"], ANYWHERE, f"fold-{row['fold']}", ANYWHERE)
+        row["clip"] = Clip(path, row["category"], ANYWHERE, f"fold-{row['fold']}/{row['src_file']}", ANYWHERE)
         found.append(row)
     return found
 

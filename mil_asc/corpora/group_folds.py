@@ -1,6 +1,7 @@
 """Cross-validation: all clips of a data set divided into folds, each of which is the evaluation set once.
 
-A group (``Clip.location``) is never split, and every fold gets about the same share of each class.
+A group (``Clip.location``) is never split, and every fold gets about the same share of each class; or the folds are
+those of the data set, where it has as many.
 """
 
 import re
@@ -78,8 +79,9 @@ def choose_fold(corpus: Corpus, folds: int, fold: int, seed: int = 1) -> Corpus:
     clips, only = corpus.clips, only_groups(corpus.clips)
     free = [clip for clip in clips if clip.location not in only]
     _check_enough(corpus, free, only, folds)
-    fold_of = divide(free, folds, seed)
-    chosen = sorted((group for group, number in fold_of.items() if number == fold), key=natural)
+    block_of = _blocks(free, folds, corpus.official_folds)
+    fold_of = divide(free, folds, seed, block_of)
+    chosen = sorted({block_of[group] for group, number in fold_of.items() if number == fold}, key=natural)
     evaluate = [clip for clip in free if fold_of[clip.location] == fold]
     taken = {clip.path for clip in evaluate}
     found = findings(corpus)
@@ -93,8 +95,9 @@ def choose_fold(corpus: Corpus, folds: int, fold: int, seed: int = 1) -> Corpus:
         warnings=[warning for warning in corpus.warnings if warning not in void] + _always_trained_on(clips, only),
     )
     names = "" if set(chosen) == taken else f", {name_some(chosen)}"
-    about = f"fold {fold} of {folds}: {len(chosen)} of {len(fold_of)} groups are the evaluation set{names}"
-    drawn = f" (seed {seed})" if len(fold_of) > folds else ""
+    blocks = len(set(block_of.values()))
+    about = f"fold {fold} of {folds}: {len(chosen)} of {blocks} groups are the evaluation set{names}"
+    drawn = f" (seed {seed})" if blocks > folds else ""
     lists.list_notes = [f"{about}: {len(evaluate)} of {len(clips)} files{drawn}", *never_trained_on(lists)]
     lists.notes = lists.notes + lists.list_notes
     return inspect_lists(lists)
@@ -112,16 +115,26 @@ def only_groups(clips: list[Clip]) -> dict[str, list[str]]:
     return only
 
 
-def divide(clips: list[Clip], folds: int, seed: int) -> dict[str, int]:
+def _blocks(clips: list[Clip], folds: int, official: dict[str, str]) -> dict[str, str]:
+    """Group -> the official fold it belongs to, where there are as many of them as ``folds``; else the group itself."""
+    groups = {clip.location for clip in clips}
+    if len({official.get(group, group) for group in groups}) == folds:
+        return {group: official.get(group, group) for group in groups}
+    return {group: group for group in groups}
+
+
+def divide(clips: list[Clip], folds: int, seed: int, block_of: dict[str, str] | None = None) -> dict[str, int]:
     """Group -> its fold, from 1 up.
 
-    As many groups as folds are folds in the order of their names, ``fold-2`` before ``fold-10``. More of them are
-    divided by ``StratifiedGroupKFold`` of scikit-learn, which gives every fold about the same share of each class. Of
-    up to ``DRAWS`` such divisions the first is taken that leaves every class clips in two folds, else the first.
+    Groups are joined to blocks by ``block_of``, by default each to its own. As many blocks as folds are folds in the
+    order of their names, ``fold-2`` before ``fold-10``. More of them are divided by ``StratifiedGroupKFold`` of
+    scikit-learn, which gives every fold about the same share of each class. Of up to ``DRAWS`` such divisions the first
+    is taken that leaves every class clips in two folds, else the first.
     """
-    groups = sorted({clip.location for clip in clips}, key=natural)
-    if len(groups) == folds:
-        return {group: number for number, group in enumerate(groups, 1)}
+    block_of = block_of or {clip.location: clip.location for clip in clips}
+    blocks = sorted(set(block_of.values()), key=natural)
+    if len(blocks) == folds:
+        return {group: 1 + blocks.index(block) for group, block in block_of.items()}
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import, and few runs need it
 
     clips = sorted(clips, key=lambda clip: clip.path)

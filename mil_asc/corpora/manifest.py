@@ -53,7 +53,8 @@ class Corpus:
     announcements (counts, empty classes), ``warnings`` what makes the scores unreliable (a location in both lists);
     longer recordings are cut into pieces of ``clip_seconds`` (in seconds, 0 keeps them whole). ``list_notes`` are
     those of the notes that are true of these lists only; ``fixed_by`` says what the user fixed the lists with, and is
-    empty where they may be drawn again.
+    empty where they may be drawn again; ``official_folds`` maps every location to the fold that the data set assigns it
+    to, and is empty where it has none.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Corpus:
     clip_seconds: float = 0.0
     list_notes: list[str] = field(default_factory=list, compare=False)
     fixed_by: str = field(default="", compare=False)
+    official_folds: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def clips(self):

@@ -45,7 +45,7 @@ def test_one_fold_is_evaluated_and_the_others_are_trained_on(folder):
     corpus = read_esc50(folder, evaluate_fold=2)
     assert corpus.labels == ["dog", "cow", "chirping_birds"]  # in the order of their official numbers
     assert [clip.path for clip in corpus.evaluate] == ["audio/2-8-A-0.wav", "audio/2-7-B-3.wav"]
-    assert [clip.location for clip in corpus.train] == ["fold-1"] * 3 + ["fold-3"]
+    assert [clip.location for clip in corpus.train] == ["fold-1/5", "fold-1/6", "fold-1/7", "fold-3/9"]
     assert any("official fold(s) 4, 5: these scores are not comparable" in note for note in corpus.notes)
     assert any("1 recording(s) have clips in two folds, 7 for one" in warning for warning in corpus.warnings)
 
@@ -63,7 +63,12 @@ def test_cross_validation_uses_the_official_folds(tmp_path):
     corpus = read_esc50(write_meta(tmp_path, *lines))
     for fold in (1, 2, 3):
         chosen = choose_fold(corpus, folds=3, fold=fold)
-        assert {clip.location for clip in chosen.evaluate} == {f"fold-{fold}"}
+        assert {clip.location.partition("/")[0] for clip in chosen.evaluate} == {f"fold-{fold}"}
+        about = f"fold {fold} of 3: 1 of 3 groups are the evaluation set, fold-{fold}: "
+        assert any(note.startswith(about) for note in chosen.notes)
+    drawn = choose_fold(corpus, folds=2, fold=1)  # recordings, since there are three official folds
+    assert len({clip.location.partition("/")[0] for clip in drawn.evaluate}) > 1
+    assert any("(seed 1)" in note for note in drawn.notes)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +111,4 @@ def test_the_official_table_is_read():
     assert corpus.labels[:3] == ["dog", "rooster", "pig"]
     esc10 = read_esc50(SHARED, subset="esc10", evaluate_fold=4)
     assert len(esc10.labels) == 10 and len(esc10.train) == 240 and len(esc10.evaluate) == 80
+    assert len({clip.location for clip in corpus.evaluate}) > 250  # recordings, for intervals

@@ -108,7 +108,7 @@ def arguments_for(synth_folder, class_folders, tmp_path):
 
 def test_experiments_are_found():
     assert {path.parts[1] for path in EXPERIMENTS} >= {
-        *("SynthScenes", "AnyFolder", "TUT2018m", "TAU2019", "TAU2020m", "TAU2022m"),
+        *("SynthScenes", "AnyFolder", "TUT2018m", "TAU2019", "TAU2020m", "TAU2022m", "ESC50"),
     }
     assert {path.parts[1] for path in TRAINED} == {path.parts[1] for path in EXPERIMENTS}
     assert {path.stem for path in EXPERIMENTS} >= {"fuse_pnl", "fuse_gt", "fuse_no_il", "fuse_128k"}
