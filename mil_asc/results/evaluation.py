@@ -1,5 +1,6 @@
 """The results of a run on its evaluation set, as plain data: the body of ``report.json``."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,7 +36,7 @@ def evaluate_predictions(
         ``underestimation``; ``tmi``, areas under the ROC curves of the threshold assumption; per rule ``accuracy``,
         ``macro_accuracy``, ``per_class``, ``per_city``, ``per_device`` (accuracy and clips) and ``confusion`` (rows:
         true class). Where neither cities nor devices are known, there is ``per_group`` instead of these two, unless
-        every clip is a group of its own.
+        most groups have one clip.
 
         ``seen_unseen`` has ``per_city`` and ``per_device`` where a city (device) is in the evaluation set only: for
         the clips of the ``unseen`` ones and, if there are any, of the ``seen`` ones their ``names``, ``clips``,
@@ -122,7 +123,8 @@ def _origins(clips: list[Clip]) -> dict[str, list[str]]:
     """Parts of the results that are about where clips come from -> the city, device or group of each clip."""
     if any(clip.city != ANYWHERE or clip.source_device != ANYWHERE for clip in clips):
         return {"per_city": [clip.city for clip in clips], "per_device": [clip.source_device for clip in clips]}
-    if all(clip.location == clip.path for clip in clips):
+    sizes = Counter(clip.location for clip in clips)
+    if 2 * sum(size == 1 for size in sizes.values()) > len(sizes):
         return {}
     return {"per_group": [clip.location for clip in clips]}
 

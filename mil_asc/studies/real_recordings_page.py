@@ -1,7 +1,8 @@
 """The generated part of the page on real recordings."""
 
 from mil_asc.results import markdown
-from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
+from mil_asc.results.paired import difference, mcnemar
+from mil_asc.studies.comparisons import outcomes_of
 from mil_asc.studies.design import STRATEGIES
 from mil_asc.studies.pages import NAMES, machine_note
 from mil_asc.studies.real_recordings import (

@@ -89,6 +89,13 @@ def test_clips_that_are_groups_of_their_own_have_no_results_by_group():
     assert not {"per_city", "per_device", "per_group"} & found["smi"].keys()
 
 
+def test_groups_of_which_most_have_one_clip_have_no_results():
+    groups = ["a", "a", "b", "c"]
+    clips = [in_group("bus", group, f"{i}.wav") for i, group in enumerate(groups)]
+    found = evaluate_predictions(predictions_of([logits_for(0)] * 4), clips, LABELS)
+    assert "per_group" not in found["smi"] and "per_group" not in found["log_losses"]
+
+
 def test_pieces_of_a_long_recording_have_results_by_recording():
     clips = [in_group("bus", "bus/1.wav", f"bus/1.wav@{start}") for start in (0, 10)]
     found = evaluate_predictions(predictions_of([logits_for(0), logits_for(1)]), clips, LABELS)

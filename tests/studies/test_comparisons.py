@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from mil_asc.studies.comparisons import difference, mcnemar, outcomes_of
+from mil_asc.results.paired import difference, mcnemar
+from mil_asc.studies.comparisons import outcomes_of
 from mil_asc.studies.measures import as_digits, from_digits, outcomes, recording_of, setting_of
 from mil_asc.studies.real_recordings_page import pooled_tables
 
