@@ -139,8 +139,10 @@ def test_hostile_file_name_is_text(visit, recordings, tmp_path):
     seen = visit()
     seen.upload(tmp_path / HOSTILE)
     assert seen.text(".file .name") == HOSTILE
-    (tmp_path / HOSTILE).write_bytes(b"no sound")
-    seen.upload(tmp_path / HOSTILE)
+    other = tmp_path / "other" / HOSTILE  # the player may still read the first one
+    other.parent.mkdir()
+    other.write_bytes(b"no sound")
+    seen.upload(other)
     assert "<img src=x" in seen.text("#error")
     assert seen.page.locator("img[src=x]").count() == 0
     assert seen.page.evaluate("window.hacked") is None
