@@ -102,8 +102,8 @@ def compare_runs(own: Sequence[Path], reference: Sequence[Path]) -> dict[str, Co
         _check_same(first, one)
     found, single = {}, len(own) == len(reference) == 1
     for name, rule in (("own rule", None), ("SMI", "smi"), ("CMI", "cmi")):
-        shares = [np.mean([one.correct(rule, first.order) for one in side], axis=0) for side in sides]
-        found[name] = _compared(*(Outcomes(share_B, first.groups) for share_B in shares), single)
+        ours, theirs = (np.mean([one.correct(rule, first.order) for one in side], axis=0) for side in sides)
+        found[name] = _compared(Outcomes(ours, first.groups), Outcomes(theirs, first.groups), single)
     return found
 
 
@@ -144,7 +144,7 @@ class _Evaluated(NamedTuple):
 
     def correct(self, rule: str | None, order: list[str]) -> np.ndarray:
         """(B,) bool: which clips are classified correctly under a rule, None for the run's own."""
-        found = {}
+        found: dict[str, bool] = {}
         for run, clips in self.parts:
             own_B = run.predictions.decided(rule) == run.truth_B
             found.update(zip((clip.path for clip in clips), own_B.tolist()))
