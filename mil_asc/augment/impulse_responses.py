@@ -69,7 +69,7 @@ class DeviceResponses(WaveformPiece):
         if not (self.active and self.folder):
             return ""
         lines = [f"{checksum(path)}  {path.relative_to(self.folder)}\n" for path in response_files(self.folder)]
-        return sha256("".join(lines).encode()).hexdigest()
+        return sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
     def prepare(self, network, device):
         """Read or generate the responses: (K, L), the shorter ones with zeros behind them."""

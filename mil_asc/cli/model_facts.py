@@ -101,14 +101,16 @@ def provenance(place: Path, metadata: Mapping[str, str] | None = None) -> dict[s
 
 
 def run_provenance(folder: Path) -> dict[str, str]:
-    """What a run was trained on and how, by name."""
+    """What a run was trained on and how, by name; empty without a report."""
     from mil_asc.results.how_trained import augmentation_of, teachers_of
-    from mil_asc.results.run import Run
+    from mil_asc.results.run import REPORT, Run
 
+    if not (folder / REPORT).is_file():
+        return {}
     run = Run(folder)
     known = {"dataset": run.dataset, "experiment": run.experiment, "seed": str(run.seed)}
-    teachers = teachers_of(run)
-    return known | {"augmentation": augmentation_of(run)} | ({} if teachers is None else {"teachers": teachers})
+    how = {"augmentation": augmentation_of(run), "teachers": teachers_of(run)}
+    return known | {name: text for name, text in how.items() if text is not None}
 
 
 def _files(place: Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ HEAD = """\
 {empty}
 # Compare with the template of the challenge's year: names of fields differ between years.
 # Complexity: batch norms folded into convolutions, the front end left out; multiply-accumulates of one inference of
-# 1 s; beside int8 weights, biases and what the quantization leaves have 32 bits.{over}
+# 1 s; beside int8 weights, biases and the weights that are not quantized have 32 bits.{over}
 # Accuracies in percent, log loss with the natural logarithm.
 """
 LINE = "#   {}"

@@ -9,8 +9,11 @@ TURNED_ON_BY = (
 """Values of ``augment.pieces`` that are 0 where a piece is off."""
 
 
-def augmentation_of(run: Run) -> str:
-    """The pieces that were on, with their values: ``mixup_alpha 0.3, masks 2``; ``none`` without any."""
+def augmentation_of(run: Run) -> str | None:
+    """The pieces that were on, with their values: ``mixup_alpha 0.3, masks 2``; ``none`` without any; None where the
+    run has an augmentation of its own, which is not known here."""
+    if "augment" in run.settings and "augment.pieces" not in run.settings:
+        return None
     values = ((name, run.settings.get(f"augment.pieces.{name}")) for name in TURNED_ON_BY)
     return (
         ", ".join(f"{name} {value:g}" for name, value in values if isinstance(value, int | float) and value) or "none"
@@ -22,7 +25,8 @@ def teachers_of(run: Run) -> str | None:
     found = run.provenance.get("distillation")
     if not isinstance(found, dict):
         return None
+    count = len(found["teachers"])
     return (
-        f"{len(found['teachers'])} networks that label {' and '.join(found['levels'])}, temperature "
+        f"{count} teacher{'' if count == 1 else 's'} for {' and '.join(found['levels'])}, temperature "
         f"{found['temperature']:g}, weight of the labels {found['label_weight']:g}"
     )

@@ -196,6 +196,11 @@ class Distillation:
         """Refuse to go on with other teachers than the training began with (``UserError``)."""
         del end_of_epoch
         before = json.loads(Path(path).read_text(encoding="utf-8"))
+        if len(before) != len(self.models):
+            raise UserError(
+                f"training.teachers: {len(before)} when this training began, {len(self.models)} now; give another "
+                "output_folder"
+            )
         for (source, model), weights in zip(self.models.items(), before, strict=True):
             if model.weights_sha256 != weights:
                 raise UserError(

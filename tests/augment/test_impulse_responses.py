@@ -1,5 +1,6 @@
 """Impulse responses: convolution against NumPy, levels, files, and what is refused."""
 
+import os
 import subprocess
 
 import numpy as np
@@ -89,5 +90,5 @@ def test_checksum_of_a_folder_is_that_of_sha256sum(tmp_path):
     command = "sha256sum b.wav phones/a.wav | sha256sum"
     said = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert said.split()[0] == found
-    (tmp_path / "b.wav").rename(tmp_path / "c.wav")
+    os.rename(tmp_path / "b.wav", os.fsencode(tmp_path) + b"/caf\xe9.wav")  # a name that is not UTF-8
     assert DeviceResponses(0.5, str(tmp_path)).files_sha256 != found

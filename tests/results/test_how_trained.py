@@ -27,5 +27,14 @@ def test_words_are_those_of_the_settings_and_the_report(tmp_path):
     report["run"]["distillation"] = teachers
     (folder / "report.json").write_text(json.dumps(report))
     assert augmentation_of(Run(folder)) == "mixup_alpha 0.3, masks 2"
-    words = "2 networks that label bag and instances, temperature 2, weight of the labels 0.02"
+    words = "2 teachers for bag and instances, temperature 2, weight of the labels 0.02"
     assert teachers_of(Run(folder)) == words
+
+
+def test_an_augmentation_without_pieces_is_unknown_and_not_none(tmp_path):
+    folder = finished_run.write_run(tmp_path / "run")
+    settings = folder / "hyperparams.yaml"
+    settings.write_text("experiment: own\naugment:\n  augmentation: !new:my_augment.Noise\n    decibels: 3.0\n")
+    assert augmentation_of(Run(folder)) is None
+    settings.write_text("experiment: earlier\n")
+    assert augmentation_of(Run(folder)) == "none"

@@ -5,6 +5,8 @@ import importlib.util
 import tiny
 from member_runs import write_member
 
+from mil_asc.runtime.program import run_program
+
 SPEC = importlib.util.spec_from_file_location("compare_tool", tiny.ROOT / "tools/compare.py")
 TOOL = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(TOOL)
@@ -24,6 +26,6 @@ def test_table_has_a_row_for_each_rule(tmp_path, capsys):
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path, capsys):
-    assert TOOL.main([str(tmp_path), "--with", str(tmp_path)]) == 1
+    assert run_program(lambda: TOOL.main([str(tmp_path), "--with", str(tmp_path)])) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1

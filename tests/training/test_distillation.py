@@ -166,6 +166,11 @@ def test_a_killed_student_resumes_exactly_and_with_the_same_teachers_alone(data,
     shutil.copytree(teachers[1], own)
     assert main(arguments) == 1
     assert f"teacher {own}: its weights changed since this training began" in capsys.readouterr().err
+    write_ensemble(tmp_path / "ensemble", average_runs(teachers))
+    shutil.rmtree(own)
+    shutil.copytree(tmp_path / "ensemble", own)  # the report of an ensemble in the place of the run
+    assert main(arguments) == 1
+    assert "training.teachers: 1 when this training began, 2 now" in capsys.readouterr().err
     shutil.rmtree(own)
     shutil.copytree(teachers[0], own)
     assert main(arguments) == 0
