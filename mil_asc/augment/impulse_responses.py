@@ -18,11 +18,14 @@ from mil_asc.audio.decode import decode
 from mil_asc.augment.piece import WaveformPiece, drawn
 from mil_asc.checks import check_number
 from mil_asc.corpora.folder_tree import is_audio, is_hidden
-from mil_asc.errors import AudioError, UserError
+from mil_asc.errors import ArgumentError, AudioError, UserError
 from mil_asc.runtime.checksums import checksum
+from mil_asc.runtime.remote_files import is_url
 
 LONGEST = 1.0
-"""Longest response (in seconds); what comes later is cut off."""
+"""Longest response (in seconds), from its greatest sample; what comes later is cut off."""
+LEAST_PEAK = 1e-4
+"""Least peak of a file (-80 dB): what is quieter is noise or rounding, such as the mean of opposite channels."""
 PLAUSIBLE, PLAUSIBLE_TAPS = 64, 512
 """Number of generated responses, and their length (in samples)."""
 LOW_HZ, HIGH_HZ = (40.0, 400.0), (3000.0, 12000.0)
@@ -42,12 +45,14 @@ class DeviceResponses(WaveformPiece):
     ---------
     probability : float
         Of a convolution (0 to 1); 0: off.
-    folder : str
+    folder : str or Path
         Folder with one audio file for each response, of any sampling rate (channels are averaged); empty: generated,
         plausible ones, always the same.
 
     Raises
     ------
+    ArgumentError
+        A value is not legal, or a folder without a probability, which would have no effect.
     UserError
         From ``prepare``: the folder is missing or has no audio, or a file cannot be used.
     """
@@ -55,7 +60,11 @@ class DeviceResponses(WaveformPiece):
     def __init__(self, probability=0.0, folder=""):
         check_number("impulse_probability", probability, least=0)
         if probability > 1:
-            raise ValueError(f"impulse_probability must be a number from 0 to 1, got {probability}")
+            raise ArgumentError(f"impulse_probability must be a number from 0 to 1, got {probability}")
+        if not isinstance(folder, str | Path) or is_url(folder):
+            raise ArgumentError(f"impulse_folder must be the path of a folder on this machine, got {folder!r:.80}")
+        if folder and not probability:
+            raise ArgumentError("impulse_folder has no effect without impulse_probability, such as 0.6")
         self.probability, self.folder = probability, folder
 
     @property
@@ -66,7 +75,7 @@ class DeviceResponses(WaveformPiece):
     @property
     def files_sha256(self):
         """SHA-256 over the names and contents of the folder's files, as its ``sha256sum`` says them; else empty."""
-        if not (self.active and self.folder):
+        if not self.folder:
             return ""
         lines = [f"{checksum(path)}  {path.relative_to(self.folder)}\n" for path in response_files(self.folder)]
         return sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
@@ -111,23 +120,35 @@ def read_responses(folder, sample_rate):
     UserError
         The folder is missing or has no audio files, or a file is silent or cannot be decoded.
     """
-    return [normalised(_read(path, sample_rate), path) for path in response_files(folder)]
+    longest = round(LONGEST * sample_rate)
+    return [normalised(_read(path, sample_rate), path, longest) for path in response_files(folder)]
 
 
 def response_files(folder):
-    """Paths of the audio files of a folder and those in it, in the order of their names; ``UserError`` without any."""
-    paths = sorted(path for path in Path(folder).rglob("*") if is_audio(path.name) and not is_hidden(path.name))
+    """Paths of the audio files of a folder and of those in it that are not hidden, in the order of their names.
+
+    Raises a ``UserError`` where there are none, or where something else has the name of an audio file.
+    """
+    found = (path for path in Path(folder).rglob("*") if is_audio(path.name))
+    paths = sorted(path for path in found if not any(map(is_hidden, path.relative_to(folder).parts)))
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"augment: impulse_folder: {path} is no file that can be read")
     if not paths:
         raise UserError(f"augment: impulse_folder {folder}: no such folder, or no audio file in it")
     return paths
 
 
-def normalised(response_L, name):
-    """A response that begins at its greatest sample, at most ``LONGEST`` long, of unit energy."""
-    energy = float(np.square(response_L, dtype=np.float64).sum())
-    if not np.isfinite(energy) or energy == 0:
-        raise UserError(f"augment: {name}: an impulse response must have finite samples that are not all zero")
-    response_L = response_L[np.abs(response_L).argmax() :]
+def normalised(response_L, name, longest):
+    """A response that begins at its greatest sample, of at most ``longest`` samples and unit energy."""
+    peak = np.abs(response_L).max(initial=0)
+    if not np.isfinite(response_L).all() or peak < LEAST_PEAK:
+        raise UserError(
+            f"augment: {name}: an impulse response must have finite samples, the greatest at least {LEAST_PEAK:g} "
+            f"(the mean of its channels), got {peak:.2g}"
+        )
+    begin = np.abs(response_L).argmax()
+    response_L = response_L[begin : begin + longest]
     return response_L / np.sqrt(np.square(response_L, dtype=np.float64).sum())
 
 
@@ -171,6 +192,6 @@ def _plausible(random, sample_rate):
 
 def _read(path, sample_rate):
     try:
-        return decode(path, sample_rate)[: round(LONGEST * sample_rate)]
+        return decode(path, sample_rate)
     except AudioError as error:
         raise UserError(f"augment: {error}") from error

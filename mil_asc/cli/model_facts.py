@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mil_asc.cli.model_choice import ModelChoice, is_run
-from mil_asc.packaging.file_facts import NetworkFacts, facts_of, read_facts
+from mil_asc.packaging.file_facts import DEBUG, NetworkFacts, facts_of, read_facts
 from mil_asc.packaging.layout import CONFIG, MOST_BYTES, WEIGHTS
 from mil_asc.runtime.bounded_files import read_bounded
 from mil_asc.runtime.files import size_text
@@ -110,6 +110,7 @@ def run_provenance(folder: Path) -> dict[str, str]:
     run = Run(folder)
     known = {"dataset": run.dataset, "experiment": run.experiment, "seed": str(run.seed)}
     how = {"augmentation": augmentation_of(run), "teachers": teachers_of(run)}
+    how[DEBUG] = "a debug run, whose results mean nothing" if run.debug else None
     return known | {name: text for name, text in how.items() if text is not None}
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mil_asc.cli.model_choice import ModelChoice, is_run
 from mil_asc.cli.model_facts import RULES, provenance, stated_facts
-from mil_asc.errors import printable
+from mil_asc.corpora.dcase import SCENES
+from mil_asc.errors import name_some, printable
 from mil_asc.model.dcase_limits import DCASE_MACS, DCASE_WEIGHT_BYTES
-from mil_asc.packaging.file_facts import NetworkFacts
+from mil_asc.packaging.file_facts import DEBUG, NetworkFacts
 from mil_asc.runtime.files import write_atomically
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ HEAD = """\
 {empty}
 # Compare with the template of the challenge's year: names of fields differ between years.
 # Complexity: batch norms folded into convolutions, the front end left out; multiply-accumulates of one inference of
-# 1 s; beside int8 weights, biases and the weights that are not quantized have 32 bits.{over}
+# 1 s; beside int8 weights, biases and the weights that are not quantized have 32 bits.{doubts}
 # Accuracies in percent, log loss with the natural logarithm.
 """
 LINE = "#   {}"
@@ -63,10 +64,22 @@ def write_meta(to: str, model: ModelChoice, classifier: Explainer, assumption: s
         return f"{printable(str(place))} is there already and was kept: --force replaces it"
     facts = meta_of(place.name.removesuffix(".meta.yaml"), model, classifier, assumption)
     empty = list(empty_fields(facts))
-    over = over_limits(facts["system"]["complexity"])
-    head = HEAD.format(empty="\n".join(map(LINE.format, empty)), over="".join(f"\n# {line}." for line in over))
+    doubts = [*over_limits(facts["system"]["complexity"]), *_other_classes(classifier.interface.labels)]
+    doubts += [f"the model is of {text}" for name, text in _known(model, classifier).items() if name == DEBUG]
+    head = HEAD.format(empty="\n".join(map(LINE.format, empty)), doubts="".join(f"\n# {line}." for line in doubts))
     write_atomically(place, head + "\n".join(_lines(facts, "")) + "\n")
-    return "\n".join([f"{printable(str(place))}: fill in {', '.join(empty)}", *(f"warning: {line}" for line in over)])
+    return "\n".join([f"{printable(str(place))}: fill in {', '.join(empty)}", *(f"warning: {line}" for line in doubts)])
+
+
+def _other_classes(labels: Sequence[str]) -> list[str]:
+    """A line on classes that are not the task's."""
+    if set(labels) == set(SCENES):
+        return []
+    return [f"the classes are not the ten scenes of DCASE task 1, 2018 to 2025: {name_some(sorted(labels), 5)}"]
+
+
+def _known(model: ModelChoice, classifier: Explainer) -> dict[str, str]:
+    return provenance(model.place, classifier.metadata)
 
 
 def over_limits(complexity: Mapping[str, Any]) -> list[str]:
@@ -98,7 +111,7 @@ def meta_of(label: str, model: ModelChoice, classifier: Explainer, assumption: s
     """The fields of a sidecar: nested dictionaries, with None where the author must fill in."""
     own = classifier.interface
     network = stated_facts(model.place, classifier.metadata)
-    known = provenance(model.place, classifier.metadata)
+    known = _known(model, classifier)
     description: dict[str, Any] = {
         "input_sampling_rate": f"{own.sample_rate / 1000:g} kHz",
         "acoustic_features": None,
@@ -133,7 +146,7 @@ def meta_of(label: str, model: ModelChoice, classifier: Explainer, assumption: s
             "external_datasets": None,
             "source_code": None,
         },
-        "results": {"development_dataset": _results(model.place)},
+        "results": {"development_dataset": _results(model.place, own.labels)},
     }
 
 
@@ -148,7 +161,7 @@ def empty_fields(facts: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _training_data(known: Mapping[str, str]) -> str | None:
-    return ", ".join(f"{key} {known[key]}" for key in ("dataset", "experiment", "seed") if key in known) or None
+    return ", ".join(f"{key} {known[key]}" for key in ("dataset", "experiment", "seed", DEBUG) if key in known) or None
 
 
 def _complexity(network: NetworkFacts | None) -> dict[str, Any]:
@@ -156,18 +169,21 @@ def _complexity(network: NetworkFacts | None) -> dict[str, Any]:
     return {name: None if network is None else getattr(network, name) for name in names}
 
 
-def _results(place: Path) -> dict[str, Any]:
+def _results(place: Path, labels: Sequence[str]) -> dict[str, Any]:
     """Accuracy and log loss on the evaluation set of a run's report: of all clips, by class and by device.
 
     What the report lacks is None: models without a report, classes without clips, runs of versions without log losses.
+    So is everything of debug runs, and of runs with other classes, whose evaluation set is not the task's.
     """
-    if not is_run(place):
+    if not is_run(place) or not set(labels) <= set(SCENES):
         return {"overall": _scores(None, None)}
     from mil_asc.results.run import REPORT, Run  # needs more than ONNX Runtime does
 
     if not (place / REPORT).is_file():
         return {"overall": _scores(None, None)}
     run = Run(place)
+    if run.debug:
+        return {"overall": _scores(None, None)}
     evaluation = run.report["evaluation"]
     rule, losses = _part(evaluation, run.decision), _part(evaluation, "log_losses")
     found: dict[str, Any] = {"overall": _scores(run.accuracy(), evaluation.get("log_loss"))}

@@ -8,13 +8,14 @@ training clips, ``split5.csv`` to ``split100.csv`` (tab-separated, column filena
 """
 
 import sys
+from itertools import chain
 from pathlib import Path
 
-from mil_asc.checks import check_count, check_names
+from mil_asc.checks import check_count, check_names, check_number
 from mil_asc.corpora.data_layout import official_folder_near
 from mil_asc.corpora.delimited import normal_path, read_rows
-from mil_asc.corpora.manifest import Clip, Corpus, check_label, inspect_lists, never_trained_on
-from mil_asc.errors import ArgumentError, UserError
+from mil_asc.corpora.manifest import Clip, Corpus, alike, check_label, inspect_lists, never_trained_on
+from mil_asc.errors import ArgumentError, UserError, name_some
 
 SCENES = (
     "airport",
@@ -34,7 +35,7 @@ SUBSETS = (5, 10, 25, 50, 100)
 """Shares of the training set of 2022, in percent, of which DCASE 2024 published lists."""
 
 
-def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None, subset=0, subset_folder=""):
+def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None, subset=0, subset_folder="", official_seconds=0.0):
     """Read the manifest of a data set in the official layout.
 
     Arguments
@@ -52,12 +53,15 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None, subset=0, su
         set. The evaluation set stays.
     subset_folder : str or Path
         The folder of these lists; by default ``evaluation_setup/``.
+    official_seconds : float
+        Length of the clips (in seconds); longer ones are warned of when they are decoded. 0: any.
 
     Returns
     -------
     Corpus
         Its notes name files in neither list, and of cities and devices that are evaluated on but not
-        trained on; the official sets have all three on purpose.
+        trained on; the official sets have all three on purpose. Warnings name files whose names state another class or
+        device than ``meta.csv``, and locations and devices that differ in case alone.
 
     Raises
     ------
@@ -72,6 +76,7 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None, subset=0, su
         raise UserError(f"data_folder {folder} is not a folder; give the one that holds meta.csv: --data_folder=DIR")
     check_names("labels", labels)
     check_count("fold", fold)
+    check_number("official_seconds", official_seconds, least=0)
     chosen = _subset_file(folder, subset, subset_folder)
     labels = list(labels)
     meta = _read_meta(_existing(folder, "meta.csv"))
@@ -81,17 +86,39 @@ def read_dcase_folder(folder, labels=SCENES, fold=1, expected=None, subset=0, su
         count, lists["train"] = len(lists["train"]), _named_in(chosen, lists["train"])
         notes = [f"subset of {subset} %: {len(lists['train'])} of {count} training clips ({chosen.name})"]
         expected = {name: official for name, official in (expected or {}).items() if name != "train"}
-    corpus = inspect_lists(Corpus(folder=folder, labels=labels, **lists, notes=notes), expected)
+    made = Corpus(folder=folder, labels=labels, **lists, notes=notes, official_seconds=official_seconds)
+    corpus = inspect_lists(made, expected)
     if listed < len(meta):
         corpus.notes.append(f"{len(meta) - listed} of {len(meta)} files are in neither list")
     corpus.list_notes = never_trained_on(corpus)
     corpus.notes += corpus.list_notes
+    corpus.warnings += [*_other_names(corpus), *_alike_places(corpus)]
     return corpus
+
+
+def _other_names(corpus):
+    """A warning about names, SCENE-...-DEVICE in the official sets, that state something else than the table."""
+    legal, found = set(corpus.labels), []
+    for clip in chain(corpus.train, corpus.evaluate):
+        scene, *others = clip.path.rpartition("/")[2].rpartition(".")[0].split("-")
+        if len(others) > 2 and scene in legal and (scene, others[-1]) != (clip.label, clip.source_device):
+            found.append(f"{clip.path} ({clip.label}, {clip.source_device})")
+    words = "file(s) have a name of another class or device than meta.csv states"
+    return [f"{len(found)} {words}: {name_some(found, 3)}"] if found else []
+
+
+def _alike_places(corpus):
+    """Warnings about locations and devices whose names differ in case or spaces alone, and count as different ones."""
+    told = []
+    for by, words in (("location", "locations"), ("source_device", "devices")):
+        names = {getattr(clip, by) for clip in chain(corpus.train, corpus.evaluate)}
+        told += [f"the {words} {' and '.join(map(repr, own))} count as different ones" for own in alike(sorted(names))]
+    return told
 
 
 def _subset_file(folder, subset, subset_folder):
     """The list of a subset; None for all of the training set."""
-    if isinstance(subset, bool) or subset not in (0, *SUBSETS):
+    if not isinstance(subset, int) or isinstance(subset, bool) or subset not in (0, *SUBSETS):
         legal = ", ".join(map(str, SUBSETS))
         raise ArgumentError(f"subset must be one of {legal} (in percent; 0: all training clips), got {subset!r:.80}")
     if subset_folder and not isinstance(subset_folder, str | Path):
@@ -110,13 +137,17 @@ def _subset_file(folder, subset, subset_folder):
 
 def _named_in(path, clips):
     """Those of the training clips that a list names, in their own order."""
-    known, names = {clip.path for clip in clips}, set()
+    known, names = {clip.path: clip.label for clip in clips}, set()
     for line, row in read_rows(path, "filename"):
         where = f"{path}, line {line}"
         name = normal_path(row["filename"], where)
         if name not in known:
             raise UserError(f"{where}: {name} is not in the training set")
+        if row.get("scene_label", known[name]) != known[name]:
+            raise UserError(f"{where}: {name} is {row['scene_label']!r:.80} here and {known[name]} in the training set")
         names.add(name)
+    if not names:
+        raise UserError(f"{path} names no file")
     return [clip for clip in clips if clip.path in names]
 
 
@@ -158,6 +189,8 @@ def _read_list(path, meta, labels):
             raise UserError(f"{where}: {name} is {label} here and {known} in meta.csv")
         city = identifier.rpartition("-")[0] or identifier
         clips[name] = Clip(name, index[label], sys.intern(city), identifier, device)
+    if not clips:
+        raise UserError(f"{path} names no file")
     return list(clips.values())
 
 

@@ -5,18 +5,20 @@ header filename, fold, target, category, esc10, src_file, take) and the clips un
 The location of a clip is its recording (``src_file``) in its fold, over which intervals are drawn.
 """
 
+import re
 from pathlib import Path
 
 from mil_asc.checks import check_choice, check_count
 from mil_asc.corpora.delimited import normal_path, read_rows
 from mil_asc.corpora.manifest import ANYWHERE, Clip, Corpus, inspect_lists
-from mil_asc.errors import UserError
+from mil_asc.errors import UserError, name_some
 
 META = "meta/esc50.csv"
 COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file")
 SUBSETS = {"esc50": 50, "esc10": 10}
 """Subset -> number of its classes."""
-FOLDS = 5
+FOLDS, SECONDS = 5, 5.0
+NAME = re.compile(r"(?P<fold>[1-5])-[0-9]+-[A-Z]-(?P<target>[0-9]{1,2})\.[^.]+")
 
 
 def read_esc50(folder, subset="esc50", evaluate_fold=1):
@@ -34,7 +36,8 @@ def read_esc50(folder, subset="esc50", evaluate_fold=1):
     Returns
     -------
     Corpus
-        Its classes have the order of the column ``target``; a warning names recordings that are in two folds.
+        Its classes have the order of the column ``target``; warnings name recordings that are in two folds, and files
+        whose names state another fold or class than the table.
 
     Raises
     ------
@@ -60,9 +63,11 @@ def read_esc50(folder, subset="esc50", evaluate_fold=1):
     train = [clip for fold in sorted(clips) if fold != evaluate_fold for clip in clips[fold]]
     official = {clip.location: f"fold-{fold}" for fold, own in clips.items() for clip in own}
     lists = {"train": train, "evaluate": clips[evaluate_fold]}
-    corpus = inspect_lists(Corpus(folder=folder, labels=labels, official_folds=official, **lists))
+    corpus = inspect_lists(
+        Corpus(folder=folder, labels=labels, official_folds=official, official_seconds=SECONDS, **lists)
+    )
     corpus.notes += _missing_folds(clips)
-    corpus.warnings += _split_recordings(rows)
+    corpus.warnings += [*_split_recordings(rows), *_other_names(rows)]
     return corpus
 
 
@@ -107,6 +112,17 @@ def _missing_folds(clips):
     missing = [str(fold) for fold in range(1, FOLDS + 1) if fold not in clips]
     words = "these scores are not comparable with published ones, which are means over all five"
     return [f"no clips of the official fold(s) {', '.join(missing)}: {words}"] if missing else []
+
+
+def _other_names(rows):
+    """A warning about names, FOLD-CLIP-TAKE-TARGET in the archive, that state something else than the table."""
+    found = []
+    for row in rows:
+        stated = NAME.fullmatch(row["filename"])
+        if stated and (int(stated["fold"]), int(stated["target"])) != (row["fold"], row["target"]):
+            found.append(f"{row['filename']} (fold {row['fold']}, target {row['target']})")
+    words = f"file(s) have a name of another fold or class than {META} states"
+    return [f"{len(found)} {words}: {name_some(found, 3)}"] if found else []
 
 
 def _split_recordings(rows):

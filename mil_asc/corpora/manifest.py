@@ -54,7 +54,7 @@ class Corpus:
     longer recordings are cut into pieces of ``clip_seconds`` (in seconds, 0 keeps them whole). ``list_notes`` are
     those of the notes that are true of these lists only; ``fixed_by`` says what the user fixed the lists with, and is
     empty where they may be drawn again; ``official_folds`` maps every location to the fold that the data set assigns it
-    to, and is empty where it has none.
+    to, and is empty where it has none; clips of an official set last ``official_seconds``, 0 where any length is usual.
     """
 
     folder: Path
@@ -70,6 +70,7 @@ class Corpus:
     list_notes: list[str] = field(default_factory=list, compare=False)
     fixed_by: str = field(default="", compare=False)
     official_folds: dict[str, str] = field(default_factory=dict, compare=False)
+    official_seconds: float = field(default=0.0, compare=False)
 
     @property
     def clips(self):

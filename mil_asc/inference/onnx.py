@@ -8,18 +8,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from mil_asc.errors import ArgumentError, UserError
+from mil_asc.errors import ArgumentError, DoubtWarning, UserError
 from mil_asc.inference.explainer import Explainer, check_process, check_rejected, check_rejects
-from mil_asc.inference.onnx_session import failure, open_session
+from mil_asc.inference.onnx_session import failure, metadata_of, open_session
 from mil_asc.inference.windows import WindowScores
 from mil_asc.model.interface import NetworkInterface
 from mil_asc.packaging.familiarity import Calibration
+from mil_asc.packaging.file_facts import DEBUG, read_facts
 from mil_asc.packaging.graph_file import read_graph
 from mil_asc.packaging.sources import resolve_source
 
@@ -47,7 +49,7 @@ class OnnxSceneClassifier(Explainer):
     ):
         self.session = session
         self._process, self._threads = os.getpid(), session.get_session_options().intra_op_num_threads
-        self.metadata = session.get_modelmeta().custom_metadata_map
+        self.metadata = metadata_of(session)
         self.interface = NetworkInterface.from_metadata(self.metadata)
         self.calibration = calibration
         self.rejected = check_rejected(rejected)
@@ -86,7 +88,7 @@ class OnnxSceneClassifier(Explainer):
         Raises
         ------
         UserError
-            There is no such model, or it is damaged.
+            There is no such model, or it is damaged. A file of a debug run is warned of (``DoubtWarning``).
         ArgumentError
             A value is not legal.
         """
@@ -96,7 +98,7 @@ class OnnxSceneClassifier(Explainer):
         place = Path(source) if Path(source).suffix == ".onnx" else resolve_source(source, **download)
         graph = read_graph(place)
         session = open_session(graph, threads)
-        metadata = session.get_modelmeta().custom_metadata_map
+        metadata = metadata_of(session)
         text = metadata.get("calibration")
         calibration = None if text is None else Calibration.from_json(text)
         if calibration is not None:
@@ -104,6 +106,9 @@ class OnnxSceneClassifier(Explainer):
         check_rejects(rejected, calibration, source)
         made = cls(session, calibration, rejected)
         graph.check_belongs(metadata, made.interface.labels)
+        stated = read_facts(metadata)
+        if stated is not None and DEBUG in stated[1]:
+            warnings.warn(DoubtWarning(f"{source} is of a debug run, whose results mean nothing"), stacklevel=2)
         return made
 
     def compute(self, wav_N: np.ndarray) -> WindowScores:

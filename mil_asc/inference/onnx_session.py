@@ -48,6 +48,14 @@ def open_session(graph: GraphFile, threads: int | None = None) -> onnxruntime.In
         raise UserError(f"{graph.path} cannot be loaded by ONNX Runtime: {failure(error)}") from error
 
 
+def metadata_of(session: onnxruntime.InferenceSession) -> dict[str, str]:
+    """The metadata of a graph, text by name; a ``UserError`` where it is no text."""
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError as error:
+        raise UserError("the metadata of the ONNX file is no UTF-8 text: it is damaged") from error
+
+
 def failure(error: Exception) -> str:
     """What ONNX Runtime fails with, as one line without the place in its source."""
     text = _PLACE.sub("", " ".join(str(error).split()))

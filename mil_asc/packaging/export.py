@@ -15,7 +15,7 @@ import mil_asc
 from mil_asc.errors import UserError
 from mil_asc.model.interface import interface_of
 from mil_asc.packaging.file_facts import KEY, TRAINED_ON, facts_of
-from mil_asc.packaging.graph_file import check_plain
+from mil_asc.packaging.graph_file import check_plain, with_checksum
 from mil_asc.packaging.waveform_graph import WaveformGraph
 
 OPSET = 20
@@ -128,7 +128,7 @@ def load_proto(data):
 
 
 def state_facts(data, network, trained_on):
-    """The file with the facts of its network in its metadata, and these ``NetworkFacts``.
+    """The file with the facts of its network and its checksum in its metadata, and these ``NetworkFacts``.
 
     Weights count in the type that they have in the file: those that a quantization leaves in float32 have 4 bytes.
 
@@ -148,4 +148,4 @@ def state_facts(data, network, trained_on):
             saved = SAVED[weight.data_type] * math.prod(weight.dims)
             facts = facts._replace(weight_precision=precision, weight_bytes=facts.weight_bytes - saved)
     model.metadata_props.add(key=KEY, value=json.dumps({**facts._asdict(), TRAINED_ON: dict(trained_on)}))
-    return model.SerializeToString(deterministic=True), facts
+    return with_checksum(model.SerializeToString(deterministic=True)), facts

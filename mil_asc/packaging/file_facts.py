@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 KEY = "facts"
 TRAINED_ON = "trained_on"
+DEBUG = "debug"
+"""In what a network was trained on: that it is of a debug run."""
 
 
 class NetworkFacts(NamedTuple):

@@ -42,6 +42,8 @@ OPERATORS = frozenset(
 """What is exported, and operators that are no more dangerous. Those that make a tensor of any size out of a few
 numbers are not among them, except Expand and Pad, which are exported."""
 CONVERSIONS = ("Cast", "DequantizeLinear")
+CONTENT_KEY = b"content_sha256"
+"""Of the metadata entry that ends a file: the SHA-256 of all before it."""
 
 
 class GraphFile(NamedTuple):
@@ -93,10 +95,31 @@ def read_graph(place: Path) -> GraphFile:
         path, sums = place, {}
         data = read_bounded(path, MOST_BYTES)
     try:
+        check_content(data)
         check_plain(data)
     except ValueError as error:
         raise UserError(f"{path} is not an ONNX file that mil_asc exports: {error}") from error
     return GraphFile(path, data, sums)
+
+
+def with_checksum(data: bytes) -> bytes:
+    """The file with the checksum of its content as its last metadata entry, which any reader of ONNX reads as such."""
+    return data + _checksum_entry(data)
+
+
+def check_content(data: bytes) -> None:
+    """Refuse a file that is not as it was exported (``ValueError``); earlier versions stated no checksum."""
+    size = len(_checksum_entry(b""))
+    content, entry = data[:-size], data[-size:]
+    if entry != _checksum_entry(content) and CONTENT_KEY in data:
+        raise ValueError("its content does not have the checksum that it states: it was changed or damaged")
+
+
+def _checksum_entry(content: bytes) -> bytes:
+    """The field metadata_props of a model (14), with a key (1) and a value (2): lengths below 128 have one byte."""
+    value = sha256(content).hexdigest().encode()
+    entry = bytes([0x0A, len(CONTENT_KEY)]) + CONTENT_KEY + bytes([0x12, len(value)]) + value
+    return bytes([14 << 3 | 2, len(entry)]) + entry
 
 
 def check_plain(data: bytes) -> None:

@@ -24,6 +24,7 @@ from mil_asc.results.intervals import clustered_interval
 from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import MODEL_WEIGHTS, REPORT, Run
 from mil_asc.results.run_clips import evaluated_clips, recordings_of
+from mil_asc.results.same_data import check_same_clips, other_recordings
 from mil_asc.results.trained_model import load_model
 
 AGAIN = "evaluate that run again"
@@ -121,7 +122,8 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
     ------
     UserError
         Fewer than two runs; a run twice; a run that is not finished or damaged; other classes or another order of them,
-        other clips, other instances. The message names both folders and the difference.
+        other clips or groups of them, other instances. The message names both folders and the difference. ``warnings``
+        say where recordings of the same names have other samples.
     """
     runs = [Run(folder) for folder in folders]
     _check_different([run.folder for run in runs])
@@ -133,6 +135,7 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
         members.append(_read(run, members[0] if members else None))
         _check_weights(members)
     clips, labels = evaluated_clips(runs[0], AGAIN), runs[0].labels
+    doubts = [text for run in runs[1:] for text in _check_clips(run, runs[0], clips)]
     train = [clip for run in runs for clip in recordings_of(run, ["train"]).values()]
     predictions = average_predictions([member.predictions for member in members])
     evaluation = evaluate_predictions(predictions, clips, labels, train)
@@ -153,7 +156,7 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
         "evaluation": evaluation,
         "events": None,
         "notes": [*_common([run.report["notes"] for run in runs]), OF_PREDICTIONS],
-        "warnings": [*_with_folders(runs), *_floor_warnings(evaluation, floor)],
+        "warnings": [*_with_folders(runs), *doubts, *_floor_warnings(evaluation, floor)],
         "bad_audio": {path: reason for run in runs for path, reason in run.bad_audio.items()},
         "decisions": decisions(predictions, clips, labels),
     }
@@ -179,6 +182,13 @@ def _check_labels(run: Run, first: Run) -> None:
     other = sorted(set(run.labels) ^ set(first.labels))
     reason = f"differ in their classes ({name_some(other, 5)})" if other else "have their classes in another order"
     raise UserError(f"{run.folder} and {first.folder} {reason}: average runs with the same classes")
+
+
+def _check_clips(run: Run, first: Run, clips: list[Clip]) -> list[str]:
+    """Refuse clips of which other things are known than of the first run's; returns warnings about their samples."""
+    own, known = ({clip.path: clip for clip in each} for each in (evaluated_clips(run, AGAIN), clips))
+    check_same_clips(own, known, (run.folder, first.folder), "average runs with the same evaluation set")
+    return other_recordings(run, first)
 
 
 def _check_weights(members: list[Member]) -> None:

@@ -1,5 +1,6 @@
 """Systems compared on the same clips: the exact test of McNemar, and intervals by a bootstrap over groups."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ import numpy as np
 from scipy.stats import binomtest
 
 from mil_asc.corpora.manifest import Clip
-from mil_asc.errors import UserError
+from mil_asc.errors import DoubtWarning, UserError
 from mil_asc.results.intervals import FEWEST_GROUPS, group_interval
 from mil_asc.results.run import Run, folds_in
 from mil_asc.results.run_clips import evaluated_clips
+from mil_asc.results.same_data import check_same_clips, other_recordings
 
 RESAMPLES, SEED = 10_000, 1
 ADVICE = "train or evaluate the run again"
@@ -94,12 +96,14 @@ def compare_runs(own: Sequence[Path], reference: Sequence[Path]) -> dict[str, Co
     Raises
     ------
     UserError
-        A folder holds no finished run, or the runs were not evaluated on the same clips.
+        A folder holds no finished run or is named twice, or the runs were not evaluated on the same clips. Recordings
+        of the same names that have other samples are warned of (``DoubtWarning``).
     """
+    _check_different([*own, *reference])
     sides = [[_read(folder) for folder in folders] for folders in (own, reference)]
-    first = sides[0][0]
-    for one in (*sides[0], *sides[1]):
-        _check_same(first, one)
+    first, *others = (*sides[0], *sides[1])
+    for other in others:
+        _check_same(first, other)
     found, single = {}, len(own) == len(reference) == 1
     for name, rule in (("own rule", None), ("SMI", "smi"), ("CMI", "cmi")):
         ours, theirs = (np.mean([one.correct(rule, first.order) for one in side], axis=0) for side in sides)
@@ -158,8 +162,17 @@ def _read(folder: Path) -> _Evaluated:
     return _Evaluated(Path(folder), [(run, evaluated_clips(run, ADVICE)) for run in runs])
 
 
+def _check_different(folders: Sequence[Path]) -> None:
+    """A run that is named twice would count twice, or be compared with itself."""
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise UserError(f"{folder} is named twice: name each run once, on one side")
+        seen[folder.resolve()] = folder
+
+
 def _check_same(first: _Evaluated, other: _Evaluated) -> None:
-    one, two = ({path: clip.label for path, clip in each.clips.items()} for each in (first, other))
-    if one != two:
-        path = min(set(one.items()) ^ set(two.items()))[0]
-        raise UserError(f"{first.folder} and {other.folder} were not evaluated on the same clips, such as {path}")
+    check_same_clips(other.clips, first.clips, (other.folder, first.folder), ADVICE)
+    for (run, _), (run_of_first, _) in zip(other.parts, first.parts):
+        for text in other_recordings(run, run_of_first):
+            warnings.warn(DoubtWarning(text), stacklevel=2)

@@ -5,9 +5,11 @@ from ruamel.yaml.comments import CommentedBase
 
 IGNORED_KEYS = (
     *("data_folder", "manifests", "output_folder", "cache_folder", "folder", "subset_folder"),
+    "official_seconds",
     "on_bad_audio",
 )
-"""Last parts of the keys that may change between two starts of a run: where things are, what to do with bad files."""
+"""Last parts of the keys that may change between two starts of a run: where things are, of which lengths to warn, what
+to do with bad files."""
 LATER_KEYS = {"data.folds": "0", "data.fold": "0", "data.split_seed": "1"}
 """Keys that not all earlier runs have -> the value that these runs were trained with."""
 

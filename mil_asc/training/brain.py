@@ -19,6 +19,7 @@ from mil_asc.errors import UserError
 from mil_asc.results.predictions import Predictions
 from mil_asc.store.batches import as_is
 from mil_asc.training.batch_norm import estimate_batch_norm
+from mil_asc.training.console import announce_notes
 from mil_asc.training.loss_sums import LossSums, means
 from mil_asc.training.pruning import MagnitudePruning
 from mil_asc.training.rank_batch_norm import join_batch_norms
@@ -233,6 +234,9 @@ class MILBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             if self.first_epoch is None:
                 self.first_epoch, self.fit_start = epoch, time.perf_counter()
+                if epoch > 1 or self.step:
+                    done = f"{epoch - 1} epochs" + (f" and {self.step} steps" if self.step else "")
+                    announce_notes([f"the training resumes after {done}"])
             self.epoch, self.epoch_start = epoch, time.perf_counter()
             self.first_step = self.step
             self._open_bar(f"epoch {epoch}/{self.last_epoch}", self.steps_per_epoch)

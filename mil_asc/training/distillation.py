@@ -24,8 +24,11 @@ from mil_asc.packaging.source_model import load_source
 from mil_asc.results.ensemble_report import runs_of_ensemble
 from mil_asc.training.seen_clips import seen_warnings
 
+DEFAULTS = {"teacher_level": "both", "teacher_temperature": 2.0, "teacher_label_weight": 0.02}
 LEVELS = {"bag": ("bag",), "instances": ("instances",), "both": ("bag", "instances")}
 """What the teachers label."""
+TEMPERATURES = (0.1, 100.0)
+"""Least and greatest temperature: beyond, the softened confidences are those of 0, 1 or a half in float32."""
 COMPARED_SECONDS = (2.0, 10.0)
 """Lengths of clips for which teacher and student must have the same instances."""
 
@@ -45,16 +48,21 @@ def check_teachers(training, augmentation=None):
         )
     if len(set(sources)) < len(sources):
         raise ArgumentError(f"training.teachers must be different models, got {list(sources)!r}")
-    check_choice("training.teacher_level", training.get("teacher_level", "both"), tuple(LEVELS))
-    check_number("training.teacher_temperature", training.get("teacher_temperature", 2.0), above=0)
-    if sources and training.get("teacher_level", "both") != "bag" and augmentation is not None:
+    level, temperature, weight = (training.get(name, default) for name, default in DEFAULTS.items())
+    check_choice("training.teacher_level", level, tuple(LEVELS))
+    check_number("training.teacher_temperature", temperature, least=TEMPERATURES[0])
+    if temperature > TEMPERATURES[1]:
+        raise ArgumentError(f"training.teacher_temperature must be at most {TEMPERATURES[1]:g}, got {temperature!r}")
+    if sources and level != "bag" and augmentation is not None:
         if augmentation.moves_instances:
             raise ArgumentError(
                 "augment.pieces.time_stretch and teachers that label instances exclude each other: give "
                 "--teacher_level=bag, or --time_stretch=0"
             )
-    weight = training.get("teacher_label_weight", 0.02)
     check_number("training.teacher_label_weight", weight, least=0, below=1)
+    idle = [name for name, default in DEFAULTS.items() if training.get(name, default) != default]
+    if idle and not sources:
+        raise ArgumentError(f"training.{idle[0]} has no effect without teachers: give --teachers=RUN")
     return list(sources)
 
 
@@ -78,27 +86,38 @@ def read_teachers(training, network, corpus):
     """
     models = {}
     for source in check_teachers(training):
-        models |= _ensemble(source) or {source: load_source(source)}
+        found = _ensemble(source) or {source: load_source(source)}
+        _check_different(models, found)
+        models |= found
     if not models:
         return None
-    levels = LEVELS[training.get("teacher_level", "both")]
+    level, temperature, label_weight = (training.get(name, default) for name, default in DEFAULTS.items())
+    levels = LEVELS[level]
     for source, model in models.items():
         _check_fits(source, model, network, list(corpus.labels), levels)
     warnings = [text for s, model in models.items() for text in seen_warnings(model.folder, corpus, f"the teacher {s}")]
-    settings = {"levels": levels, "temperature": float(training.get("teacher_temperature", 2.0))}
-    return Distillation(
-        models, network, **settings, label_weight=training.get("teacher_label_weight", 0.02), warnings=warnings
-    )
+    return Distillation(models, network, levels, float(temperature), label_weight, warnings)
 
 
 def _ensemble(source):
     """The runs that the report of an ensemble averages, with the weights they had then; none where it is no such."""
     models = {}
     for folder, weights in runs_of_ensemble(source).items():
+        if not Path(folder).is_dir():
+            raise UserError(f"teacher {source}: its run {folder} is not there: average the runs again, or name them")
         models[folder] = load_source(folder)
         if models[folder].weights_sha256 != weights:
             raise UserError(f"teacher {source}: {folder} was trained again since: average the runs again, or name them")
     return models
+
+
+def _check_different(before, found):
+    """A teacher that is named twice, in whatever way, would count twice."""
+    known = {model.weights_sha256: source for source, model in before.items()}
+    for source, model in found.items():
+        other = known.get(model.weights_sha256)
+        if other is not None:
+            raise UserError(f"the teachers {other} and {source} have the same weights: name each model once")
 
 
 def _check_fits(source, model, network, labels, levels):

@@ -14,7 +14,7 @@ from mil_asc.errors import ArgumentError, UserError, name_some
 from mil_asc.model.build_network import rebuilt_names
 from mil_asc.model.extractors.layers import DampedConv2d
 from mil_asc.packaging.source_model import SourceModel, load_source
-from mil_asc.training.seen_clips import seen_warnings, training_manifest
+from mil_asc.training.seen_clips import seen_warnings
 
 KEY = "training.init_from"
 OF_CLASSES = ("detector.", "sharpness_C")
@@ -94,8 +94,6 @@ class InitialWeights:
     def _note(self, new, frozen):
         parts = [f"the detector is new ({', '.join(new)}), because the classes differ" if new else "with its detector"]
         parts += ["the extractor is frozen"] if frozen else []
-        if training_manifest(self.model.folder) is None:
-            parts.append("whether these were trained on clips of the evaluation set is unknown")
         digest = self.model.weights_sha256[:12]
         return f"the training began with the weights of {self.source} (SHA-256 {digest}...): {'; '.join(parts)}"
 
@@ -128,7 +126,8 @@ def read_initial(training, network, corpus):
         return None
     try:
         model = load_source(source)
-        initial = InitialWeights(source, model, corpus.labels, _seen(source, model.folder, corpus))
+        warnings = seen_warnings(model.folder, corpus, f"{source}, with whose weights the training began,")
+        initial = InitialWeights(source, model, corpus.labels, warnings)
     except (UserError, ArgumentError) as error:
         raise UserError(f"{KEY}: {error}") from error
     there = initial.model.network
@@ -137,12 +136,6 @@ def read_initial(training, network, corpus):
         some = name_some(other, 4, separator="; ")
         raise UserError(f"{KEY}: {source} does not fit this run: {some}; give the run the values of {source}")
     return initial
-
-
-def _seen(source, folder, corpus):
-    if training_manifest(folder) is None:  # as in every model folder, which the note says
-        return []
-    return seen_warnings(folder, corpus, f"{source}, with whose weights the training began,")
 
 
 def _weights(network):

@@ -3,6 +3,8 @@
 import logging
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from mil_asc.corpora.bad_files import describe_bad, missing_files
 from mil_asc.corpora.group_folds import read_lists
 from mil_asc.corpora.json_manifests import measure_durations, read_manifests
@@ -20,6 +22,8 @@ from mil_asc.store.segments import cut_recordings
 logger = logging.getLogger(__name__)
 
 ON_BAD_AUDIO = ("stop", "skip")
+MOST_LONGER = 1.1
+"""Times the official length from which clips count as longer."""
 DURATION_SLACK = 0.01  # s, and share: headers of compressed files are estimates
 
 
@@ -104,7 +108,8 @@ def decode_clips(corpus, cache_folder, on_bad_audio, network, progress=True):
     if bad:
         logger.warning("WARNING: left out: %s", describe_bad(corpus.folder, bad))
     corpus = leave_out(corpus, bad)
-    return replace(corpus, warnings=corpus.warnings + _other_durations(corpus, store)), store, bad
+    doubts = [*_other_durations(corpus, store), *_long_clips(corpus, store)]
+    return replace(corpus, warnings=corpus.warnings + doubts), store, bad
 
 
 def _other_durations(corpus, store):
@@ -116,6 +121,21 @@ def _other_durations(corpus, store):
             found.append(f"{clip.path} ({seconds:.2f} s, not {stated:.2f} s)")
     words = "recording(s) are not as long as their manifest states, and are used in full"
     return [f"{len(found)} {words}: {name_some(found, 5)}"] if found else []
+
+
+def _long_clips(corpus, store):
+    """A warning if clips are longer than those of the official data set: of another set, they take much memory."""
+    if not corpus.official_seconds:
+        return []
+    rows = np.array([store.row(clip.path) for clip in corpus.clips])
+    seconds_B = store.lengths[rows] / store.sample_rate
+    longer = int((seconds_B > MOST_LONGER * corpus.official_seconds).sum())
+    if not longer:
+        return []
+    return [
+        f"{longer} of {len(rows)} recordings are longer than this data set's clips of {corpus.official_seconds:g} s, "
+        f"up to {seconds_B.max():.1f} s: another data set? They take as much more memory and time"
+    ]
 
 
 def _check_bad(corpus, bad, on_bad_audio):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import shutil
 from hashlib import sha256
 
 import ruamel.yaml
@@ -108,6 +109,7 @@ class RunFolder:
         self.checkpoints = self.path / CHECKPOINTS
         self.debug = debug
         self.writes = writes
+        self.is_new = False
         self.lock = None
         self.handlers = []
         self.curves = None
@@ -127,6 +129,7 @@ class RunFolder:
         if not self.writes:
             self.check_settings(settings, ("",) if training else OF_EVALUATION)
             return
+        self.is_new = not self.path.exists()
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / LOCK)
@@ -145,7 +148,7 @@ class RunFolder:
             ) from error
 
     def close(self):
-        """Release the lock and close the log and the curves."""
+        """Release the lock, close the log and the curves, and remove a new folder of a start that was refused."""
         for handler in self.handlers:
             logging.getLogger().removeHandler(handler)
         for target in [*self.handlers, *filter(None, [self.curves])]:
@@ -153,6 +156,8 @@ class RunFolder:
                 target.close()
         if self.lock is not None:
             self.lock.release()
+        if self.is_new and not (self.path / SETTINGS).is_file():  # nothing but the refusal, which was printed
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def trained(self):
         """Whether there is a checkpoint, with which a training goes on."""

@@ -8,8 +8,14 @@ import pytest
 import soundfile
 import torch
 
-from mil_asc.augment.impulse_responses import DeviceResponses, convolve, plausible_responses, read_responses
-from mil_asc.errors import UserError
+from mil_asc.augment.impulse_responses import (
+    DeviceResponses,
+    convolve,
+    plausible_responses,
+    read_responses,
+    response_files,
+)
+from mil_asc.errors import ArgumentError, UserError
 
 
 def test_clips_are_convolved_with_a_response_or_left_alone(small_model, device):
@@ -76,13 +82,48 @@ def test_a_folder_without_responses_is_refused(tmp_path):
         read_responses(tmp_path, 16000)
 
 
-def test_a_probability_above_one_is_refused():
-    with pytest.raises(ValueError, match="impulse_probability must be a number from 0 to 1"):
-        DeviceResponses(1.2)
+@pytest.mark.parametrize("before", [1e-5, 0.0])  # noise before the peak, as after a sweep, or digital silence
+def test_a_peak_after_more_than_a_second_is_found(tmp_path, before):
+    response = np.random.default_rng(0).normal(scale=before, size=40000) if before else np.zeros(40000)
+    response[24000:24002] = 0.8, -0.6
+    soundfile.write(tmp_path / "a.wav", response, 16000, subtype="FLOAT")
+    (found,) = read_responses(tmp_path, 16000)
+    assert np.allclose(found[:2], [0.8, -0.6], atol=1e-3) and len(found) == 16000
+
+
+def test_channels_that_cancel_out_are_refused(tmp_path):
+    response = np.random.default_rng(0).normal(scale=0.1, size=400)
+    soundfile.write(tmp_path / "a.wav", np.stack([response, -1.00001 * response], 1), 16000, subtype="FLOAT")
+    with pytest.raises(UserError, match="a.wav: an impulse response must have finite samples"):
+        read_responses(tmp_path, 16000)
+
+
+def test_hidden_folders_are_left_out_and_what_is_no_file_is_refused(tmp_path):
+    for folder in (".hidden", "phones"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "a.wav", np.full(10, 0.5), 16000)
+    assert [path.parent.name for path in response_files(tmp_path)] == ["phones"]
+    (tmp_path / "b.wav").mkdir()
+    with pytest.raises(UserError, match="impulse_folder: .*b.wav is no file"):
+        response_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("probability", "folder", "words"),
+    [
+        (1.2, "", "impulse_probability must be a number from 0 to 1"),
+        (0.5, 5, "impulse_folder must be the path of a folder on this machine, got 5"),
+        (0.5, "s3://bucket/a", "impulse_folder must be the path of a folder on this machine"),
+        (0.0, "phones", "impulse_folder has no effect without impulse_probability"),
+    ],
+)
+def test_values_that_are_not_legal_are_refused(probability, folder, words):
+    with pytest.raises(ArgumentError, match=words):
+        DeviceResponses(probability, folder)
 
 
 def test_checksum_of_a_folder_is_that_of_sha256sum(tmp_path):
-    assert DeviceResponses(0.5).files_sha256 == DeviceResponses(0.0, tmp_path).files_sha256 == ""
+    assert DeviceResponses(0.5).files_sha256 == DeviceResponses().files_sha256 == ""
     (tmp_path / "phones").mkdir()
     for name, sample in (("b.wav", 0.5), ("phones/a.wav", 0.25)):
         soundfile.write(tmp_path / name, np.full(10, sample), 16000)

@@ -40,6 +40,9 @@ def words(evaluation_set, model, tmp_path):
     return ["classify", evaluation_set, "--list", listed, "--model", model, "--format", "dcase", "--to", to]
 
 
+NO_SCORES = {"overall": {"accuracy": None, "logloss": None}}
+
+
 def rows_of(path):
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -258,6 +261,35 @@ def test_sidecar_of_an_exported_file_is_about_its_weights(mil_asc, words, tmp_pa
     assert description["acoustic_features"] == "log-mel spectrogram" and description["data_augmentation"] == "none"
     told = json.loads(mil_asc("info", file, "--json")[1])
     assert told["weight_bytes"] == complexity["weight_bytes"] and told["trained_on"]["seed"] == "7"
+
+
+def test_debug_run_is_marked_and_has_no_scores(mil_asc, words, tmp_path):
+    run = finished_run.write_run(tmp_path / "run")
+    report = json.loads((run / "report.json").read_text())
+    report["run"]["debug"] = True
+    (run / "report.json").write_text(json.dumps(report))
+    file = tmp_path / "small.onnx"
+    assert mil_asc("export", run, "--to", file)[0] == 0
+    for model in (run, file):
+        err = mil_asc(*[model if word == words[5] else word for word in words], "--force")[2]
+        text, meta = meta_of(tmp_path)
+        assert "warning: the model is of a debug run, whose results mean nothing" in err
+        assert "# the model is of a debug run" in text and meta["results"]["development_dataset"] == NO_SCORES
+        assert f"warning: {model} is " in err and "a debug run, whose results mean nothing" in err
+    told = json.loads(mil_asc("info", file, "--json")[1])
+    assert told["trained_on"]["debug"].startswith("a debug run")
+
+
+def test_classes_of_other_data_are_warned_of_and_have_no_scores(mil_asc, words, tmp_path, monkeypatch):
+    run = finished_run.write_run(tmp_path / "run")
+    words = [run if word == words[5] else word for word in words]
+    told = "the classes are not the ten scenes of DCASE task 1, 2018 to 2025"
+    assert f"warning: {told}: bus, park, tram" in mil_asc(*words)[2]
+    assert meta_of(tmp_path)[1]["results"]["development_dataset"]["overall"]["accuracy"] == 80.0  # three of the ten
+    monkeypatch.setattr("mil_asc.cli.submission.SCENES", ("bus", "park"))
+    mil_asc(*words, "--force")
+    text, meta = meta_of(tmp_path)
+    assert meta["results"]["development_dataset"] == NO_SCORES and f"# {told}" in text
 
 
 def test_what_exceeds_the_limits_is_said():

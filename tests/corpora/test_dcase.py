@@ -44,6 +44,23 @@ def read_as(recipe, folder):
     return hparams["data"]["corpus"]()
 
 
+def test_names_and_places_that_contradict_the_table_are_warned_of(tmp_path):
+    files = [("train", "bus", "lisbon", 1, 0, "a"), ("train", "park", "lisbon", 2, 1, "a")]
+    files += [("evaluate", "bus", "LISBON", 1, 2, "A"), ("evaluate", "park", "oslo", 3, 3, "b")]
+    folder = write_layout(tmp_path / "data", files)
+    table = folder / "meta.csv"
+    assert read_dcase_folder(folder).warnings == [
+        "the locations 'LISBON-1' and 'lisbon-1' count as different ones",
+        "the devices 'A' and 'a' count as different ones",
+    ]
+    text = table.read_text().replace("LISBON-1\tA", "porto-1\ta")
+    table.write_text(text.replace("oslo-3-3-b.wav\tpark\toslo-3\tb", "oslo-3-3-b.wav\tpark\toslo-3\ta"))
+    words = (
+        "2 file(s) have a name of another class or device than meta.csv states: audio/bus-LISBON-1-2-A.wav (bus, a), "
+    )
+    assert read_dcase_folder(folder).warnings == [words + "audio/park-oslo-3-3-b.wav (park, a)"]
+
+
 # -- TUT 2018 Mobile: lists without a header
 
 

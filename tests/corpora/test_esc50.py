@@ -50,6 +50,14 @@ def test_one_fold_is_evaluated_and_the_others_are_trained_on(folder):
     assert any("1 recording(s) have clips in two folds, 7 for one" in warning for warning in corpus.warnings)
 
 
+def test_names_that_contradict_the_table_are_warned_of(tmp_path):
+    rows = [f"{fold}-{c}-A-{c}.wav,{fold},{c},class{c},False,{fold}{c},A" for fold in (1, 2) for c in (0, 1)]
+    rows[3] = "2-1-A-0.wav,2,1,class1,False,21,A"
+    write_meta(tmp_path, *rows)
+    words = "1 file(s) have a name of another fold or class than meta/esc50.csv states: 2-1-A-0.wav (fold 2, target 1)"
+    assert words in read_esc50(tmp_path).warnings
+
+
 def test_the_subset_has_its_classes_alone(folder):
     corpus = read_esc50(folder, subset="esc10", evaluate_fold=3)
     assert corpus.labels == ["dog"] and len(corpus.train) == 2 and len(corpus.evaluate) == 1

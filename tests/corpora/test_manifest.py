@@ -94,7 +94,7 @@ def test_quote_at_the_start_of_a_field_swallows_nothing(dcase_folder):
             "\tparc",
             r"line 3: unknown class 'parc'; did you mean 'park'\?",
         ),
-        ("evaluation_setup/fold1_train.csv", None, b"filename\tscene_label\n", r"the training set holds no clip"),
+        ("evaluation_setup/fold1_train.csv", None, b"filename\tscene_label\n", r"fold1_train.csv names no file"),
         ("evaluation_setup/fold1_evaluate.csv", "scene_label", "label", r"no column 'scene_label'"),
     ],
 )

@@ -161,6 +161,13 @@ def test_files_of_others_are_refused_in_one_line(file, tmp_path):
         OnnxSceneClassifier.from_hparams(file, rejected=1)
 
 
+def test_metadata_that_is_no_text_is_refused(file, tmp_path):
+    data = file.read_bytes()
+    (tmp_path / "b.onnx").write_bytes(data.replace(b"metro", b"metr\xd1"))
+    with pytest.raises(UserError, match="no UTF-8 text: it is damaged"):
+        OnnxSceneClassifier.from_hparams(source=tmp_path / "b.onnx")
+
+
 def test_graph_that_fails_in_use_is_one_line(file, tmp_path):
     model = onnx.load(file)
     reshape = next(node for node in model.graph.node if node.op_type == "Reshape")

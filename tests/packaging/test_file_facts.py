@@ -13,6 +13,7 @@ from mil_asc.errors import UserError
 from mil_asc.model.complexity import DCASE_WEIGHT_BYTES, submitted_size
 from mil_asc.packaging.export import export_onnx, state_facts
 from mil_asc.packaging.file_facts import KEY, NetworkFacts, facts_of, read_facts
+from mil_asc.packaging.graph_file import check_content
 from mil_asc.packaging.half import to_fp16
 from mil_asc.packaging.int8 import WAYS, _quantize
 from mil_asc.training.config import load_hparams
@@ -50,6 +51,9 @@ def test_file_states_the_network_and_what_it_was_trained_on(fuse):
     assert facts[:5] == ("FUSE", "logmel", size.parameters, size.non_zero, size.macs)
     assert facts[5:] == ("float32", size.weight_bytes["float32"]) and facts.weight_bytes == counted(data)
     assert read_facts(metadata_of(data)) is None
+    check_content(stated)
+    with pytest.raises(ValueError, match="changed or damaged"):
+        check_content(stated.replace(b"TAU2019", b"TAU2020"))
 
 
 def test_weights_count_in_the_type_they_have_in_the_file(fuse):

@@ -6,7 +6,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mil_asc.errors import UserError
-from mil_asc.packaging.graph_file import MOST_COMPUTED, check_plain, read_graph
+from mil_asc.packaging.graph_file import (
+    CONTENT_KEY,
+    MOST_COMPUTED,
+    check_content,
+    check_plain,
+    read_graph,
+    with_checksum,
+)
 
 X = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
 Y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
@@ -64,6 +71,23 @@ def test_plain_graph_is_read(tmp_path):
     path = tmp_path / "a.onnx"
     onnx.save(plain(), path)
     assert read_graph(path).data == path.read_bytes() and read_graph(path).path == path
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    path, content = tmp_path / "a.onnx", plain().SerializeToString()
+    sealed = with_checksum(content)
+    assert onnx.load_from_string(sealed).metadata_props[-1].key == CONTENT_KEY.decode()
+    check_content(content)  # earlier versions stated no checksum
+    path.write_bytes(sealed)
+    assert read_graph(path).data == sealed
+    for place in range(len(content)):
+        changed = bytearray(sealed)
+        changed[place] ^= 1
+        with pytest.raises(ValueError, match="changed or damaged"):
+            check_content(bytes(changed))
+    path.write_bytes(bytes(changed))
+    with pytest.raises(UserError, match="a.onnx is not an ONNX file that mil_asc exports: its content"):
+        read_graph(path)
 
 
 @pytest.mark.parametrize(

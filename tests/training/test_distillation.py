@@ -120,6 +120,9 @@ def test_the_report_of_an_ensemble_stands_for_its_runs(data, teachers, tmp_path,
     shutil.copytree(own[0], own[1])
     assert main(student(data, tmp_path / "third", f"--teachers={tmp_path}/ensemble")) == 1
     assert f"{own[1]} was trained again since" in capsys.readouterr().err
+    shutil.rmtree(own[1])
+    assert main(student(data, tmp_path / "third", f"--teachers={tmp_path}/ensemble")) == 1
+    assert f"teacher {tmp_path}/ensemble: its run {own[1]} is not there" in capsys.readouterr().err
 
 
 def test_a_model_folder_teaches_as_its_run_does(data, teachers, tmp_path):
@@ -184,9 +187,12 @@ def test_a_killed_student_resumes_exactly_and_with_the_same_teachers_alone(data,
         (["--teachers=nosuchmodel"], "nosuchmodel"),
         (["--teachers=synthscenes-fuse-pnl", "--labels=[airport, park, tram]", "--num_classes=3"], "its classes"),
         (["--teachers=[a, a]"], "training.teachers must be different models"),
+        (["--teacher_level=bag"], "training.teacher_level has no effect without teachers"),
         (["--teachers=3"], "training.teachers must be the folder or name of a model"),
         (["--teachers={run}", "--teacher_level=clip"], "training.teacher_level must be one of bag, instances, both"),
-        (["--teachers={run}", "--teacher_temperature=0"], "training.teacher_temperature must be a number above 0"),
+        (["--teachers={run}", "--teacher_temperature=0"], "training.teacher_temperature must be a number from 0.1"),
+        (["--teachers={run}", "--teacher_temperature=101"], "training.teacher_temperature must be at most 100"),
+        (["--teachers=[{run}, {run}/../seed-5]"], "have the same weights: name each model once"),
         (["--teachers={run}", "--teacher_label_weight=1"], "training.teacher_label_weight must be a number"),
         (["--teachers={run}", "--time_stretch=0.2"], "augment.pieces.time_stretch and teachers that label instances"),
         (["--teachers={run}", "--hop_ms=16"], "its instances are not at the times of this model's"),

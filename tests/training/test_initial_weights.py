@@ -161,7 +161,8 @@ def test_shipped_model_starts_a_training(train, name):
     words += [f"--{key}={arguments[key]}" for key in ("channels", "num_blocks")]
     run = train(f"--init_from={name}", f"--instance_dim={config['head']['instance_dim']}", *words)
     assert report(run)["run"]["init_from"]["source"] == name
-    assert any("evaluation set is unknown" in note for note in report(run)["notes"])
+    words = f"whether {name}, with whose weights the training began, was trained on these clips is unknown"
+    assert any(words in warning for warning in report(run)["warnings"])
 
 
 def test_evaluated_clips_that_the_source_was_trained_on_are_warned_of(source, train, tmp_path, data_folder):

@@ -48,6 +48,9 @@ def test_resumed_run_equals_an_uninterrupted_run(data_folder, uninterrupted, tmp
     assert killed.returncode == -signal.SIGKILL
     assert not (folder / "model.ckpt").exists() and any((folder / "save").glob("CKPT*"))
     assert main(arguments) == 0
+    assert (
+        f"note: the training resumes after 2 epochs{' and 2 steps' if more else ''}" in (folder / "log.txt").read_text()
+    )
     expected, found = weights(uninterrupted), weights(folder)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)

@@ -54,6 +54,18 @@ class Place:
             soundfile.write(path, np.zeros(16000), 16000, subtype="PCM_24")
 
 
+def test_start_that_is_refused_leaves_no_folder(place):
+    assert "the data has 10 classes, the model 4" in place.refusal("--num_classes=4") and not place.run.exists()
+    place.run.mkdir()
+    assert place.start("--num_classes=4")[0] == 1 and place.run.exists()  # it was there before
+
+
+def test_clips_longer_than_those_of_the_data_set_are_warned_of(place):
+    words = "longer than this data set's clips of 0.5 s, up to 1.0 s: another data set?"
+    assert any(words in warning for warning in place.report("--data.corpus.official_seconds=0.5")["warnings"])
+    assert not any("longer than this" in warning for warning in place.report()["warnings"])  # the same run
+
+
 @pytest.fixture
 def place(tmp_path, dcase_folder, capsys, monkeypatch):
     monkeypatch.setattr("mil_asc.results.report.render_page", lambda *arguments: "")  # slow, and has its own tests
