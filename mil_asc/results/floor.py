@@ -76,10 +76,13 @@ def fit_floor(train: Features) -> Floor:
         return Floor(DummyClassifier().fit(feature_BD, class_B), [], None, None, 0)
     values = [strength / len(class_B) for strength in STRENGTHS]
     folds = group_folds(class_B, train.groups)
-    accuracies = _cross_validate(feature_BD, class_B, folds, values) if folds else None
-    c = DEFAULT_STRENGTH / len(class_B) if accuracies is None else values[int(np.argmax(accuracies))]
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MOST_ITERATIONS))
-    return Floor(classifier.fit(feature_BD, class_B), values, accuracies, c, len(folds))
+    with warnings.catch_warnings():  # there may be few clips of each of many classes, as in debug runs
+        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+        accuracies = _cross_validate(feature_BD, class_B, folds, values) if folds else None
+        c = DEFAULT_STRENGTH / len(class_B) if accuracies is None else values[int(np.argmax(accuracies))]
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MOST_ITERATIONS))
+        classifier.fit(feature_BD, class_B)
+    return Floor(classifier, values, accuracies, c, len(folds))
 
 
 def group_folds(class_B: np.ndarray, groups: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:

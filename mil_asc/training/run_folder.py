@@ -206,7 +206,9 @@ class RunFolder:
 
     def _refuse_changes(self, changes):
         if changes:
-            some = "; ".join(f"{key}: {old} before, {new} now" for key, old, new in changes[:3])
+            # last those of objects, which follow from values that changed too
+            named = sorted(changes, key=lambda change: ".augmentation" in change[0])
+            some = "; ".join(f"{key}: {old!s:.80} before, {new!s:.80} now" for key, old, new in named[:3])
             advice = f"set {SWITCH}={changes[0][1]}, or {OTHER_FOLDER}" if changes[0][0] == SWITCH else OTHER_FOLDER
             raise UserError(f"{self.path} contains a run with other settings ({some}): {advice}")
 

@@ -148,6 +148,13 @@ def test_folds_are_as_many_as_the_groups_allow(classes, groups, folds):
     assert held_out == ({b for b, c in enumerate(classes) if c in several} if folds else set())
 
 
+def test_many_classes_of_few_clips_are_fitted_without_a_warning():
+    """Warnings are errors here, and scikit-learn has one for more than 20 samples, half of them of different classes."""
+    classes = [0, 0, 1, 1, *range(2, 24)]
+    found = fit_floor(features(np.arange(len(classes)), classes, map(str, range(len(classes)))))
+    assert len(found.classifier.classes_) == 24
+
+
 def test_default_is_used_and_stated_where_no_group_can_be_held_out():
     train = features([-1, -1, 1, 1], [0, 0, 1, 1], "aabb")
     found = floor_results(train, features([-1, 1], [0, 1], "xy"), LABELS, np.array([0, 1]), "smi")
