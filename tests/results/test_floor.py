@@ -149,7 +149,7 @@ def test_folds_are_as_many_as_the_groups_allow(classes, groups, folds):
 
 
 def test_many_classes_of_few_clips_are_fitted_without_a_warning():
-    """Warnings are errors here, and scikit-learn has one for more than 20 samples, half of them of different classes."""
+    """Warnings are errors here; scikit-learn has one where classes are more than half of the samples."""
     classes = [0, 0, 1, 1, *range(2, 24)]
     found = fit_floor(features(np.arange(len(classes)), classes, map(str, range(len(classes)))))
     assert len(found.classifier.classes_) == 24
