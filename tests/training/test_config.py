@@ -183,6 +183,7 @@ def test_values_below_includes_reach_the_built_objects():
         "folder": "/nowhere",
         "labels": ["a", "b"],
         "expected": {"train": 9185, "evaluate": 4185},
+        "official_seconds": 10.0,
     }
     network = hparams["model"]["network"]
     assert network.num_classes == 2 and network.front_end.n_mels == 16 and network.front_end.hop_length == 256
