@@ -47,12 +47,13 @@ def command(
     """Evaluate a trained model on other data.
 
     MODEL is a model folder, the output folder of a trained run, the name of a shipped model, or hf:user/model; it stays
-    as it is. The data are class folders (DIR/bus/*.wav), a folder in the official layout of DCASE, or of manifests
-    (test.json); their classes must be classes of the model. The report (report.html, report.json, predictions.npz) goes
-    to OUT.
+    as it is. The data are class folders (DIR/bus/*.wav), a folder in the official layout of DCASE, ESC-50, or a folder
+    of manifests (test.json); their classes must be classes of the model. The report (report.html, report.json,
+    predictions.npz) goes to OUT.
 
     --KEY=VALUE are options of the reader: classes, clip_seconds, groups, evaluate_groups, evaluate_fraction and
-    split_seed of class folders, fold of the official layout, data_root of manifests.
+    split_seed of class folders, fold of the official layout, evaluate_fold and subset of ESC-50, data_root of
+    manifests.
 
     \b
     Examples:

@@ -2,6 +2,7 @@
 
 DIR/test.json                              a manifest
 DIR/meta.csv  DIR/evaluation_setup/        the official layout
+DIR/meta/esc50.csv  DIR/audio/             ESC-50
 DIR/evaluate/<class>/...  DIR/train/...    class folders with ready lists
 DIR/<class>/...                            class folders: all of it
 """
@@ -13,6 +14,8 @@ from mil_asc.checks import check_number, check_text
 from mil_asc.corpora.class_folders import as_names, read_class_folders
 from mil_asc.corpora.data_layout import META, official_folder_near, ready_lists
 from mil_asc.corpora.dcase import read_dcase_folder
+from mil_asc.corpora.esc50 import META as ESC50_META
+from mil_asc.corpora.esc50 import read_esc50
 from mil_asc.corpora.folder_tree import FolderTree, sub_folders
 from mil_asc.corpora.json_manifests import read_manifest
 from mil_asc.corpora.leave_out import findings
@@ -26,6 +29,7 @@ SPLIT_OPTIONS = ("groups", "evaluate_groups", "evaluate_fraction", "split_seed")
 OPTIONS = {
     "a manifest": ("data_root",),
     "the official layout": ("fold",),
+    "the layout of ESC-50": ("evaluate_fold", "subset"),
     "class folders": ("classes", "clip_seconds", *SPLIT_OPTIONS),
 }
 """Layout -> options of its reader."""
@@ -70,8 +74,8 @@ def read_evaluation_set(folder, labels, options, clips="evaluate"):
         raise UserError(
             f"--{unknown[0]} has no effect on {folder}, which is {layout}: legal are {_words(OPTIONS[layout])}"
         )
-    reader = {"a manifest": _manifest, "the official layout": _official, "class folders": _class_folders}[layout]
-    corpus = reader(folder, labels, options, clips)
+    readers = dict(zip(OPTIONS, (_manifest, _official, _esc50, _class_folders), strict=True))
+    corpus = readers[layout](folder, labels, options, clips)
     for clip in corpus.evaluate:
         check_label(clip.label, labels, f"{folder}: {clip.path}: no class of the model")
     if not corpus.evaluate:
@@ -92,6 +96,8 @@ def _layout(folder):
         )
     if (folder / META).is_file():
         return "the official layout"
+    if (folder / ESC50_META).is_file():
+        return "the layout of ESC-50"
     if sub_folders(folder):
         return "class folders"
     raise UserError(f"{folder} holds no {FILES['evaluate']}, no {META} and no class folders")
@@ -133,6 +139,10 @@ def _manifest(folder, labels, options, clips):
 
 def _official(folder, labels, options, clips):
     return _chosen(read_dcase_folder(folder, labels, **options), clips)
+
+
+def _esc50(folder, labels, options, clips):
+    return _chosen(read_esc50(folder, **options), clips)
 
 
 def _class_folders(folder, labels, options, clips):

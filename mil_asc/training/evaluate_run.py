@@ -4,10 +4,10 @@
 
 MODEL is the output folder of a trained run, or a model folder.
 
-DIR is a folder in the official layout (its evaluation set), a folder of class sub-folders (all of it, or its
+DIR is a folder in the official layout (its evaluation set), ESC-50, a folder of class sub-folders (all of it, or its
 evaluate/ if it has train/ and evaluate/), or a folder of manifests (test.json). Its classes must be classes of the
 model. --KEY=VALUE are options of the reader: classes, clip_seconds, groups, evaluate_groups, evaluate_fraction and
-split_seed of class folders, fold of the official layout, data_root of manifests.
+split_seed of class folders, fold of the official layout, evaluate_fold and subset of ESC-50, data_root of manifests.
 """
 
 import argparse

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mil_asc.corpora.esc50 import read_esc50
+from mil_asc.corpora.evaluation_set import read_evaluation_set
 from mil_asc.corpora.group_folds import choose_fold
 from mil_asc.errors import UserError
 
@@ -48,6 +49,21 @@ def test_one_fold_is_evaluated_and_the_others_are_trained_on(folder):
     assert [clip.location for clip in corpus.train] == ["fold-1/5", "fold-1/6", "fold-1/7", "fold-3/9"]
     assert any("official fold(s) 4, 5: these scores are not comparable" in note for note in corpus.notes)
     assert any("1 recording(s) have clips in two folds, 7 for one" in warning for warning in corpus.warnings)
+
+
+def test_a_fold_or_all_of_it_evaluates_a_model_of_its_classes(folder):
+    labels = ["cow", "chirping_birds", "dog"]
+    paths = [clip.path for clip in read_evaluation_set(folder, labels, {"evaluate_fold": 2}).evaluate]
+    assert paths == ["audio/2-8-A-0.wav", "audio/2-7-B-3.wav"]
+    assert len(read_evaluation_set(folder, labels, {}, clips="all").evaluate) == 6
+    of_esc10 = read_evaluation_set(folder, ["dog"], {"subset": "esc10"})
+    assert [clip.path for clip in of_esc10.evaluate] == ["audio/1-5-A-0.wav"] and of_esc10.labels == ["dog"]
+    with pytest.raises(UserError, match="chirping_birds"):
+        read_evaluation_set(folder, ["dog", "cow"], {})
+    with pytest.raises(
+        UserError, match="--fold has no effect on .*, which is the layout of ESC-50: .* --evaluate_fold, "
+    ):
+        read_evaluation_set(folder, labels, {"fold": 2})
 
 
 def test_names_that_contradict_the_table_are_warned_of(tmp_path):
