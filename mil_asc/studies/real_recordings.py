@@ -15,8 +15,9 @@ PLAIN = "none"
 PIECES_OF_BEST = ("stretch", "mixup", "spec_augment", "random_gain", "impulse_responses", "time_roll")
 TOGETHER = "combined"
 """The augmentation of the best recipe: these pieces, with less gain and fewer impulse responses than alone."""
-OTHER_PIECES = ("freq_mixstyle", "random_crop", "ema", "all")
-PIECES = (*PIECES_OF_BEST, TOGETHER, *OTHER_PIECES)
+EVERYTHING = "all"
+"""Every piece there is, each as strong as alone."""
+PIECES = (*PIECES_OF_BEST, TOGETHER, EVERYTHING)
 PIECE_SEEDS = 3
 PLAIN_STRATEGY = "gt"
 """The one that the best recipe is compared with."""
@@ -26,11 +27,9 @@ FEWER_MELS = {"strategy": PLAIN_STRATEGY, "augment": PLAIN, "n_mels": 64}
 """The first step from the plain recipe: a quarter of the mel bins."""
 BASE, BASE_EXPERIMENT = {"strategy": "gt_ce", "n_mels": 64}, "fuse_gt_ce"
 """The second step, cross entropy, which is the base of the pieces, and its experiment."""
-OTHER_OBJECTIVES = {"no_il_ce": "bag_ce", "pnl_ce": "pnl_ce"}
-"""The base with other instance losses: none, and positive/negative labels."""
 LONG_BASE = {**BASE, "strategy": "gt_ce_long", "augment": PLAIN}
 LONG_EPOCHS = ("--number_of_epochs=100", "--warmup_epochs=5")
-"""The base with the epochs of the best recipe, which differs from it in the augmentation alone."""
+"""The third step: the epochs of the best recipe, which then differs in the augmentation alone."""
 BEST, BEST_EXPERIMENT = {"strategy": "best", "augment": "own", "n_mels": 64}, "fuse_best"
 """Factors of the best recipe's rows, whose file sets them, and its experiment."""
 FACTORS = ("strategy", "augment", "fold", "n_mels")
@@ -39,23 +38,21 @@ PRECISION = "--precision=bf16"
 
 
 def esc50(seeds):
-    """``Study`` of all strategies without augmentation, every fold evaluated on once, of the pieces on one fold, and of
-    the best recipe on every fold, with and without its augmentation.
+    """``Study`` of all strategies without augmentation, every fold evaluated on once, of the pieces and of the steps to
+    the best recipe on one fold, and of the best recipe on every fold.
 
-    ``seeds`` counts those of what is trained for every fold; what is compared on one fold has seeds 1 to
-    ``PIECE_SEEDS``. Trained first: what the best recipe is compared with, the ablation of the pieces it has, and the
-    strategies.
+    ``seeds`` counts the trainings of each, but those of the ablation, the pieces that the best recipe has, have seeds 1
+    to ``PIECE_SEEDS``. Trained first: what the best recipe is compared with, the ablation, and the strategies.
     """
     check_seeds(seeds)
     all_seeds = range(1, seeds + 1)
     strategies = [strategy_run(name, fold, seed) for seed in all_seeds for fold in FOLDS for name in STRATEGIES]
-    best = [run(fold, seed) for run in (best_run, long_run) for seed in all_seeds for fold in FOLDS]
+    best = [best_run(fold, seed) for seed in all_seeds for fold in FOLDS]
     piece_seeds = range(1, PIECE_SEEDS + 1)
     ablation = [piece_run(piece, seed) for seed in piece_seeds for piece in (PLAIN, *PIECES_OF_BEST, TOGETHER)]
     first = [*(strategy_run(PLAIN_STRATEGY, fold, 1) for fold in FOLDS), *ablation, *strategies, *best]
-    others = [run for seed in piece_seeds for run in on_one_fold(seed)]
-    plain = [strategy_run(PLAIN_STRATEGY, CHOSEN_ON, seed) for seed in piece_seeds]
-    return Study("esc50", FACTORS, dict([*first, *others, *plain]), ESC50)
+    on_one_fold = [run(seed) for seed in all_seeds for run in (long_run, fewer_mels_run, everything_run)]
+    return Study("esc50", FACTORS, dict([*first, *on_one_fold]), ESC50)
 
 
 def strategy_run(strategy, fold, seed):
@@ -65,16 +62,11 @@ def strategy_run(strategy, fold, seed):
     return _planned(STRATEGIES[strategy], seed, rule, f"folds/{PLAIN}", fold), factors
 
 
-def on_one_fold(seed):
-    """What is compared on one fold, planned runs with factors: the plain recipe with fewer mel bins, the base with each
-    instance loss, and with each piece."""
+def fewer_mels_run(seed):
+    """A planned run of the plain recipe with fewer mel bins, and its factors."""
     mels = FEWER_MELS["n_mels"]
     run = _planned(STRATEGIES[PLAIN_STRATEGY], seed, "smi", f"mels-{mels}", CHOSEN_ON, f"--n_mels={mels}")
-    found = [(run, {**FEWER_MELS, "fold": CHOSEN_ON}), *(piece_run(piece, seed) for piece in OTHER_PIECES)]
-    for strategy, objective in OTHER_OBJECTIVES.items():
-        run = _planned(BASE_EXPERIMENT, seed, "bag", objective, CHOSEN_ON, f"--objective={objective}")
-        found.append((run, {**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}))
-    return found
+    return run, {**FEWER_MELS, "fold": CHOSEN_ON}
 
 
 def piece_run(piece, seed):
@@ -84,14 +76,20 @@ def piece_run(piece, seed):
     return run, {**BASE, "augment": piece, "fold": CHOSEN_ON}
 
 
+def everything_run(seed):
+    """``piece_run`` of every piece at once."""
+    return piece_run(EVERYTHING, seed)
+
+
 def best_run(fold, seed):
     """A planned run of the best recipe, and its factors."""
     return _planned(BEST_EXPERIMENT, seed, "bag", "best", fold), {**BEST, "fold": fold}
 
 
-def long_run(fold, seed):
+def long_run(seed):
     """A planned run of the best recipe without its augmentation, and its factors."""
-    return _planned(BASE_EXPERIMENT, seed, "bag", "long", fold, *LONG_EPOCHS), {**LONG_BASE, "fold": fold}
+    run = _planned(BASE_EXPERIMENT, seed, "bag", "long", CHOSEN_ON, *LONG_EPOCHS)
+    return run, {**LONG_BASE, "fold": CHOSEN_ON}
 
 
 def _planned(experiment, seed, rule, folder, fold, *options):

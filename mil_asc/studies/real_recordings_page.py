@@ -29,9 +29,6 @@ STEPS = {
     "augmentation (`fuse_best`)": BEST,
 }
 """From the plain recipe to the best one, each with what is above it."""
-REFERENCES = {f"{NAMES[PLAIN_STRATEGY]}, plain": PLAIN_RECIPE, "`fuse_gt_ce`, 100 epochs": LONG_BASE}
-"""What the best recipe is compared with: the plain recipe, and itself without augmentation."""
-OBJECTIVES = {"no_il_ce": "none", "pnl_ce": "positive/negative labels"}
 INTERVALS = "Seed 1. 95 % intervals by a bootstrap over recordings."
 RULES = {"own": "own rule", "smi": "SMI", "cmi": "CMI"}
 COLUMNS = (
@@ -71,16 +68,9 @@ def piece_tables(rows):
     plain = pieces.pop(f"`{PLAIN}`")
     to_previous = {(words,): (own, before) for (words, own), (_, before) in zip(steps[1:], steps)}
     to_base = {(words,): (own, plain) for words, own in pieces.items()}
-    objectives = {
-        (words,): ({**BASE, "strategy": strategy, "augment": PLAIN, "fold": CHOSEN_ON}, plain)
-        for strategy, words in OBJECTIVES.items()
-    }
     parts = [
         means_table(rows, {(words,): factors for words, factors in steps}, ["step"], COLUMNS),
         *_differences_of_seeds(rows, to_previous, "step", "the step before"),
-        "Other instance losses in `fuse_gt_ce`:",
-        means_table(rows, {words: own for words, (own, _) in objectives.items()}, ["instance loss"], COLUMNS),
-        *_differences_of_seeds(rows, objectives, "instance loss", "`fuse_gt_ce`"),
         "Pieces of the augmentation with `fuse_gt_ce`: each alone; `combined`, the six pieces above it together, as "
         "`fuse_best` has them; and `all`, everything at once:",
         means_table(rows, {(f"`{PLAIN}`",): plain, **{(w,): own for w, own in pieces.items()}}, ["augment"], COLUMNS),
@@ -110,18 +100,16 @@ def _over_recordings(rows, rule, sides):
 
 
 def best_tables(rows):
-    """The best recipe and those it is compared with on every fold, and its differences to them on the folds that
-    nothing was chosen on."""
-    systems = {"`fuse_best`": BEST, **REFERENCES}
+    """The best recipe and the plain one on every fold, and their differences on those that nothing was chosen on."""
+    systems = {"`fuse_best`": BEST, f"{NAMES[PLAIN_STRATEGY]}, plain": PLAIN_RECIPE}
     folds = {(str(fold), words): {"fold": fold, **factors} for fold in FOLDS for words, factors in systems.items()}
+    have = [fold for fold in HELD_OUT if all(_first(rows, fold=fold, **one) for one in (BEST, PLAIN_RECIPE))]
     lines = []
-    for words, factors in REFERENCES.items():
-        have = [fold for fold in HELD_OUT if all(_first(rows, fold=fold, **one) for one in (BEST, factors))]
-        for rule in RULES if have else ():
-            own, reference = (outcomes_of(rows, rule, {"fold": have}, seed=1, **one) for one in (BEST, factors))
-            cells = [RULES[rule], words, _listed(have), len(own.correct_B)]
-            lines.append([*cells, _with_interval(own), _with_interval(reference), *_compared(own, reference)])
-    headings = ["rule", "compared with", "folds", "clips", "`fuse_best`", "the other", "difference", "p (McNemar)"]
+    for rule in RULES if have else ():
+        own, plain = (outcomes_of(rows, rule, {"fold": have}, seed=1, **one) for one in (BEST, PLAIN_RECIPE))
+        cells = [RULES[rule], _listed(have), len(own.correct_B), _with_interval(own), _with_interval(plain)]
+        lines.append([*cells, *_compared(own, plain)])
+    headings = ["rule", "folds", "clips", "`fuse_best`", "plain", "difference", "p (McNemar)"]
     return "\n\n".join(
         [
             f"The recipe was chosen on fold {CHOSEN_ON} alone, and nothing on the others.",

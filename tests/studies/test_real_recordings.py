@@ -12,7 +12,6 @@ from mil_asc.studies.real_recordings import (
     CHOSEN_ON,
     FOLDS,
     HELD_OUT,
-    LONG_BASE,
     LONG_EPOCHS,
     PIECES,
     PIECES_OF_BEST,
@@ -53,11 +52,11 @@ def test_every_run_has_a_key_and_a_folder_of_its_own():
     study = esc50(2)
     assert len(study.keys()) == len(study.runs)
     assert len({(run.variant, run.experiment, run.seed) for run in study.runs}) == len(study.runs)
-    assert len(study.runs) == 4 * 4 * 2 + (4 + len(PIECES)) * 3 + 2 * 4 * 2 + 1
+    assert len(study.runs) == 4 * 4 * 2 + 8 * 3 + 4 * 2 + 3 * 2
 
 
-def test_pieces_are_the_blocks_of_the_augmentation():
-    assert {"none", *PIECES} == set(legal_names(ROOT / "hparams/augment")) - {"pieces"}
+def test_pieces_are_blocks_of_the_augmentation():
+    assert {"none", *PIECES} <= set(legal_names(ROOT / "hparams/augment")) - {"pieces"}
 
 
 def test_the_pieces_of_the_best_recipe_come_first_with_every_seed():
@@ -85,10 +84,8 @@ def test_the_best_recipe_is_compared_on_the_folds_that_nothing_was_chosen_on():
     rows += [plain(second, [True] * 40), best(second, [True] * 40), plain(HELD_OUT[2], [False] * 40)]
     rows += [best(first, [False] * 40, seed=2)]  # the pooled table is about seed 1
     text = best_tables(rows)
-    assert f"| SMI | class of the clip, plain | {first}, {second} | 80 | 87.5 [" in text and "| 75.0 [" in text
-    assert "| **+12.5 [+6.2, +20.0]** | 0.002 |" in text and "| `fuse_gt_ce`, 100 epochs | 2" not in text
-    rows += [row([True, True, False, False] * 10, fold=first, **LONG_BASE)]
-    assert f"| SMI | `fuse_gt_ce`, 100 epochs | {first} | 40 | 75.0 [" in best_tables(rows)
+    assert f"| SMI | {first}, {second} | 80 | 87.5 [" in text and "| 75.0 [" in text
+    assert "| **+12.5 [+6.2, +20.0]** | 0.002 |" in text
 
 
 def test_differences_of_pieces_are_about_the_seeds_that_both_have():
@@ -107,8 +104,7 @@ def test_every_planned_run_is_in_the_tables():
     text = esc50_page(rows)
     assert "–" not in text  # what a table has no rows of
     assert "| `mixup` | 3 | 50.0 ± 0.0 |" in text and "| `mixup` | 3 | +0.0 [+0.0, +0.0] |" in text
-    assert "| 64 mel bins | 3 | +0.0 [+0.0, +0.0] |" in text
-    assert "| positive/negative labels | 3 | +0.0 [+0.0, +0.0] |" in text
+    assert "| 64 mel bins | 1 | +0.0 |" in text and "| augmentation (`fuse_best`) | 1 | +0.0 |" in text
 
 
 def test_a_page_of_few_rows_says_what_is_missing():
@@ -126,5 +122,5 @@ def test_the_picture_has_a_mark_for_every_system_and_piece():
     assert names == [*NAMES.values(), "fuse_best"]
     assert [text.get_text() for text in right.get_yticklabels()] == ["none", *PIECES][::-1]
     dots = [line for line in right.lines if line.get_marker() == "o"]
-    assert [len(line.get_xdata()) for line in dots] == [3] * (1 + len(PIECES))
+    assert [len(line.get_xdata()) for line in dots] == [1] + [3] * len(PIECES)  # the lowest is everything at once
     assert plots.svg(paint_esc50, []).startswith("<?xml")  # no rows: empty axes
