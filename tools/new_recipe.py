@@ -110,7 +110,7 @@ def data_block(name, classes):
     text = put(text, r"^name: .*", f"name: {name}")
     text = put(text, r"^labels: .*", f"labels: [{', '.join(map(yaml_word, classes))}]")
     text = put(text, r"^corpus: .*", f"corpus: !name:mil_asc.corpora.{module}.read_{module}")
-    return put(text, r"^  expected: .*\n", "")
+    return put(text, r"^  expected: .*\n  official_seconds: .*\n", "")
 
 
 def yaml_word(word):

@@ -47,7 +47,7 @@ write_atomically({str(tmp_path / "a.txt")!r}, "never")
 def test_partial_file_of_a_running_process_stays(tmp_path):
     kept = [leave(tmp_path, socket.gethostname(), os.getppid()), leave(tmp_path, socket.gethostname(), 1)]
     write_atomically(tmp_path / "a.txt", "new")
-    assert names(tmp_path) == sorted([*kept, "a.txt"])
+    assert names(tmp_path) == sorted({*kept, "a.txt"})  # the parent may be process 1
 
 
 def test_partial_file_of_another_computer_stays_for_a_day(tmp_path):
