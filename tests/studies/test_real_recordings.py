@@ -99,6 +99,15 @@ def test_differences_of_pieces_are_about_the_seeds_that_both_have():
     assert over_recordings.startswith("| `mixup` | 2 | **+25.0 [+")
 
 
+def test_differences_of_strategies_stand_fold_by_fold_and_as_their_mean():
+    rows = [row([False] * 40, fold=fold, strategy="no_il", **UNCHANGED) for fold in (1, 2, 3)]
+    rows += [
+        row([True] * n + [False] * (40 - n), fold=f, strategy="pnl", **UNCHANGED) for f, n in ((1, 2), (2, 6), (3, 4))
+    ]
+    line = "| SMI | positive/negative labels − no instance loss | +5.0 | +15.0 | +10.0 | – | +10.0 [-2.4, +22.4] |"
+    assert line in esc50_page(rows)  # 4.303 * 5 / sqrt(3) = 12.4
+
+
 def test_every_planned_run_is_in_the_tables():
     rows = [row([True, False], seed=run.seed, **factors) for run, factors in esc50(1).runs.items()]
     text = esc50_page(rows)
