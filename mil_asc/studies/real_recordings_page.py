@@ -64,6 +64,9 @@ def esc50_page(rows):
         "### Strategies, without augmentation: each fold",
         means_table(rows, folds, ["fold", "strategy"], COLUMNS),
         pooled_tables(rows),
+        "Fold by fold, in points; intervals by Student's t over the folds, each of which has other clips and another "
+        "training. Their training sets overlap, so the intervals are rather too narrow:",
+        differences_by_fold(rows),
         machine_note(rows),
     ]
     return "\n\n".join(parts)
@@ -137,9 +140,6 @@ def pooled_tables(rows):
         _accuracies(rows, folds) if folds else "No fold has a row of every strategy yet.",
         "### Differences, over the clips of all folds that both strategies have",
         _differences(rows, have),
-        "Fold by fold, in points; intervals by Student's t over the folds, each of which has other clips and another "
-        "training. Their training sets overlap, so the intervals are rather too narrow:",
-        _differences_by_fold(rows),
     ]
     return "\n\n".join(parts)
 
@@ -169,7 +169,7 @@ def _differences(rows, have):
     return f"{INTERVALS}\n\n{table}"
 
 
-def _differences_by_fold(rows):
+def differences_by_fold(rows):
     """Every strategy against the bag loss alone, seed 1: on every fold, and their mean."""
     lines = []
     for column in ACCURACIES:

@@ -108,7 +108,6 @@ def test_strategies_are_compared_on_the_folds_that_both_have():
     ]:
         one = row(correct_B, [1] * 4, strategy=strategy, fold=fold, augment="none", n_mels="256")
         rows.append(one | {"correct_own": one["correct_smi"], "correct_cmi": one["correct_smi"]})
-        rows[-1] |= dict.fromkeys(("accuracy", "smi", "cmi"), str(sum(correct_B) / 4))
     text = pooled_tables(rows)
     assert "No fold has a row of every strategy yet." in text
     assert "| SMI | positive/negative labels − no instance loss | 1, 2 | 8 | +25.0 [" in text
