@@ -24,7 +24,7 @@ from mil_asc.results.intervals import clustered_interval
 from mil_asc.results.predictions import Predictions
 from mil_asc.results.run import MODEL_WEIGHTS, REPORT, Run
 from mil_asc.results.run_clips import evaluated_clips, recordings_of
-from mil_asc.results.same_data import check_same_clips, other_recordings
+from mil_asc.results.same_data import check_named_once, check_same_clips, other_recordings
 from mil_asc.results.trained_model import load_model
 
 AGAIN = "evaluate that run again"
@@ -126,7 +126,9 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
         say where recordings of the same names have other samples.
     """
     runs = [Run(folder) for folder in folders]
-    _check_different([run.folder for run in runs])
+    if len(runs) < 2:
+        raise UserError(f"an ensemble needs two runs or more, got {len(runs)}: name their output folders")
+    check_named_once([run.folder for run in runs], "")
     for run in runs:
         run.check_finished()
         _check_labels(run, runs[0])
@@ -164,16 +166,6 @@ def average_runs(folders: Sequence[str | Path]) -> Ensemble:
 
 
 # -- do the runs fit each other?
-
-
-def _check_different(folders: list[Path]) -> None:
-    if len(folders) < 2:
-        raise UserError(f"an ensemble needs two runs or more, got {len(folders)}: name their output folders")
-    seen: dict[Path, Path] = {}
-    for folder in folders:
-        if folder.resolve() in seen:
-            raise UserError(f"{folder} is named twice: name each run once")
-        seen[folder.resolve()] = folder
 
 
 def _check_labels(run: Run, first: Run) -> None:

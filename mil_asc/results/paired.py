@@ -10,11 +10,11 @@ import numpy as np
 from scipy.stats import binomtest
 
 from mil_asc.corpora.manifest import Clip
-from mil_asc.errors import DoubtWarning, UserError
+from mil_asc.errors import DoubtWarning
 from mil_asc.results.intervals import FEWEST_GROUPS, group_interval
 from mil_asc.results.run import Run, folds_in
 from mil_asc.results.run_clips import evaluated_clips
-from mil_asc.results.same_data import check_same_clips, other_recordings
+from mil_asc.results.same_data import check_named_once, check_same_clips, other_recordings
 
 RESAMPLES, SEED = 10_000, 1
 ADVICE = "train or evaluate the run again"
@@ -99,7 +99,7 @@ def compare_runs(own: Sequence[Path], reference: Sequence[Path]) -> dict[str, Co
         A folder holds no finished run or is named twice, or the runs were not evaluated on the same clips. Recordings
         of the same names that have other samples are warned of (``DoubtWarning``).
     """
-    _check_different([*own, *reference])
+    check_named_once([*own, *reference], ", on one side")
     sides = [[_read(folder) for folder in folders] for folders in (own, reference)]
     first, *others = (*sides[0], *sides[1])
     for other in others:
@@ -160,15 +160,6 @@ def _read(folder: Path) -> _Evaluated:
     for run in runs:
         run.check_finished()
     return _Evaluated(Path(folder), [(run, evaluated_clips(run, ADVICE)) for run in runs])
-
-
-def _check_different(folders: Sequence[Path]) -> None:
-    """A run that is named twice would count twice, or be compared with itself."""
-    seen: dict[Path, Path] = {}
-    for folder in folders:
-        if folder.resolve() in seen:
-            raise UserError(f"{folder} is named twice: name each run once, on one side")
-        seen[folder.resolve()] = folder
 
 
 def _check_same(first: _Evaluated, other: _Evaluated) -> None:

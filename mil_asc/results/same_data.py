@@ -1,11 +1,22 @@
 """Were two runs evaluated on the same clips? What is known of the recordings is compared, without audio."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 
 from mil_asc.corpora.manifest import LIST_NAMES, Clip
 from mil_asc.errors import UserError
 from mil_asc.results.run import LISTS, Run
+
+
+def check_named_once(folders: Iterable[Path], advice: str) -> None:
+    """Refuse a run that is named twice, in whatever way: it would count twice, or be compared with itself."""
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise UserError(f"{folder} is named twice: name each run once{advice}")
+        seen[folder.resolve()] = folder
 
 
 def check_same_clips(own: dict[str, Clip], first: dict[str, Clip], names: tuple[object, object], advice: str) -> None:

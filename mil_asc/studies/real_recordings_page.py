@@ -65,7 +65,7 @@ def esc50_page(rows):
         means_table(rows, folds, ["fold", "strategy"], COLUMNS),
         pooled_tables(rows),
         "Fold by fold, in points; intervals by Student's t over the folds, each of which has other clips and another "
-        "training. Their training sets overlap, so the intervals are rather too narrow:",
+        "training. Their training sets overlap, so these intervals are too narrow:",
         differences_by_fold(rows),
         machine_note(rows),
     ]

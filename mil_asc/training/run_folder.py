@@ -129,11 +129,12 @@ class RunFolder:
         if not self.writes:
             self.check_settings(settings, ("",) if training else OF_EVALUATION)
             return
-        self.is_new = not self.path.exists()
+        is_new = not self.path.exists()
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.lock = FileLock(self.path / LOCK)
             self.lock.acquire(timeout=0)
+            self.is_new = is_new  # of two starts at the same time, that of the one which has the lock
             self.check_settings(settings, ("",) if training else OF_EVALUATION)
             if training:
                 self.curves = Curves(self.path / CURVES)
@@ -148,16 +149,25 @@ class RunFolder:
             ) from error
 
     def close(self):
-        """Release the lock, close the log and the curves, and remove a new folder of a start that was refused."""
+        """Release the lock, close the log and the curves, and remove the new folder of a start that was refused."""
         for handler in self.handlers:
             logging.getLogger().removeHandler(handler)
         for target in [*self.handlers, *filter(None, [self.curves])]:
             with contextlib.suppress(OSError):  # a full disk was reported already
                 target.close()
+        if self.is_new and not (self.path / SETTINGS).is_file():
+            self._remove_own_files()
         if self.lock is not None:
             self.lock.release()
-        if self.is_new and not (self.path / SETTINGS).is_file():  # nothing but the refusal, which was printed
-            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _remove_own_files(self):
+        """Remove what ``open`` made, and the folder if nothing else is in it, such as decoded clips."""
+        shutil.rmtree(self.path / CURVES, ignore_errors=True)
+        for path in (self.path / LOG, self.path / LOCK):
+            path.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.path):
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()
 
     def trained(self):
         """Whether there is a checkpoint, with which a training goes on."""

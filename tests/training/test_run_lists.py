@@ -10,7 +10,9 @@ import soundfile
 import tiny
 from dcase_files import write_dcase_folder
 
+from mil_asc.errors import UserError
 from mil_asc.training.entry import main
+from mil_asc.training.run_folder import RunFolder
 
 RECIPE = "recipes/TAU2019/hparams/fuse_pnl.yaml"
 CLASSES = ("airport", "park", "tram")
@@ -58,6 +60,23 @@ def test_start_that_is_refused_leaves_no_folder(place):
     assert "the data has 10 classes, the model 4" in place.refusal("--num_classes=4") and not place.run.exists()
     place.run.mkdir()
     assert place.start("--num_classes=4")[0] == 1 and place.run.exists()  # it was there before
+
+
+def test_start_that_is_refused_leaves_decoded_clips_and_the_folder_of_another_start(place, monkeypatch):
+    bad = sorted((place.data / "audio").iterdir())[0]
+    place.silence(bad)
+    line = place.start(f"--cache_folder={place.run}/waveforms")[1]
+    assert "fix them, or leave them out" in line and [path.name for path in place.run.iterdir()] == ["waveforms"]
+    first, second = RunFolder(place.run / "new"), RunFolder(place.run / "new")
+    first.open("seed: 1")
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as if both had looked before either made it
+    with pytest.raises(UserError, match="is in use by another run"):
+        second.open("seed: 1")
+    second.close()
+    monkeypatch.undo()
+    assert (place.run / "new/log.txt").exists()
+    first.close()
+    assert not (place.run / "new").exists()
 
 
 def test_clips_longer_than_those_of_the_data_set_are_warned_of(place):
